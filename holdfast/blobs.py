@@ -1,0 +1,62 @@
+"""Content-addressed bytes: what is too large for a history travels as its sha256."""
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from holdfast.errors import NotFound
+
+
+class BlobStore:
+    """A folder of immutable files named by the sha256 of their content. Safe for many writing processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, data: bytes) -> str:
+        """Store bytes, durably, and return their 64-digit name. Storing them again costs one stat."""
+        ref = hashlib.sha256(data).hexdigest()
+        path = self._path(ref)
+        if not path.exists():
+            self._write(path, data)
+        return ref
+
+    def get(self, ref: str) -> bytes:
+        """
+        Raises:
+            NotFound: nothing is stored under that name.
+        """
+        try:
+            return self._path(ref).read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"no blob {ref!r} in {self.root}; it was never stored here, or was collected") from None
+
+    def put_json(self, value: Any) -> str:
+        return self.put(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode())
+
+    def get_json(self, ref: str) -> Any:
+        return json.loads(self.get(ref))
+
+    def has(self, ref: str) -> bool:
+        return self._path(ref).exists()
+
+    def _path(self, ref: str) -> Path:
+        if len(ref) != 64 or not set(ref) <= set("0123456789abcdef"):
+            raise NotFound(f"no blob {ref[:80]!r}: a blob name is 64 lower-case hex digits")
+        return self.root / ref[:2] / ref[2:]
+
+    def _write(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

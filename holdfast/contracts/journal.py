@@ -1,0 +1,80 @@
+"""The journal: all calls of a task with their answers. Its export is a public format from the first day."""
+
+from typing import Literal
+
+from holdfast.contracts.base import CallId, Contract, Failure, Json, Sha256, Value
+from holdfast.contracts.principal import TaskRef
+from holdfast.contracts.skill import Effect
+
+EntryState = Literal["open", "answered", "failed", "dropped"]
+
+
+class Entry(Contract):
+    """One call. `order` counts recorded answers of the task from 1; 0 while the call is open.
+
+    `number` is the place of the ask in the program's own order of asking, of the version that asked first.
+    Times are UTC seconds since 1970, as the workflow saw them.
+    """
+
+    id: CallId
+    skill: str
+    arguments: Value
+    effect: Effect = "pure"
+    scope: str = ""
+    version: int = 1
+    state: EntryState = "open"
+    order: int = 0
+    asked_at: float = 0.0
+    answered_at: float | None = None
+    value: Value | None = None
+    error: Failure | None = None
+
+
+class JournalExport(Contract):
+    """`GET /tasks/{id}/journal`, format 1. Values above the inline limit are resolved here, so the file stands alone.
+
+    Fork, cassettes and counterfactual replay read this; fields may be added, none is renamed or removed.
+    """
+
+    format: Literal[1] = 1
+    task: TaskRef
+    catalogue: Sha256
+    source: str
+    version: int
+    seed: int
+    started_at: float
+    inputs: Json = None
+    entries: list["ExportedCall"] = []
+    seen: list[int] = []
+
+
+class ExportedCall(Contract):
+    """One call in an export. `used`: the last version of the program asked for it."""
+
+    id: CallId
+    skill: str
+    arguments: Json
+    effect: Effect
+    version: int
+    state: EntryState
+    order: int
+    asked_at: float
+    answered_at: float | None = None
+    value: Json = None
+    error: Failure | None = None
+    used: bool = True
+
+
+class JournalView(Contract):
+    """Answer of the query `journal`: what is in blobs, and what is not there yet."""
+
+    segments: list[Sha256] = []
+    fresh: list[Entry] = []
+    seen: list[int] = []
+    version: int = 1
+    source: str = ""
+    seed: int = 0
+    started_at: float = 0.0
+
+
+JournalExport.model_rebuild()

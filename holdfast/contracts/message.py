@@ -1,0 +1,30 @@
+"""Messages and answers are lists of parts, never bare strings."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from holdfast.contracts.base import Contract, Sha256
+
+
+class TextPart(Contract):
+    type: Literal["text"] = "text"
+    text: str
+
+
+class BlobPart(Contract):
+    """Bytes by reference: an image, a document, a large text."""
+
+    type: Literal["blob"] = "blob"
+    ref: Sha256
+    media_type: str = "application/octet-stream"
+    size_bytes: int = Field(ge=0)
+    name: str | None = None
+
+
+Part = Annotated[TextPart | BlobPart, Field(discriminator="type")]
+
+
+class Message(Contract):
+    role: Literal["system", "user", "assistant", "skill"]
+    parts: list[Part]

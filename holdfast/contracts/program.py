@@ -1,0 +1,261 @@
+"""Programs: what starts one, the protocol between its workflow and its box's host, and how it ends.
+
+The workflow decides, the host tells: every message below is idempotent, because each may be sent again.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Json, Nothing, Sha256, Value
+from holdfast.contracts.journal import Entry
+from holdfast.contracts.principal import TaskRef
+from holdfast.contracts.question import Question
+from holdfast.contracts.skill import SkillFacts
+
+MAX_SOURCE_BYTES = 256 * 1024
+
+TaskState = Literal["PENDING", "RUNNING", "WAITING", "DONE", "ERROR", "CANCELLED", "TIMED_OUT"]
+FINAL: frozenset[str] = frozenset({"DONE", "ERROR", "CANCELLED", "TIMED_OUT"})
+
+
+class Limits(Contract):
+    """The three limits of a program, and the bounds of its box. A field that is not set has the default given here."""
+
+    run_seconds: float = Field(default=30.0, gt=0, le=3600, description="own running time; waiting for skills does not count")
+    call_seconds: float | None = Field(default=None, gt=0, description="caps each skill's own timeout")
+    task_seconds: float = Field(default=30 * 86400.0, gt=0, description="from start to end, waits included")
+    memory_bytes: int = Field(default=512 << 20, ge=64 << 20)
+    disk_bytes: int = Field(default=32 << 20, ge=1 << 20)
+    output_bytes: int = Field(default=8 << 20, ge=1024, description="printed beyond this, the program is stopped")
+    result_bytes: int = Field(default=4 << 20, ge=1024)
+    max_calls: int = Field(default=100_000, ge=1)
+    max_parallel: int = Field(default=20, ge=1, le=200, description="skill calls running at once")
+    max_repairs: int = Field(default=5, ge=0)
+
+
+class Tuning(Contract):
+    """How the engine behaves, not what the program may do. Tests shorten these; people rarely touch them."""
+
+    park_after_seconds: float = 0.3
+    slow_after_seconds: float = 30.0
+    bound_events: int = 2000
+    bound_updates: int = 1500
+    drain_seconds: float = 10.0
+
+
+class Version(Contract):
+    """One text of a program. A mended program is the next version of the same program."""
+
+    number: int = Field(default=1, ge=1)
+    source: str
+    first_line: int = 1
+    why: str = ""
+
+
+class ProgramSpec(Contract):
+    """All that ProgramWorkflow needs to begin, and, with `carried`, to go on after continue-as-new."""
+
+    task: TaskRef
+    source: str
+    first_line: int = 1
+    inputs: Json = None
+    catalogue: Sha256
+    skills: list[SkillFacts] = []
+    limits: Limits = Limits()
+    tuning: Tuning = Tuning()
+    on_error: Literal["fail", "ask"] = "fail"
+    carried: "Carried | None" = None
+
+
+class Carried(Contract):
+    """State over continue-as-new: small, because the journal itself is in blobs."""
+
+    version: Version
+    generation: int
+    runs: int
+    repairs: int
+    seed: int
+    started_at: float
+    segments: list[Sha256] = []
+    recorded: int = 0
+    calls: int = 0
+    suspensions: int = 0
+    open_entries: list[Entry] = []
+    questions: list[Question] = []
+    waiting: bool = False
+    wake_at: float | None = None
+    stdout_tail: str = ""
+
+
+class Ask(Contract):
+    """One call that a program makes. `arguments` are bound to parameter names; the id is made from the full value."""
+
+    id: CallId
+    skill: str
+    arguments: Value
+
+
+class CallsMessage(Contract):
+    """Update `calls`: new asks, and ids that were asked before and are still without an answer.
+
+    `seen` are the deliveries (call number, or -1 for a timer) from number `seen_from` on that led to these asks.
+    `idle`: nothing runs in the guest until an answer arrives or `timer_seconds` pass.
+    `order` grows by one per message of an attempt, so that a late message cannot make an old `idle` true again.
+    """
+
+    generation: int
+    attempt: int
+    order: int
+    asks: list[Ask] = []
+    again: list[CallId] = []
+    drops: list[CallId] = []
+    seen: list[int] = []
+    seen_from: int = 0
+    idle: bool = False
+    timer_seconds: float | None = None
+
+
+class HelloMessage(Contract):
+    """Update `hello`: the first word of attempt >= 2. From here on, lower attempts are refused."""
+
+    generation: int
+    attempt: int
+
+
+ParkReason = Literal["wait", "history", "cancel", "timeout"]
+
+
+class Answered(Contract):
+    """An answer on its way to the guest. `at` is when it was recorded, `order` its place in the journal."""
+
+    id: CallId
+    at: float
+    order: int
+    value: Value | None = None
+    error: Failure | None = None
+
+
+class CallsReply(Contract):
+    """What is answered so far; a call that is not here is still open and is asked again. `park`: kill the box now."""
+
+    answers: list[Answered] = []
+    park: ParkReason | None = None
+
+
+class HelloReply(Contract):
+    answers: list[Answered] = []
+    seen: list[int] = []
+    park: ParkReason | None = None
+
+
+class Segment(Contract):
+    """A part of the journal, saved as a blob: entries in order of recording."""
+
+    format: Literal[1] = 1
+    entries: list[Entry] = []
+    seen_version: int = 1
+    seen: list[int] = []
+
+
+class ProgramJob(Contract):
+    """Input of the activity `program.run`: one generation of a box."""
+
+    task: TaskRef
+    source: str
+    first_line: int = 1
+    inputs: Json = None
+    version: int
+    generation: int
+    seed: int
+    started_at: float
+    segments: list[Sha256] = []
+    catalogue: Sha256
+    skills: list[str] = []
+    limits: Limits = Limits()
+    tuning: Tuning = Tuning()
+
+
+class ProgramEnd(Contract):
+    """Output of `program.run`. `outcome` raised: the program's own fault, a result that a model can mend."""
+
+    outcome: Literal["done", "raised", "suspended"]
+    value: Value | None = None
+    error: Failure | None = None
+    park: ParkReason | None = None
+    stdout: str = ""
+    attempt: int = 1
+    answered_from_journal: int = 0
+    asked: int = 0
+    run_seconds: float = 0.0
+    adapter: str = ""
+    isolation: str = ""
+
+
+class ProgramResult(Contract):
+    """How a program ended, for people and for a parent workflow."""
+
+    state: TaskState
+    value: Value | None = None
+    error: Failure | None = None
+    stdout: str = ""
+    version: int = 1
+    calls: int = 0
+    repairs: int = 0
+    suspensions: int = 0
+    generations: int = 0
+    runs: int = 1
+    journal: list[Sha256] = []
+
+
+class Progress(Contract):
+    """Answer of the query `progress`: what a watcher sees now."""
+
+    state: TaskState
+    version: int = 1
+    generation: int = 0
+    runs: int = 1
+    calls_done: int = 0
+    calls_open: int = 0
+    repairs: int = 0
+    suspensions: int = 0
+    box: bool = False
+    source: str = ""
+    questions: list[Question] = []
+    open_calls: list[Entry] = []
+
+
+class SaveSegment(Contract):
+    segment: Segment
+
+
+class SavedSegment(Contract):
+    ref: Sha256
+
+
+class RecordChange(Contract):
+    """What activity `record.save` writes to a task's row. A final state is written once and never changed."""
+
+    task: TaskRef
+    state: TaskState
+    result: ProgramResult | None = None
+
+
+PROGRAM_RUN: ActivityRef[ProgramJob, ProgramEnd] = ActivityRef(name="program.run", takes=ProgramJob, gives=ProgramEnd)
+JOURNAL_SAVE: ActivityRef[SaveSegment, SavedSegment] = ActivityRef(name="journal.save", takes=SaveSegment, gives=SavedSegment)
+RECORD_SAVE: ActivityRef[RecordChange, Nothing] = ActivityRef(name="record.save", takes=RecordChange, gives=Nothing)
+
+PROGRAM_WORKFLOW = "ProgramWorkflow"
+UPDATE_CALLS = "calls"
+UPDATE_HELLO = "hello"
+UPDATE_ANSWER = "answer"
+SIGNAL_ANSWER = "answer_question"
+QUERY_PROGRESS = "progress"
+QUERY_JOURNAL = "journal"
+
+QUEUE_AGENTS = "agents"
+QUEUE_SKILLS = "skills"
+QUEUE_SANDBOX = "sandbox"
+QUEUE_LLM = "llm"
+
+ProgramSpec.model_rebuild()

@@ -1,0 +1,57 @@
+"""Skills as the journal and the runner see them."""
+
+from typing import Literal
+
+from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Json, Sha256, Value
+from holdfast.contracts.principal import TaskRef
+
+Effect = Literal["pure", "idempotent", "keyed", "once"]
+"""What running a call again would do: nothing; the same; the same if its key is honoured; harm."""
+
+Kind = Literal["prompt", "script", "hybrid", "native"]
+"""`native` skills are answered by the workflow itself: `ask` and `sleep`."""
+
+
+class SkillFacts(Contract):
+    """The little that a workflow must know of a skill to schedule it. Part of the catalogue snapshot."""
+
+    name: str
+    effect: Effect = "pure"
+    kind: Kind = "script"
+    timeout_seconds: float = 60.0
+    max_retries: int = 2
+    max_age_seconds: float | None = None
+    has_check: bool = False
+
+
+class SkillCall(Contract):
+    """One call as the activity `skill.run` receives it."""
+
+    task: TaskRef
+    call_id: CallId
+    skill: str
+    arguments: Value
+    catalogue: Sha256
+    key: str
+    effect: Effect
+    timeout_seconds: float = 60.0
+
+
+class SkillAnswer(Contract):
+    """What a finished call gives: a value, or the error that the program will see as `SkillError`."""
+
+    value: Value | None = None
+    error: Failure | None = None
+
+
+class CheckAnswer(Contract):
+    """What a `once` skill's `check` probe found out about a call that may have happened."""
+
+    outcome: Literal["done", "not_done", "unknown"] = "unknown"
+    value: Value | None = None
+
+
+SKILL_RUN: ActivityRef[SkillCall, SkillAnswer] = ActivityRef(name="skill.run", takes=SkillCall, gives=SkillAnswer)
+SKILL_CHECK: ActivityRef[SkillCall, CheckAnswer] = ActivityRef(name="skill.check", takes=SkillCall, gives=CheckAnswer)
+
+AskArguments = dict[str, Json]

@@ -1,0 +1,123 @@
+"""Every error that leaves holdfast.
+
+    HoldfastError            code, HTTP status and whether a retry may help are class facts
+    |- UserError             the caller can mend it (4xx, CLI exit 2)
+    |  |- SpecInvalid        a skill, agent, flow or settings file does not parse
+    |  |- ProgramInvalid     a program does not parse, or names a skill that is not there
+    |  |- SkillInputError    arguments do not fit the skill's input schema
+    |  |- UnknownSkill       no skill of that name, or not granted to this task
+    |  |- NotFound           no task, question or blob of that id
+    |  |- Conflict           same idempotency key with another body, or a task that is over
+    |  `- Forbidden          missing or wrong key, Host or Origin
+    |- OperatorError         whoever runs holdfast can mend it (503, CLI exit 3)
+    |  |- NoTemporal         the Temporal server is neither found nor reachable
+    |  |- NoIsolation        no sandbox adapter passed its probe
+    |  |- SettingsInvalid    a setting has a wrong value, or stands in two files
+    |  `- StoreUnavailable   the database is locked, full or gone
+    `- SkillFailed           a skill answered with an error
+       |- SkillOutputError   its answer does not fit its output schema, or is not JSON
+       |- SkillTimeout       it ran longer than its limit
+       `- SkillCrashed       its process died under it (retryable unless the skill is `once`)
+
+What a *model* can mend is no exception: a program that fails is a result.
+"""
+
+from typing import ClassVar
+
+_SHOWN = 200
+
+
+class HoldfastError(Exception):
+    """Base of all errors that holdfast raises on purpose. The message says what was found, what is allowed, what to do."""
+
+    code: ClassVar[str] = "INTERNAL"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+
+class UserError(HoldfastError):
+    code = "BAD_REQUEST"
+    status = 400
+
+
+class SpecInvalid(UserError):
+    code = "INVALID_CONFIG"
+    status = 422
+
+
+class ProgramInvalid(UserError):
+    code = "INVALID_PROGRAM"
+    status = 422
+
+
+class SkillInputError(UserError):
+    code = "INVALID_SKILL_INPUT"
+    status = 422
+
+
+class UnknownSkill(UserError):
+    code = "SKILL_NOT_FOUND"
+    status = 404
+
+
+class NotFound(UserError):
+    code = "NOT_FOUND"
+    status = 404
+
+
+class Conflict(UserError):
+    code = "CONFLICT"
+    status = 409
+
+
+class Forbidden(UserError):
+    code = "FORBIDDEN"
+    status = 403
+
+
+class OperatorError(HoldfastError):
+    code = "UNAVAILABLE"
+    status = 503
+    retryable = True
+
+
+class NoTemporal(OperatorError):
+    code = "TEMPORAL_UNAVAILABLE"
+
+
+class NoIsolation(OperatorError):
+    code = "NO_ISOLATION"
+    retryable = False
+
+
+class SettingsInvalid(OperatorError):
+    code = "INVALID_SETTINGS"
+    retryable = False
+
+
+class StoreUnavailable(OperatorError):
+    code = "STORE_UNAVAILABLE"
+
+
+class SkillFailed(HoldfastError):
+    code = "SKILL_FAILED"
+    retryable = True
+
+
+class SkillOutputError(SkillFailed):
+    code = "INVALID_SKILL_OUTPUT"
+    retryable = False
+
+
+class SkillTimeout(SkillFailed):
+    code = "SKILL_TIMEOUT"
+
+
+class SkillCrashed(SkillFailed):
+    code = "SKILL_CRASHED"
+
+
+def shown(value: object) -> str:
+    """`repr` of a value that was found, cut at 200 characters, for use in messages."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
