@@ -1,0 +1,139 @@
+"""Settings, read once at the start of a process and passed down.
+
+Precedence: flag > environment > .env > holdfast.yaml > default. Every variable is listed in `.env.example`.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from holdfast.errors import SettingsInvalid, shown
+
+PROJECT_FILE = "holdfast.yaml"
+
+VARIABLES: dict[str, str] = {
+    "HOLDFAST_HOME": "home",
+    "HOLDFAST_URL": "url",
+    "HOLDFAST_HOST": "host",
+    "HOLDFAST_PORT": "port",
+    "HOLDFAST_OPEN": "open_door",
+    "API_KEY": "api_key",
+    "TEMPORAL_ADDRESS": "temporal_address",
+    "TEMPORAL_NAMESPACE": "temporal_namespace",
+    "HOLDFAST_TEMPORAL_BIN": "temporal_bin",
+    "HOLDFAST_TEMPORAL_UI_PORT": "temporal_ui_port",
+    "DATABASE_URL": "database_url",
+    "DB_POOL_SIZE": "db_pool_size",
+    "DB_MAX_OVERFLOW": "db_max_overflow",
+    "SANDBOX_TYPE": "sandbox_type",
+    "SANDBOX_PYTHON_PATH": "sandbox_python_path",
+    "LOG_LEVEL": "log_level",
+    "LOG_FORMAT": "log_format",
+}
+"""Environment variable -> field. A variable `X_FILE` names a file that holds the value of `X`."""
+
+
+class Settings(BaseModel):
+    """All settings. Times are in seconds. A path is absolute once loaded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    project: Path = Field(description="the folder that holds holdfast.yaml, or the current one")
+    home: Path = Field(description="data folder: database, blobs, Temporal's file")
+    url: str = "http://127.0.0.1:8000"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    open_door: bool = False
+    api_key: str | None = None
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "default"
+    temporal_bin: str | None = None
+    temporal_ui_port: int = Field(default=8233, ge=1, le=65535)
+    database_url: str = ""
+    db_pool_size: int = Field(default=50, ge=1)
+    db_max_overflow: int = Field(default=20, ge=0)
+    sandbox_type: Literal["local"] = "local"
+    sandbox_python_path: str | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    log_format: Literal["json", "text"] = "json"
+    undeclared_effect: Literal["guess", "once", "pure"] = "guess"
+
+    @property
+    def blobs(self) -> Path:
+        return self.home / "blobs"
+
+    @classmethod
+    def load(cls, project: Path | None = None, **flags: Any) -> Self:
+        """Settings of the project folder at or above `project` (default: the current directory). A flag that is None is not set.
+
+        Raises:
+            SettingsInvalid: a value is wrong (names the source, what was found, what is allowed).
+        """
+        folder = find_project(project or Path.cwd())
+        values = _from_yaml(folder / PROJECT_FILE)
+        values |= _from_environment(_dotenv(folder / ".env"), ".env")
+        values |= _from_environment(os.environ, "the environment")
+        values |= {key: value for key, value in flags.items() if value is not None}
+        home = Path(values.get("home") or folder / ".holdfast")
+        values |= {"project": folder, "home": (folder / home).resolve()}
+        values["database_url"] = values.get("database_url") or f"sqlite:///{values['home'] / 'holdfast.db'}"
+        try:
+            return cls.model_validate(values)
+        except ValidationError as exc:
+            raise SettingsInvalid(_explained(exc)) from None
+
+
+def find_project(start: Path) -> Path:
+    """The nearest folder at or above `start` that holds `holdfast.yaml`, else `start` itself."""
+    start = start.resolve()
+    return next((folder for folder in (start, *start.parents) if (folder / PROJECT_FILE).is_file()), start)
+
+
+def _from_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise SettingsInvalid(f"{path}: not YAML: {exc}") from None
+    if not isinstance(found, dict):
+        raise SettingsInvalid(f"{path}: found {shown(found)}; a mapping of settings is expected")
+    return found
+
+
+def _from_environment(variables: Mapping[str, str], where: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, field in VARIABLES.items():
+        if variables.get(f"{name}_FILE"):
+            values[field] = _secret(variables[f"{name}_FILE"], f"{name}_FILE in {where}")
+        if variables.get(name):
+            values[field] = variables[name]
+    return values
+
+
+def _secret(path: str, where: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except OSError as exc:
+        raise SettingsInvalid(f"{where} names {path!r}, which cannot be read: {exc.strerror}") from None
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    pairs = (line.strip().removeprefix("export ").partition("=") for line in path.read_text("utf-8").splitlines())
+    return {key.strip(): value.strip().strip("\"'") for key, sign, value in pairs if sign and not key.startswith("#")}
+
+
+def _explained(exc: ValidationError) -> str:
+    names = {field: name for name, field in VARIABLES.items()}
+    rows = []
+    for error in exc.errors():
+        field = str(error["loc"][0])
+        also = f" (variable {names[field]})" if field in names else ""
+        rows.append(f"setting {field!r}{also}: found {shown(error['input'])}; {error['msg']}")
+    return "; ".join(rows)
