@@ -1,0 +1,95 @@
+"""The worker: what is registered on which task queue, and nothing else.
+
+`python -m worker` serves every queue; `holdfast worker --queues skills,sandbox` any set of them.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.wiring import Wired, wired
+from holdfast import log
+from holdfast.config import Settings
+from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_SANDBOX, QUEUE_SKILLS
+from holdfast.errors import HoldfastError, OperatorError
+from holdfast.temporal.connect import connect
+from workflows import policies
+from workflows.program import ProgramWorkflow
+
+QUEUES = (QUEUE_AGENTS, QUEUE_SKILLS, QUEUE_SANDBOX)
+GRACE = timedelta(seconds=10)
+"""After SIGTERM: boxes leave at once, skill calls in flight have this long to end."""
+
+PASSED_THROUGH = (
+    "pydantic",  # models are validated the same inside and outside; importing it per workflow costs 0.2 s
+    "pydantic_core",
+    "annotated_types",
+    "rfc8785",  # pure, stateless
+    "holdfast",  # the floor: contracts and pure functions
+)
+
+
+def workers(client: Client, queues: Sequence[str], found: Wired) -> list[Worker]:
+    """One Temporal worker a queue."""
+    runner = SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    )
+    return [
+        Worker(
+            client,
+            task_queue=queue,
+            workflows=[ProgramWorkflow] if queue == QUEUE_AGENTS else [],
+            activities=found.activities.get(queue, []),
+            workflow_runner=runner,
+            sticky_queue_schedule_to_start_timeout=policies.STICKY_TIMEOUT,
+            max_heartbeat_throttle_interval=timedelta(seconds=1),
+            graceful_shutdown_timeout=GRACE,
+        )
+        for queue in queues
+    ]
+
+
+async def serve(settings: Settings, queues: Sequence[str] = QUEUES) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    client = await connect(settings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        found = await stack.enter_async_context(wired(settings, client, queues))
+        for worker in workers(client, queues, found):
+            await stack.enter_async_context(worker)
+        log.get_logger(__name__).info("worker.up", queues=list(queues), adapters=found.adapters, pid=os.getpid())
+        await stop.wait()
+        log.get_logger(__name__).info("worker.draining")
+
+
+def main(settings: Settings | None = None, queues: Sequence[str] = QUEUES) -> int:
+    """Exit code: 0 after a drain, 3 if what the operator must provide is missing, 1 otherwise."""
+    try:
+        settings = settings or Settings.load()
+        log.configure("worker", settings.log_level, settings.log_format)
+        asyncio.run(serve(settings, queues))
+    except OperatorError as exc:
+        sys.stderr.write(f"holdfast worker: {exc}\n")
+        return 3
+    except HoldfastError as exc:
+        sys.stderr.write(f"holdfast worker: {exc}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    # The SDK may abort at interpreter exit (notes on Temporal, 8): leave with our own code.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

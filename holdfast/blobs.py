@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from holdfast.errors import NotFound
+from holdfast.errors import NotFound, StoreUnavailable
 
 
 class BlobStore:
@@ -17,11 +17,21 @@ class BlobStore:
         self.root = root
 
     def put(self, data: bytes) -> str:
-        """Store bytes, durably, and return their 64-digit name. Storing them again costs one stat."""
+        """Store bytes, durably, and return their 64-digit name. Storing them again costs one stat.
+
+        Raises:
+            StoreUnavailable: the disk is full, or the folder cannot be written to. Nothing is left behind.
+        """
         ref = hashlib.sha256(data).hexdigest()
         path = self._path(ref)
         if not path.exists():
-            self._write(path, data)
+            try:
+                self._write(path, data)
+            except OSError as exc:
+                raise StoreUnavailable(
+                    f"cannot write a blob of {len(data)} bytes below {self.root}: {exc.strerror}; "
+                    "check free space and access rights, and try again"
+                ) from exc
         return ref
 
     def get(self, ref: str) -> bytes:
@@ -56,7 +66,7 @@ class BlobStore:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)
+            Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

@@ -3,6 +3,7 @@
 Precedence: flag > environment > .env > holdfast.yaml > default. Every variable is listed in `.env.example`.
 """
 
+import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,9 @@ VARIABLES: dict[str, str] = {
 }
 """Environment variable -> field. A variable `X_FILE` names a file that holds the value of `X`."""
 
+_SECRET = ("api_key", "database_url")
+"""Their values never stand in a message."""
+
 
 class Settings(BaseModel):
     """All settings. Times are in seconds. A path is absolute once loaded."""
@@ -68,7 +72,7 @@ class Settings(BaseModel):
 
     @classmethod
     def load(cls, project: Path | None = None, **flags: Any) -> Self:
-        """Settings of the project folder at or above `project` (default: the current directory). A flag that is None is not set.
+        """Settings of the project folder at or above `project` (default: where one stands). A flag that is None is not set.
 
         Raises:
             SettingsInvalid: a value is wrong (names the source, what was found, what is allowed).
@@ -118,14 +122,22 @@ def _from_environment(variables: Mapping[str, str], where: str) -> dict[str, Any
 def _secret(path: str, where: str) -> str:
     try:
         return Path(path).read_text("utf-8").strip()
-    except OSError as exc:
-        raise SettingsInvalid(f"{where} names {path!r}, which cannot be read: {exc.strerror}") from None
+    except (OSError, ValueError) as exc:
+        raise SettingsInvalid(f"{where} names {path!r}, which cannot be read: {_why(exc)}") from None
+
+
+def _why(exc: OSError | ValueError) -> str:
+    return str(exc.strerror) if isinstance(exc, OSError) else "it is not UTF-8 text"
 
 
 def _dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    pairs = (line.strip().removeprefix("export ").partition("=") for line in path.read_text("utf-8").splitlines())
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, ValueError) as exc:
+        raise SettingsInvalid(f"{path} cannot be read: {_why(exc)}") from None
+    pairs = (line.strip().removeprefix("export ").partition("=") for line in text.splitlines())
     return {key.strip(): value.strip().strip("\"'") for key, sign, value in pairs if sign and not key.startswith("#")}
 
 
@@ -134,6 +146,17 @@ def _explained(exc: ValidationError) -> str:
     rows = []
     for error in exc.errors():
         field = str(error["loc"][0])
+        if error["type"] == "extra_forbidden":
+            rows.append(_unknown(field))
+            continue
         also = f" (variable {names[field]})" if field in names else ""
-        rows.append(f"setting {field!r}{also}: found {shown(error['input'])}; {error['msg']}")
+        found = "a value that is not shown" if field in _SECRET else shown(error["input"])
+        rows.append(f"setting {field!r}{also}: found {found}; {error['msg']}")
     return "; ".join(rows)
+
+
+def _unknown(field: str) -> str:
+    known = sorted(set(Settings.model_fields) - {"project"})
+    near = difflib.get_close_matches(field, known, n=1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"no setting {field!r}; {guess}Known: {', '.join(known)}"

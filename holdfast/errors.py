@@ -13,8 +13,11 @@
     |  |- NoTemporal         the Temporal server is neither found nor reachable
     |  |- NoIsolation        no sandbox adapter passed its probe
     |  |- SettingsInvalid    a setting has a wrong value, or stands in two files
+    |  |- NoModel            a skill needs a language model, and none is set up
+    |  |- SecretMissing      a skill names a secret that is not set
     |  `- StoreUnavailable   the database is locked, full or gone
     `- SkillFailed           a skill answered with an error
+       |- SkillRefused       its error says that trying again cannot help
        |- SkillOutputError   its answer does not fit its output schema, or is not JSON
        |- SkillTimeout       it ran longer than its limit
        `- SkillCrashed       its process died under it (retryable unless the skill is `once`)
@@ -28,11 +31,18 @@ _SHOWN = 200
 
 
 class HoldfastError(Exception):
-    """Base of all errors that holdfast raises on purpose. The message says what was found, what is allowed, what to do."""
+    """Base of all errors that holdfast raises on purpose. The message says what was found, what is allowed, what to do.
+
+    `details` are JSON facts for programs that read the error; they travel in the API's error body.
+    """
 
     code: ClassVar[str] = "INTERNAL"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", **details: object) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class UserError(HoldfastError):
@@ -41,8 +51,14 @@ class UserError(HoldfastError):
 
 
 class SpecInvalid(UserError):
+    """`file`, `line` and `key` repeat what the message says, for those who show problems in a list."""
+
     code = "INVALID_CONFIG"
     status = 422
+
+    def __init__(self, message: str, *, file: str = "", line: int | None = None, key: str | None = None) -> None:
+        super().__init__(message)
+        self.file, self.line, self.key = file, line, key
 
 
 class ProgramInvalid(UserError):
@@ -95,6 +111,16 @@ class SettingsInvalid(OperatorError):
     retryable = False
 
 
+class NoModel(OperatorError):
+    code = "NO_MODEL"
+    retryable = False
+
+
+class SecretMissing(OperatorError):
+    code = "SECRET_MISSING"
+    retryable = False
+
+
 class StoreUnavailable(OperatorError):
     code = "STORE_UNAVAILABLE"
 
@@ -102,6 +128,11 @@ class StoreUnavailable(OperatorError):
 class SkillFailed(HoldfastError):
     code = "SKILL_FAILED"
     retryable = True
+
+
+class SkillRefused(SkillFailed):
+    code = "SKILL_REFUSED"
+    retryable = False
 
 
 class SkillOutputError(SkillFailed):

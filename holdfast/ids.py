@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -10,12 +11,14 @@ from typing import Any
 import rfc8785
 
 _SAFE_INT = 2**53 - 1
+_OWN_KEY = re.compile(r"\$+int")
 _TASKS = uuid.UUID("6f6c6466-6173-8074-8001-000000000001")
 
 
 def canonical(value: Any) -> bytes:
     """RFC 8785 bytes of a JSON value. Integers beyond 2**53 and non-finite numbers are outside of that RFC:
-    the first are written as `{"$int": "<digits>"}`, the second are refused.
+    the first are written as `{"$int": "<digits>"}`, the second are refused. A key `$int` of the value's own gets
+    one more `$`, so that different values never have the same bytes.
 
     Raises:
         ValueError: the value holds NaN, an infinity, a lone surrogate, or something that is not JSON.
@@ -32,10 +35,14 @@ def _widened(value: Any) -> Any:
     if isinstance(value, int) and abs(value) > _SAFE_INT:
         return {"$int": str(value)}
     if isinstance(value, Mapping):
-        return {key: _widened(item) for key, item in value.items()}
+        return {_escaped(key): _widened(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_widened(item) for item in value]
     return value
+
+
+def _escaped(key: Any) -> Any:
+    return f"${key}" if isinstance(key, str) and _OWN_KEY.fullmatch(key) else key
 
 
 def call_hash(scope: str, skill: str, arguments: Mapping[str, Any]) -> str:

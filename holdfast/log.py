@@ -8,6 +8,8 @@ from typing import Any, Literal
 import structlog
 from structlog.typing import EventDict, Processor
 
+from holdfast.errors import shown
+
 bind = structlog.contextvars.bind_contextvars
 clear = structlog.contextvars.clear_contextvars
 get_logger = structlog.stdlib.get_logger
@@ -39,6 +41,7 @@ def configure(service: str, level: str = "INFO", form: Literal["json", "text"] =
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.captureWarnings(capture=True)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -64,5 +67,20 @@ def _arranged(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return {**{key: event.pop(key) for key in _TOP if key in event}, "metadata": extra, **event}
 
 
-def _compact(value: Any, **_options: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), default=str, ensure_ascii=False)
+def _compact(value: dict[str, Any], **_options: Any) -> str:
+    try:
+        return _dumped(value)
+    except (TypeError, ValueError, RecursionError):  # NaN, a cycle, a key that is no text
+        return _dumped(_plain(value))
+
+
+def _dumped(value: dict[str, Any]) -> str:
+    text = json.dumps(value, separators=(",", ":"), default=str, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _plain(value: dict[Any, Any]) -> dict[str, Any]:
+    return {
+        str(key): _plain(item) if key == "metadata" else item if isinstance(item, str) else shown(item)
+        for key, item in value.items()
+    }

@@ -78,3 +78,18 @@ class JournalView(Contract):
 
 
 JournalExport.model_rebuild()
+
+
+def stands(entry: Entry, version: int, began_at: float, max_age_seconds: float | None) -> bool:
+    """Whether a recorded answer holds for this version of the program (DESIGN.md 5, "Repair").
+
+    Its own version's answers always hold. A mended version asks again for errors, but those of `once` skills,
+    and for values older than `max_age_seconds` when it began; all else is paid for and stays.
+    """
+    if entry.state not in ("answered", "failed"):
+        return False
+    if entry.version == version:
+        return True
+    if entry.state == "failed":
+        return entry.effect == "once"
+    return max_age_seconds is None or (entry.answered_at or 0.0) + max_age_seconds >= began_at

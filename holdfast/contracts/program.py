@@ -50,6 +50,7 @@ class Version(Contract):
     number: int = Field(default=1, ge=1)
     source: str
     first_line: int = 1
+    began_at: float = 0.0
     why: str = ""
 
 
@@ -67,6 +68,10 @@ class ProgramSpec(Contract):
     on_error: Literal["fail", "ask"] = "fail"
     carried: "Carried | None" = None
 
+    def pinned(self) -> "ProgramSpec":
+        """The same with every default written out: a later release's defaults must not reach a running task."""
+        return ProgramSpec.model_validate(self.model_dump(exclude={"carried"}))
+
 
 class Carried(Contract):
     """State over continue-as-new: small, because the journal itself is in blobs."""
@@ -79,13 +84,13 @@ class Carried(Contract):
     started_at: float
     segments: list[Sha256] = []
     recorded: int = 0
+    seen_saved: int = 0
     calls: int = 0
     suspensions: int = 0
     open_entries: list[Entry] = []
     questions: list[Question] = []
-    waiting: bool = False
+    parked_on: list[CallId] = []
     wake_at: float | None = None
-    stdout_tail: str = ""
 
 
 class Ask(Contract):
@@ -166,6 +171,7 @@ class ProgramJob(Contract):
     first_line: int = 1
     inputs: Json = None
     version: int
+    version_began_at: float = 0.0
     generation: int
     seed: int
     started_at: float
@@ -238,6 +244,7 @@ class RecordChange(Contract):
 
     task: TaskRef
     state: TaskState
+    type: str = "program"
     result: ProgramResult | None = None
 
 

@@ -57,6 +57,7 @@ class Task(Contract):
     questions: list[Question] = []
     stdout: str = ""
     url: str | None = None
+    note: str = Field(default="", description="why what is shown may be old; empty if it is not")
 
 
 class Step(Contract):

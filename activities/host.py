@@ -1,0 +1,297 @@
+"""The host of a box: turns its frames into updates, and their replies into frames.
+
+It computes every call id itself, answers from the journal what is known, and keeps the clock of the program's
+own running time. It decides nothing else: what to run and when to stop is the workflow's business.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from activities.known import Known
+from activities.updates import Updates
+from activities.values import loaded, stored
+from holdfast.blobs import BlobStore
+from holdfast.catalogue import Catalogue
+from holdfast.contracts.base import INLINE_ANSWER_BYTES, INLINE_ARGUMENT_BYTES, Failure
+from holdfast.contracts.program import UPDATE_CALLS, Answered, Ask, CallsMessage, CallsReply, ProgramEnd, ProgramJob
+from holdfast.errors import HoldfastError, SkillInputError, UnknownSkill
+from holdfast.ids import call_hash, call_id
+
+IN_FLIGHT = 8
+"""Updates at once. The server allows 10; more make it refuse (notes/temporal.md, Overload)."""
+BATCH = 100
+REPOLL_SECONDS = 0.02
+"""How long an open call waits for the guest's next ones, to share their update."""
+REPORT_SECONDS = 0.2
+TICK_SECONDS = 0.1
+PRINTED_KEPT = 8192
+NATIVE_BYTES = 16 * 1024
+SCOPE = "program"
+
+
+class Frames(Protocol):
+    """The channel of a box, as the host needs it."""
+
+    async def send(self, frame: dict[str, Any]) -> None: ...
+    def frames(self) -> AsyncIterator[dict[str, Any]]: ...
+
+
+class Host:
+    """One box's run, from `job` to its last frame."""
+
+    def __init__(self, job: ProgramJob, attempt: int, channel: Frames, updates: Updates, known: Known, catalogue: Catalogue, blobs: BlobStore) -> None:
+        self.job, self.attempt = job, attempt
+        self.channel, self.updates, self.known = channel, updates, known
+        self.catalogue, self.blobs = catalogue, blobs
+        self.granted = set(job.skills)
+        self.numbers: dict[str, int] = {}
+        self.ids: dict[int, str] = {}
+        self.occurrences: Counter[str] = Counter()
+        self.new: list[Ask] = []
+        self.again: list[str] = []
+        self.drops: list[str] = []
+        self.seen = list(known.seen)
+        self.acknowledged = len(known.seen)
+        self.order = 0
+        self.in_flight = 0
+        self.idle = False
+        self.timer: float | None = None
+        self.told_idle = False
+        self.sent = 0
+        self.from_journal = 0
+        self.asked = 0
+        self.ran_seconds = 0.0
+        self.busy_since: float | None = time.monotonic()
+        self.printed, self.printed_bytes = "", 0
+        self.end: asyncio.Future[ProgramEnd] = asyncio.get_running_loop().create_future()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> ProgramEnd:
+        """Until the program ends, its box must go, or the stream breaks (then `end` is an EOFError)."""
+        self._spawn(self._read())
+        self._spawn(self._watch())
+        try:
+            return await self.end
+        finally:
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    # frames in
+
+    async def _read(self) -> None:
+        async for frame in self.channel.frames():
+            match frame.get("t"):
+                case "calls":
+                    await self._take(frame)
+                case "out":
+                    self._print(str(frame.get("d", "")))
+                case "done" | "raised":
+                    await self._finish(frame)
+                    return
+        self._stop(EOFError("the box's stream ended"))
+
+    async def _take(self, frame: dict[str, Any]) -> None:
+        """One `calls` frame: everything that the guest did until it went idle."""
+        known: list[Answered] = []
+        local: list[list[Any]] = []
+        for number, skill, args, kwargs in frame["calls"]:
+            try:
+                await self._ask(int(number), str(skill), args, kwargs, known)
+            except (HoldfastError, ValueError) as exc:
+                local.append([number, 0.0, False, _payload(str(skill), Failure(type=type(exc).__name__, message=str(exc)))])
+        for number in frame["drops"]:
+            self._drop(int(number))
+        self.seen += [int(one) for one in frame["seen"]]
+        self._rest(bool(frame["idle"]) and frame.get("got") == self.sent, frame.get("timer"))
+        await self._answer(known, local)
+        self._pump()
+
+    async def _ask(self, number: int, skill: str, args: list[Any], kwargs: dict[str, Any], known: list[Answered]) -> None:
+        self.asked += 1
+        if self.asked > self.job.limits.max_calls:
+            return self._stop(_raised("CallLimit", f"the program made more than {self.job.limits.max_calls} calls (limits.max_calls)"))
+        found = self.catalogue.find(skill)
+        name = found.spec.name
+        if name not in self.granted:
+            raise UnknownSkill(f"skill {name!r} is not granted to this task; granted: {', '.join(sorted(self.granted)) or 'none'}")
+        arguments = found.bind(args, kwargs)
+        digest = call_hash(SCOPE, name, arguments)
+        self.occurrences[digest] += 1
+        one = call_id(digest, self.occurrences[digest])
+        self.numbers[one], self.ids[number] = number, one
+        if one in self.known.answers:
+            self.from_journal += 1
+            known.append(self.known.answers[one])
+            return None
+        native = found.spec.kind == "native"
+        if native:
+            arguments = found.check_input(arguments)
+        value = await stored(self.blobs, arguments, NATIVE_BYTES if native else INLINE_ARGUMENT_BYTES)
+        if native and value.ref:
+            raise SkillInputError(f"arguments of {name!r} have {value.size_bytes} bytes; the limit is {NATIVE_BYTES}")
+        self.new.append(Ask(id=one, skill=name, arguments=value))
+        return None
+
+    def _drop(self, number: int) -> None:
+        one = self.ids.get(number)
+        if one is None:
+            return
+        self.numbers.pop(one, None)
+        self.again = [other for other in self.again if other != one]
+        unsent = [ask for ask in self.new if ask.id == one]
+        if unsent:
+            self.new.remove(unsent[0])
+        else:
+            self.drops.append(one)
+
+    def _print(self, text: str) -> None:
+        self.printed_bytes += len(text)
+        if self.printed_bytes > self.job.limits.output_bytes:
+            self._stop(_raised("OutputLimit", f"the program printed more than {self.job.limits.output_bytes} bytes (limits.output_bytes)"))
+        self.printed = (self.printed + text)[: self.job.limits.result_bytes]
+
+    async def _finish(self, frame: dict[str, Any]) -> None:
+        if frame["t"] == "raised":
+            details = {"kind": "execution", "line": frame.get("line")}
+            self._stop(_raised(str(frame.get("type")), str(frame.get("message")), details))
+            return
+        result = frame.get("result") if frame.get("has_result") else self.printed
+        value = await stored(self.blobs, result, INLINE_ANSWER_BYTES)
+        self._stop(ProgramEnd(outcome="done", value=value))
+
+    # running time
+
+    def _rest(self, idle: bool, timer: float | None) -> None:
+        self.idle, self.timer, self.told_idle = idle, timer, False
+        if idle and self.busy_since is not None:
+            self.ran_seconds += time.monotonic() - self.busy_since
+            self.busy_since = None
+        if idle and not self.new:
+            self._spawn(self._report(self.order))
+
+    def _work(self) -> None:
+        self.idle = False
+        if self.busy_since is None:
+            self.busy_since = time.monotonic()
+
+    async def _watch(self) -> None:
+        limit = self.job.limits.run_seconds
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            running = 0.0 if self.busy_since is None else time.monotonic() - self.busy_since
+            if self.ran_seconds + running > limit:
+                self._stop(_raised("ProgramTimeout", self._overtime(limit), {"kind": "timeout"}))
+
+    def _overtime(self, limit: float) -> str:
+        return f"the program ran {limit:g} s of its own time, its limit (limits.run_seconds; waiting for skills does not count), after {self.asked} calls"
+
+    # updates out, answers in
+
+    async def _answer(self, answers: list[Answered], local: list[list[Any]] | None = None) -> None:
+        rows = list(local or [])
+        for one in sorted(answers, key=lambda answer: answer.order):
+            number = self.numbers.pop(one.id, None)
+            if number is None:
+                continue
+            if one.error is not None:
+                rows.append([number, one.at, False, _payload("", one.error)])
+            else:
+                rows.append([number, one.at, True, await loaded(self.blobs, one.value)])
+        if rows:
+            self.sent += len(rows)
+            self._work()
+            await self.channel.send({"t": "answers", "answers": rows})
+
+    def _pump(self) -> None:
+        """Send what is due: new calls, and those that are still open, at most `IN_FLIGHT` updates at once."""
+        while (self.new or self.again) and self.in_flight < IN_FLIGHT and not self.end.done():
+            asks, self.new = self.new[:BATCH], self.new[BATCH:]
+            room = BATCH - len(asks)
+            again, self.again = self.again[:room], self.again[room:]
+            self._spawn(self._send(asks, again))
+
+    async def _report(self, order: int) -> None:
+        """Tell an idleness that no message has carried yet, if it lasts."""
+        await asyncio.sleep(REPORT_SECONDS)
+        if self.idle and not self.told_idle and self.numbers and order == self.order:
+            await self._send([], [])
+
+    async def _send(self, asks: list[Ask], again: list[str]) -> None:
+        self.in_flight += 1
+        try:
+            message, update_id = self._message(asks, again), f"{self.job.generation}.{self.attempt}.{self.order}"
+            reply = await self.updates.send(UPDATE_CALLS, message, update_id, CallsReply)
+        finally:
+            self.in_flight -= 1
+        self.acknowledged = max(self.acknowledged, message.seen_from + len(message.seen))
+        if reply.park is not None:
+            return self._stop(ProgramEnd(outcome="suspended", park=reply.park))
+        answered = {one.id for one in reply.answers}
+        asked = [*(ask.id for ask in asks), *again]
+        self.again += [one for one in asked if one not in answered and one in self.numbers]
+        await self._answer(reply.answers)
+        if self.idle or not self.again:
+            self._pump()
+        else:
+            asyncio.get_running_loop().call_later(REPOLL_SECONDS, self._pump)
+        return None
+
+    def _message(self, asks: list[Ask], again: list[str]) -> CallsMessage:
+        self.order += 1
+        drops, self.drops = self.drops, []
+        fields: dict[str, Any] = {"generation": self.job.generation, "attempt": self.attempt, "order": self.order}
+        parts: dict[str, Any] = {"asks": asks, "again": again, "drops": drops}
+        parts["seen"] = self.seen[self.acknowledged :]
+        if self.idle:
+            self.told_idle = True
+            parts |= {"idle": True, "timer_seconds": self.timer}
+        kept = {name: value for name, value in parts.items() if value not in (None, [])}
+        if "seen" in kept:
+            kept["seen_from"] = self.acknowledged
+        return CallsMessage(**fields, **kept)
+
+    # ends
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self._stop(exc)
+
+    def _stop(self, how: ProgramEnd | BaseException) -> None:
+        if self.end.done():
+            return
+        if isinstance(how, BaseException):
+            self.end.set_exception(how)
+        else:
+            self.end.set_result(self.counted(how))
+
+    def counted(self, end: ProgramEnd) -> ProgramEnd:
+        """An end with the figures of this run."""
+        running = 0.0 if self.busy_since is None else time.monotonic() - self.busy_since
+        return end.model_copy(
+            update={
+                "stdout": self.printed[-PRINTED_KEPT:],
+                "attempt": self.attempt,
+                "answered_from_journal": self.from_journal,
+                "asked": self.asked,
+                "run_seconds": round(self.ran_seconds + running, 3),
+            }
+        )
+
+
+def _payload(skill: str, error: Failure) -> dict[str, Any]:
+    return {"message": error.message, "skill": skill, "type": error.type, "details": error.details}
+
+
+def _raised(kind: str, message: str, details: dict[str, Any] | None = None) -> ProgramEnd:
+    failure = Failure(type=kind, message=message, details=details or {"kind": "execution"})
+    return ProgramEnd(outcome="raised", error=failure)

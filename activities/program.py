@@ -1,0 +1,188 @@
+"""The activity `program.run`: one attempt of one generation of a box.
+
+Every attempt starts the program from its first line; what it asked before is answered from the journal. What
+the program does wrong is a result. What the machine does wrong is an exception, and Temporal tries again.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+import sandbox
+from activities.alive import beating, leaving_at_shutdown
+from activities.host import Host
+from activities.known import Known
+from activities.updates import Overtaken, Updates
+from holdfast.blobs import BlobStore
+from holdfast.catalogue import Catalogue
+from holdfast.contracts.base import Failure
+from holdfast.contracts.program import PROGRAM_RUN, UPDATE_HELLO, HelloMessage, HelloReply, ProgramEnd, ProgramJob
+from sandbox.base import Adapter, Box, BoxLimits, BoxLost, BoxSpec, ProtocolViolation
+from sandbox.channel import Channel
+from sandbox.lockdown import lockdown
+
+GUEST = Path(sandbox.__file__).parent / "guest.py"
+LOSSES = 3
+"""Boxes lost in a row, without a newly recorded answer between, before the loss is the program's result."""
+
+_LIMITS = {
+    "memory": "limits.memory_bytes",
+    "disk": "limits.disk_bytes",
+    "inodes": "the number of files in /ws",
+    "output": "limits.output_bytes",
+}
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Programs:
+    """Runs programs in boxes of one adapter."""
+
+    def __init__(self, client: Client, adapter: Adapter, blobs: BlobStore) -> None:
+        self._client, self._adapter, self._blobs = client, adapter, blobs
+
+    @activity.defn(name=PROGRAM_RUN.name)
+    async def run(self, job: ProgramJob) -> ProgramEnd:
+        """Run a program until it ends, fails of its own making, or is told to stop and wait.
+
+        Raises:
+            ApplicationError: `BoxLost` (the box died under us; retryable) or `Overtaken` (a later attempt, or the end
+                of the workflow, has made this one pointless; not retryable).
+        """
+        structlog.contextvars.bind_contextvars(trace_id=job.task.trace_id, task_id=job.task.task_id)
+        losses = _Losses()
+        async with beating(losses.beat), leaving_at_shutdown():
+            try:
+                end = await self._attempt(job, losses)
+            except Overtaken as exc:
+                raise ApplicationError(str(exc), type="Overtaken", non_retryable=True) from exc
+            except (BoxLost, EOFError) as exc:
+                return losses.result_or_raise(exc)
+        log.info("program.run", outcome=end.outcome, park=end.park, generation=job.generation, attempt=end.attempt, calls=end.asked)
+        return end
+
+    async def _attempt(self, job: ProgramJob, losses: "_Losses") -> ProgramEnd:
+        info = activity.info()
+        assert info.workflow_id and info.workflow_run_id
+        updates = Updates(self._client, info.workflow_id, info.workflow_run_id)
+        catalogue = await asyncio.to_thread(Catalogue.open, self._blobs, job.catalogue)
+        facts = {facts.name: facts for facts in catalogue.granted(None)}
+        known = await asyncio.to_thread(Known.read, job, self._blobs, facts)
+        if info.attempt > 1:
+            reply = await self._hello(job, info.attempt, updates)
+            if reply.park is not None:
+                return ProgramEnd(outcome="suspended", park=reply.park)
+            known.hear(reply)
+        losses.now_known(len(known.answers))
+        async with self._box(job) as (box, channel):
+            return await self._hosted(job, info.attempt, box, channel, updates, known, catalogue)
+
+    async def _hello(self, job: ProgramJob, attempt: int, updates: Updates) -> HelloReply:
+        await updates.forget_worker()
+        message = HelloMessage(generation=job.generation, attempt=attempt)
+        return await updates.send(UPDATE_HELLO, message, f"hello.{job.generation}.{attempt}", HelloReply)
+
+    async def _hosted(
+        self, job: ProgramJob, attempt: int, box: Box, channel: Channel, updates: Updates, known: Known, catalogue: Catalogue
+    ) -> ProgramEnd:
+        host = Host(job, attempt, channel, updates, known, catalogue, self._blobs)
+        await channel.send(_job_frame(job, attempt, known))
+        try:
+            end = await host.run()
+        except (EOFError, BoxLost):
+            end = host.counted(_own_end(box, job))
+        except ProtocolViolation as exc:
+            end = host.counted(_fault("ProtocolViolation", str(exc)))
+        return end.model_copy(update={"adapter": self._adapter.name, "isolation": self._adapter.isolation})
+
+    @contextlib.asynccontextmanager
+    async def _box(self, job: ProgramJob) -> AsyncIterator[tuple[Box, Channel]]:
+        limits = _box_limits(job)
+        spec = BoxSpec(name=job.task.task_id, guest=GUEST, limits=limits, environment={"TRACE_ID": job.task.trace_id})
+        box = await self._adapter.start(spec)
+        try:
+            channel = Channel(box)
+            await channel.ready()
+            yield box, channel
+        finally:
+            await asyncio.shield(box.kill())
+
+
+def _box_limits(job: ProgramJob) -> BoxLimits:
+    limits = job.limits
+    return BoxLimits(
+        memory_bytes=limits.memory_bytes,
+        disk_bytes=limits.disk_bytes,
+        output_bytes=limits.output_bytes,
+        cpu_seconds=int(limits.run_seconds) + 2,
+    )
+
+
+def _job_frame(job: ProgramJob, attempt: int, known: Known) -> dict[str, Any]:
+    return {
+        "t": "job",
+        "source": job.source,
+        "first_line": job.first_line,
+        "inputs": job.inputs,
+        "seed": job.seed,
+        "now": job.started_at,
+        "live_now": time.time(),
+        "resumed": attempt > 1 or job.generation > 1,
+        "seen": known.seen,
+        "park_after": job.tuning.park_after_seconds,
+        "result_bytes": job.limits.result_bytes,
+        **lockdown(_box_limits(job)),
+    }
+
+
+def _own_end(box: Box, job: ProgramJob) -> ProgramEnd:
+    """What a box that ended without a last frame says about its program.
+
+    Raises:
+        BoxLost: it was not the program's doing.
+    """
+    if box.cause is not None:
+        return _fault(f"{box.cause.capitalize()}Limit", f"the program was stopped: too much {box.cause} ({_LIMITS[box.cause]})")
+    code = box.exit_code
+    if code == 128 + signal.SIGXCPU:
+        seconds = job.limits.run_seconds
+        return _fault("ProgramTimeout", f"the program used {seconds:g} s of processor time (limits.run_seconds)", "timeout")
+    if code is not None and code < 128:
+        return _fault("ProgramExited", f"the program ended itself with exit code {code}; leave its result in `result` instead")
+    raise BoxLost(f"the box died (exit code {code})")
+
+
+def _fault(kind: str, message: str, details_kind: str = "execution") -> ProgramEnd:
+    return ProgramEnd(outcome="raised", error=Failure(type=kind, message=message, details={"kind": details_kind}))
+
+
+class _Losses:
+    """How many boxes were lost in a row, kept in heartbeat details from one attempt to the next."""
+
+    def __init__(self) -> None:
+        details = activity.info().heartbeat_details
+        self.count, self.answers = (int(details[0]), int(details[1])) if len(details) == 2 else (0, -1)
+
+    def now_known(self, answers: int) -> None:
+        """Another attempt begins. A newly recorded answer means that there was progress."""
+        if answers > self.answers:
+            self.count, self.answers = 0, answers
+
+    def beat(self) -> None:
+        activity.heartbeat(self.count, self.answers)
+
+    def result_or_raise(self, exc: Exception) -> ProgramEnd:
+        self.count += 1
+        if self.count >= LOSSES:
+            return _fault("BoxLost", f"the box died {self.count} times in a row at this point: {exc}", "unknown")
+        self.beat()
+        raise ApplicationError(str(exc), type="BoxLost") from exc

@@ -1,0 +1,72 @@
+"""Writing to the store and the blob folder on behalf of a workflow."""
+
+import asyncio
+
+from temporalio import activity
+
+from holdfast.blobs import BlobStore
+from holdfast.contracts.base import Nothing, Value
+from holdfast.contracts.program import (
+    JOURNAL_SAVE,
+    RECORD_SAVE,
+    ProgramResult,
+    RecordChange,
+    SavedSegment,
+    SaveSegment,
+)
+from holdfast.errors import NotFound
+from store.records import Changes, NewTask, Records
+
+
+class Recorder:
+    """Saves journal segments and task records. Both may be repeated: a segment is named by its content, a final
+    record is written once."""
+
+    def __init__(self, records: Records, blobs: BlobStore) -> None:
+        self._records, self._blobs = records, blobs
+
+    @activity.defn(name=JOURNAL_SAVE.name)
+    async def save_segment(self, request: SaveSegment) -> SavedSegment:
+        """A part of the journal as a blob; its name is all that the workflow keeps."""
+        text = request.segment.model_dump_json(exclude_unset=True).encode()
+        return SavedSegment(ref=await asyncio.to_thread(self._blobs.put, text))
+
+    @activity.defn(name=RECORD_SAVE.name)
+    async def save_record(self, change: RecordChange) -> Nothing:
+        """The task's row as the workflow now is. A final row is never changed again."""
+        task = change.task
+        fields = Changes() if change.result is None else _fields(change.result)
+        try:
+            await self._records.change(task.principal.tenant, task.task_id, change.state, **fields)
+        except NotFound:
+            await self._records.create(_new(change))
+            await self._records.change(task.principal.tenant, task.task_id, change.state, **fields)
+        return Nothing()
+
+
+def _new(change: RecordChange) -> NewTask:
+    """The row of a workflow that was not started by the API (by the Temporal CLI, or as a flow's step)."""
+    task = change.task
+    return NewTask(
+        id=task.task_id,
+        tenant=task.principal.tenant,
+        type=change.type,
+        trace_id=task.trace_id,
+        user_hash=task.principal.user_hash,
+    )
+
+
+def _fields(result: ProgramResult) -> Changes:
+    value = result.value or Value()
+    return Changes(
+        output=value.inline,
+        output_ref=value.ref,
+        failure=result.error.model_dump(mode="json") if result.error else None,
+        journal=result.journal,
+        stdout=result.stdout,
+        version=result.version,
+        calls=result.calls,
+        repairs=result.repairs,
+        suspensions=result.suspensions,
+        generations=result.generations,
+    )

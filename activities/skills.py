@@ -1,0 +1,84 @@
+"""The activities `skill.run` and `skill.check`: one call of one skill."""
+
+import asyncio
+from pathlib import Path
+
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.alive import beating
+from activities.values import loaded, stored
+from holdfast.blobs import BlobStore
+from holdfast.catalogue import Catalogue, CatalogueSkill
+from holdfast.contracts.base import INLINE_ANSWER_BYTES
+from holdfast.contracts.skill import SKILL_CHECK, SKILL_RUN, CheckAnswer, SkillAnswer, SkillCall
+from holdfast.errors import HoldfastError
+from skills.run import SkillContext, SkillRunner
+
+
+class Skills:
+    """Runs calls of skills as they stood in the catalogue that the task pinned."""
+
+    def __init__(self, runner: SkillRunner, blobs: BlobStore, workspaces: Path) -> None:
+        self._runner, self._blobs, self._workspaces = runner, blobs, workspaces
+
+    @activity.defn(name=SKILL_RUN.name)
+    async def run(self, call: SkillCall) -> SkillAnswer:
+        """The skill's answer, by reference above 256 bytes.
+
+        Raises:
+            ApplicationError: the skill failed; its `type` is the error's class name, and whether a retry may help
+                is that class's own word.
+        """
+        _bind(call)
+        async with beating():
+            try:
+                skill = await self._skill(call)
+                arguments = await loaded(self._blobs, call.arguments)
+                value = await self._runner.run(skill, arguments, self._context(call))
+                return SkillAnswer(value=await stored(self._blobs, value, INLINE_ANSWER_BYTES))
+            except HoldfastError as exc:
+                raise _failed(exc) from exc
+
+    @activity.defn(name=SKILL_CHECK.name)
+    async def check(self, call: SkillCall) -> CheckAnswer:
+        """What the skill's own `check` finds out about a call that began and was lost."""
+        _bind(call)
+        async with beating():
+            try:
+                skill = await self._skill(call)
+                arguments = await loaded(self._blobs, call.arguments)
+                found = await self._runner.check(skill, arguments, self._context(call))
+                value = await stored(self._blobs, found["value"], INLINE_ANSWER_BYTES)
+                return CheckAnswer(outcome=found["outcome"], value=value)
+            except HoldfastError as exc:
+                raise _failed(exc) from exc
+
+    async def _skill(self, call: SkillCall) -> CatalogueSkill:
+        catalogue = await asyncio.to_thread(Catalogue.open, self._blobs, call.catalogue)
+        return catalogue.find(call.skill)
+
+    def _context(self, call: SkillCall) -> SkillContext:
+        workspace = self._workspaces / call.task.principal.tenant / "default"
+        workspace.mkdir(parents=True, exist_ok=True)
+        return SkillContext(
+            task_id=call.task.task_id,
+            tenant=call.task.principal.tenant,
+            call_id=call.call_id,
+            key=call.key,
+            trace_id=call.task.trace_id,
+            attempt=activity.info().attempt,
+            workspace=workspace,
+            timeout_seconds=call.timeout_seconds,
+        )
+
+
+def _bind(call: SkillCall) -> None:
+    task = call.task
+    structlog.contextvars.bind_contextvars(trace_id=task.trace_id, task_id=task.task_id, call_id=call.call_id, skill=call.skill)
+
+
+def _failed(exc: HoldfastError) -> ApplicationError:
+    retryable = getattr(exc, "retryable", False)
+    return ApplicationError(str(exc), {"code": exc.code}, type=type(exc).__name__, non_retryable=not retryable)

@@ -1,0 +1,86 @@
+"""What the activities of a queue need, opened once for a worker and closed with it."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.client import Client
+
+from activities.program import Programs
+from activities.records import Recorder
+from activities.skills import Skills
+from holdfast import __version__
+from holdfast.blobs import BlobStore
+from holdfast.config import Settings
+from holdfast.contracts.program import QUEUE_SANDBOX, QUEUE_SKILLS
+from sandbox.base import choose
+from skills.run import SkillRunner
+from store.database import Database
+from store.records import Records
+from store.workers import Workers, WorkerSeen
+
+SEEN_SECONDS = 5.0
+
+
+@dataclass
+class Wired:
+    """Activities by task queue, and what this worker can say of its sandbox."""
+
+    activities: dict[str, list[Callable[..., Any]]] = field(default_factory=dict)
+    adapters: list[dict[str, Any]] = field(default_factory=list)
+
+
+@contextlib.asynccontextmanager
+async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> AsyncIterator[Wired]:
+    """Activities for these queues. The sandbox is probed first: a worker that cannot isolate does not serve it.
+
+    Raises:
+        NoIsolation: the queue `sandbox` is asked for, and no adapter passes its probe.
+        StoreUnavailable: the database cannot be opened.
+    """
+    blobs = BlobStore(settings.blobs)
+    found = Wired()
+    async with contextlib.AsyncExitStack() as stack:
+        database = await Database.open(settings)
+        stack.push_async_callback(database.close)
+        if QUEUE_SKILLS in queues:
+            runner = SkillRunner(blobs, settings.home, os.environ, _project_python(settings))
+            stack.push_async_callback(runner.close)
+            skills = Skills(runner, blobs, settings.home / "workspaces")
+            recorder = Recorder(Records(database), blobs)
+            found.activities[QUEUE_SKILLS] = [skills.run, skills.check, recorder.save_segment, recorder.save_record]
+        if QUEUE_SANDBOX in queues:
+            adapter = await choose(settings)
+            found.adapters.append({"name": adapter.name, "isolation": adapter.isolation})
+            found.activities[QUEUE_SANDBOX] = [Programs(client, adapter, blobs).run]
+        stack.enter_context(_seen(Workers(database), queues, found))
+        yield found
+
+
+def _project_python(settings: Settings) -> str | None:
+    """The interpreter of the project's own environment, where it has one."""
+    python = settings.project / ".venv" / "bin" / "python"
+    return str(python) if python.exists() else None
+
+
+@contextlib.contextmanager
+def _seen(workers: Workers, queues: Sequence[str], found: Wired) -> Any:
+    started = datetime.now(UTC)
+    name = f"{socket.gethostname()}:{os.getpid()}:{int(started.timestamp())}"
+    row = WorkerSeen(id=name, queues=list(queues), version=__version__, started_at=started, adapters=found.adapters)
+
+    async def again() -> None:
+        while True:
+            await workers.seen(row)
+            await asyncio.sleep(SEEN_SECONDS)
+
+    task = asyncio.create_task(again())
+    try:
+        yield
+    finally:
+        task.cancel()

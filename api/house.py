@@ -1,0 +1,68 @@
+"""What the API works with, opened once for the process, and who is asking."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, cast
+
+from fastapi import Depends, Header, Query, Request
+
+from api.temporal import Temporal
+from holdfast.blobs import BlobStore
+from holdfast.catalogue import Library
+from holdfast.config import Settings
+from holdfast.contracts.principal import Tenant
+from store.database import Database
+from store.records import Records
+from store.workers import Workers
+
+_BUILTIN = Path(__file__).resolve().parent.parent / "skills" / "builtin"
+
+
+@dataclass(frozen=True)
+class House:
+    """The rooms below the API, and the way to Temporal."""
+
+    settings: Settings
+    records: Records
+    workers: Workers
+    blobs: BlobStore
+    library: Library
+    temporal: Temporal
+    opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[House]:
+    """A house with its database open and migrated. Temporal is first asked when a request needs it.
+
+    Raises:
+        SettingsInvalid, StoreUnavailable: the database cannot be opened.
+    """
+    database = await Database.open(settings)
+    blobs = BlobStore(settings.blobs)
+    temporal = Temporal(settings)
+    library = Library(settings.project, _BUILTIN, blobs, settings.undeclared_effect)
+    try:
+        yield House(settings, Records(database), Workers(database), blobs, library, temporal)
+    finally:
+        await temporal.close()
+        await database.close()
+
+
+def _house(request: Request) -> House:
+    return cast(House, request.app.state.house)
+
+
+async def _tenant(
+    header: Annotated[Tenant | None, Header(alias="X-Tenant-Id")] = None,
+    tenant_id: Annotated[Tenant | None, Query(description="whose tasks; the same as X-Tenant-Id")] = None,
+) -> str:
+    return tenant_id or header or "default"
+
+
+OurHouse = Annotated[House, Depends(_house)]
+OurTenant = Annotated[str, Depends(_tenant)]
+"""The one key there is acts for every tenant, so the tenant is what the caller says; a task of another is not found."""

@@ -1,0 +1,138 @@
+"""Tasks: ask, list, look at, cancel."""
+
+from typing import Annotated, Literal, cast
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from temporalio.service import RPCError, RPCStatusCode
+
+from api import intake
+from api.house import OurHouse, OurTenant
+from api.temporal import answering
+from api.view import Seen, as_task, current, ended, handle_of
+from holdfast import log
+from holdfast.contracts.base import Contract, Failure, Json, Sha256
+from holdfast.contracts.program import FINAL, TaskState
+from holdfast.contracts.task import Task, TaskRequest
+from holdfast.errors import Conflict, shown
+from store.records import MAX_PAGE
+
+router = APIRouter(prefix="/tasks", tags=["tasks"])
+
+Wait = Annotated[float, Query(ge=0, le=60, description="seconds to wait for the end of the task")]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+Status = Literal["pending", "running", "done", "error"]
+_STATES: dict[str, list[TaskState]] = {
+    "pending": ["PENDING"],
+    "running": ["RUNNING", "WAITING"],
+    "done": ["DONE"],
+    "error": ["ERROR", "CANCELLED", "TIMED_OUT"],
+}
+
+
+class Result(Contract):
+    """How a task ended."""
+
+    id: str
+    state: TaskState
+    output: Json = None
+    error: str | None = None
+    failure: Failure | None = None
+    stdout: str = ""
+
+
+@router.post("", status_code=201, operation_id="create_task")
+async def create(
+    body: TaskRequest, request: Request, response: Response, house: OurHouse, tenant: OurTenant, key: Key = None
+) -> Task:
+    """Ask for a task. It is checked whole before anything starts, and recorded before it is started."""
+    asked = body.model_copy(update={"idempotency_key": body.idempotency_key or key})
+    trace_id = _trace(request, body)
+    row, is_new = await intake.accept(house, asked, body.tenant_id or tenant, trace_id)
+    response.headers["Location"] = f"/tasks/{row.id}"
+    if not is_new:
+        response.headers["Idempotency-Replayed"] = "true"
+    return await as_task(house, Seen(row))
+
+
+@router.get("", operation_id="list_tasks")
+async def find(
+    request: Request,
+    response: Response,
+    house: OurHouse,
+    tenant: OurTenant,
+    status_filter: Status | TaskState | None = None,
+    state: TaskState | None = None,
+    kind: Annotated[str | None, Query(alias="type", description="a type, or how it begins")] = None,
+    user_id_hash: Sha256 | None = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+    cursor: str | None = None,
+) -> list[Task]:
+    """Tasks, newest first, as last recorded. `X-Total-Count` counts all that fit; `Link` leads to the next page."""
+    page = await house.records.list(
+        tenant,
+        state=_wanted(state or status_filter),
+        type_prefix=kind,
+        user_hash=user_id_hash,
+        limit=limit,
+        cursor=cursor,
+    )
+    response.headers["X-Total-Count"] = str(page.total)
+    if page.next_cursor:
+        following = request.url.include_query_params(cursor=page.next_cursor)
+        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    return [await as_task(house, Seen(row), whole=False) for row in page.rows]
+
+
+@router.get("/{task_id}", operation_id="get_task")
+async def look(task_id: UUID, house: OurHouse, tenant: OurTenant, wait: Wait = 0) -> Task:
+    """A task as it stands now, or, with `wait`, once it is over."""
+    row = await house.records.get(tenant, str(task_id))
+    if wait:
+        row = await ended(house, row, wait)
+    return await as_task(house, await current(house, row))
+
+
+@router.get("/{task_id}/result", operation_id="get_result")
+async def result(task_id: UUID, house: OurHouse, tenant: OurTenant, wait: Wait = 0) -> Result:
+    """How a task ended; 409 while it has not."""
+    task = await look(task_id, house, tenant, wait)
+    if task.state not in FINAL:
+        raise Conflict(
+            f"task {task.id} is {task.state}: it has no result yet; ask again, or with ?wait=60", state=task.state
+        )
+    return Result.model_validate(task.model_dump())
+
+
+@router.post("/{task_id}/cancel", status_code=202, operation_id="cancel_task")
+async def cancel(task_id: UUID, house: OurHouse, tenant: OurTenant) -> Task:
+    """Ask a task to stop: its box is killed, a `once` call in flight may end. The task is CANCELLED soon after."""
+    seen = await current(house, await house.records.get(tenant, str(task_id)))
+    if seen.row.state in FINAL:
+        raise Conflict(f"task {seen.row.id} is over ({seen.row.state}); only one that is not can be cancelled")
+    handle = await handle_of(house, seen.row)
+    try:
+        async with answering():
+            await handle.cancel()
+    except RPCError as exc:
+        if exc.status != RPCStatusCode.NOT_FOUND:
+            raise
+        if seen.row.state != "PENDING":
+            raise Conflict(f"task {seen.row.id} has no workflow that runs: {shown(exc.message)}") from exc
+        change = await house.records.change(tenant, seen.row.id, "CANCELLED")
+        seen = Seen(change.row)
+    return await as_task(house, seen)
+
+
+def _wanted(status: str | None) -> list[TaskState] | None:
+    if status is None:
+        return None
+    return _STATES.get(status) or [cast(TaskState, status)]
+
+
+def _trace(request: Request, body: TaskRequest) -> str:
+    """The trace id of the request's headers, else of its body, else the new one that the door gave."""
+    if body.trace_id and not request.state.trace_given:
+        request.state.trace_id = body.trace_id
+        log.bind(trace_id=body.trace_id)
+    return cast(str, request.state.trace_id)

@@ -1,0 +1,103 @@
+"""The API as a process: takes its port, serves, and goes away quietly."""
+
+import asyncio
+import errno
+import signal
+import socket
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.door import refuse_open_door
+from api.house import opened
+from api.main import create_app
+from holdfast import log
+from holdfast.config import Settings
+from holdfast.errors import OperatorError, SettingsInvalid
+
+CANNOT_START = 3
+_DRAIN_SECONDS = 2
+
+
+class PortTaken(OperatorError):
+    """Another process listens where the API would."""
+
+    code = "PORT_TAKEN"
+    retryable = False
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish open requests (2 s at most) and return.
+
+    Raises:
+        PortTaken: the port is in use, or may not be used by this user.
+        SettingsInvalid: the API would be open to the network without a key.
+        StoreUnavailable: the database cannot be opened.
+    """
+    # uvicorn raises the signal once more when it is done; by then it has no meaning left.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    asyncio.run(serving(settings))
+
+
+async def serving(settings: Settings) -> None:
+    """The same inside of a running event loop; the caller owns the signals."""
+    refuse_open_door(settings)
+    with listen(settings) as listener:
+        async with opened(settings) as house:
+            await uvicorn.Server(_config(create_app(settings, house))).serve(sockets=[listener])
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A listening socket at the configured address.
+
+    Raises:
+        PortTaken: it cannot be had.
+        SettingsInvalid: the host is no address of this machine.
+    """
+    host, port = settings.host, settings.port
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except socket.gaierror as exc:
+        raise SettingsInvalid(f"HOLDFAST_HOST is {host!r}, which is no address: {exc.strerror}") from exc
+    except OSError as exc:
+        raise _not_ours(exc, host, port) from exc
+
+
+def _not_ours(exc: OSError, host: str, port: int) -> OperatorError:
+    if exc.errno == errno.EADDRINUSE:
+        return PortTaken(
+            f"port {port} on {host} is taken by another process; set HOLDFAST_PORT to a free one, or stop it"
+        )
+    if exc.errno == errno.EACCES:
+        return PortTaken(f"this user may not listen on port {port}; set HOLDFAST_PORT to one above 1023")
+    return SettingsInvalid(f"cannot listen on {host!r}, port {port} (HOLDFAST_HOST, HOLDFAST_PORT): {exc.strerror}")
+
+
+def main() -> int:
+    """`python -m api.server`: exit code 0 after a signal, 3 if it cannot start."""
+    try:
+        settings = Settings.load()
+        log.configure("api", settings.log_level, settings.log_format)
+        serve(settings)
+    except OperatorError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return CANNOT_START
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""What a task has done so far: its journal as an export that stands alone, and its steps for people."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from api.house import House
+from api.view import Seen, handle_of, query
+from holdfast.blobs import BlobStore
+from holdfast.contracts.base import Json, Value
+from holdfast.contracts.journal import Entry, ExportedCall, JournalExport, JournalView
+from holdfast.contracts.principal import Principal, TaskRef
+from holdfast.contracts.program import FINAL, QUERY_JOURNAL, Segment, Version
+from holdfast.contracts.question import Question
+from holdfast.contracts.task import Step
+from holdfast.errors import NoTemporal, NotFound
+from store.records import TaskRow
+
+_DETAIL = 160
+
+
+@dataclass(frozen=True)
+class Story:
+    """All calls of a task in the order in which they were asked. `seen` are the deliveries of the last version."""
+
+    row: TaskRow
+    inputs: Json
+    program: Version
+    calls: list[tuple[Entry, Json, Json]] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
+    seed: int = 0
+    started_at: float = 0.0
+
+
+async def told(house: House, row: TaskRow) -> Story:
+    """The story of a task, from its workflow, or, once that is over and no worker answers, from its record.
+
+    Raises:
+        NoTemporal: the task is not over, and nobody can tell.
+    """
+    return await asyncio.to_thread(_assembled, house.blobs, row, await _view(house, row))
+
+
+async def _view(house: House, row: TaskRow) -> JournalView:
+    try:
+        view: JournalView = await query(await handle_of(house, row), QUERY_JOURNAL, JournalView)
+    except NoTemporal:
+        if row.state not in FINAL:
+            raise
+        started = row.started_at.timestamp() if row.started_at else 0.0
+        return JournalView(segments=row.journal, version=row.version, started_at=started)
+    return view
+
+
+def _assembled(blobs: BlobStore, row: TaskRow, view: JournalView) -> Story:
+    segments = [Segment.model_validate(blobs.get_json(ref)) for ref in view.segments]
+    by_id = {entry.id: entry for segment in segments for entry in segment.entries}
+    by_id |= {entry.id: entry for entry in view.fresh}
+    entries = sorted(by_id.values(), key=lambda entry: (entry.asked_at, entry.order))
+    seen = [one for segment in segments if segment.seen_version == view.version for one in segment.seen]
+    return Story(
+        row=row,
+        inputs=row.input if row.input_ref is None else blobs.get_json(row.input_ref),
+        program=_program(blobs, row, view),
+        calls=[(entry, _loaded(blobs, entry.arguments), _loaded(blobs, entry.value)) for entry in entries],
+        seen=[*seen, *view.seen],
+        seed=view.seed,
+        started_at=view.started_at,
+    )
+
+
+def _program(blobs: BlobStore, row: TaskRow, view: JournalView) -> Version:
+    first = first_version(blobs, row)
+    if not view.source or view.source == first.source:
+        return first
+    return Version(number=view.version, source=view.source)
+
+
+def first_version(blobs: BlobStore, row: TaskRow) -> Version:
+    """The program as it was sent, made to compile.
+
+    Raises:
+        NotFound: the task has none.
+    """
+    if row.source_ref is None:
+        raise NotFound(f"task {row.id!r} of type {row.type!r} has no program")
+    return Version.model_validate(blobs.get_json(row.source_ref))
+
+
+def _loaded(blobs: BlobStore, value: Value | None) -> Json:
+    if value is None:
+        return None
+    return value.inline if value.ref is None else blobs.get_json(value.ref)
+
+
+def export(story: Story) -> JournalExport:
+    """Format 1."""
+    row = story.row
+    return JournalExport(
+        task=TaskRef(
+            task_id=row.id, principal=Principal(tenant=row.tenant, user_hash=row.user_hash), trace_id=row.trace_id
+        ),
+        catalogue=row.catalogue or "",
+        source=story.program.source,
+        version=story.program.number,
+        seed=story.seed,
+        started_at=story.started_at,
+        inputs=story.inputs,
+        entries=[_exported(*call) for call in story.calls],
+        seen=story.seen,
+    )
+
+
+def _exported(entry: Entry, arguments: Json, answer: Json) -> ExportedCall:
+    told = entry.model_dump(exclude={"arguments", "value", "scope"})
+    return ExportedCall(**told, arguments=arguments, value=answer, used=entry.state != "dropped")
+
+
+def steps(story: Story, seen: Seen) -> list[Step]:
+    """One line for the program, each call and each question, in the order of their beginning."""
+    questions = seen.progress.questions if seen.progress else []
+    asked = {question.id for question in questions}
+    calls = [_call(entry, arguments) for entry, arguments, _ in story.calls if entry.id not in asked]
+    found = [_program_step(story, seen), *calls, *map(_question, questions)]
+    return sorted(found, key=lambda step: step.started_at or 0.0)
+
+
+def _program_step(story: Story, seen: Seen) -> Step:
+    row = story.row
+    lines = len(story.program.source.splitlines())
+    return Step(
+        kind="program",
+        name=f"version {story.program.number}",
+        state=seen.state,
+        detail=f"{lines} lines",
+        started_at=(row.started_at or row.created_at).timestamp(),
+        ended_at=row.finished_at.timestamp() if row.finished_at else None,
+        error=row.failure["message"] if row.failure else None,
+    )
+
+
+def _call(entry: Entry, arguments: Json) -> Step:
+    return Step(
+        kind="call",
+        name=entry.skill,
+        state=entry.state,
+        id=entry.id,
+        detail=_brief(arguments),
+        started_at=entry.asked_at,
+        ended_at=entry.answered_at,
+        error=entry.error.message if entry.error else None,
+    )
+
+
+def _question(question: Question) -> Step:
+    return Step(
+        kind="question",
+        name=question.kind,
+        state=question.state,
+        id=question.id,
+        detail=question.text[:_DETAIL],
+        started_at=question.asked_at,
+        ended_at=question.answered_at,
+    )
+
+
+def _brief(arguments: Json) -> str:
+    """`path='a.py', limit=3`, cut."""
+    pairs: Iterable[str] = [json.dumps(arguments, ensure_ascii=False)]
+    if isinstance(arguments, dict):
+        pairs = (f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in arguments.items())
+    text = ", ".join(pairs)
+    return text if len(text) <= _DETAIL else f"{text[: _DETAIL - 1]}…"

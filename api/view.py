@@ -1,0 +1,215 @@
+"""A task as it stands now: its record, and, while it is not final, what Temporal says of it."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from urllib.parse import quote
+
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError
+from temporalio.exceptions import TimeoutError as TooLate
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.house import House
+from api.intake import not_started
+from api.temporal import answering
+from holdfast.contracts.base import Failure, Json
+from holdfast.contracts.program import FINAL, QUERY_PROGRESS, ProgramResult, Progress, TaskState
+from holdfast.contracts.task import Task
+from holdfast.errors import NoTemporal
+from holdfast.ids import workflow_id
+from holdfast.log import get_logger
+from store.records import TaskRow
+
+_START_GRACE = timedelta(minutes=10)
+"""So long a recorded task may be unknown to Temporal: its start may be under way, or be repeated by its caller."""
+_QUERY_SECONDS = 2.0
+
+STATUS: dict[TaskState, str] = {
+    "PENDING": "pending",
+    "RUNNING": "running",
+    "WAITING": "running",
+    "DONE": "done",
+    "ERROR": "error",
+    "CANCELLED": "error",
+    "TIMED_OUT": "error",
+}
+"""The four words of P-05 for our states."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A record, and what its workflow said, if it runs and a worker could answer. `note` says why it could not."""
+
+    row: TaskRow
+    progress: Progress | None = None
+    note: str = ""
+
+    @property
+    def state(self) -> TaskState:
+        if self.progress and self.row.state not in FINAL:
+            return self.progress.state
+        return cast(TaskState, self.row.state)
+
+
+async def current(house: House, row: TaskRow) -> Seen:
+    """Check a record that is not final against Temporal. A workflow that ended without telling is recorded here."""
+    if row.state in FINAL:
+        return Seen(row)
+    try:
+        handle = await handle_of(house, row)
+        async with answering(_QUERY_SECONDS):
+            found = await handle.describe()
+    except NoTemporal as exc:
+        return Seen(row, note=str(exc))
+    except RPCError as exc:
+        if exc.status != RPCStatusCode.NOT_FOUND:
+            raise
+        return await _unknown(house, row)
+    if found.status == WorkflowExecutionStatus.RUNNING:
+        return Seen(row, *await _asked(handle))
+    return Seen(await _ended(house, row, handle))
+
+
+async def handle_of(house: House, row: TaskRow) -> WorkflowHandle[Any, ProgramResult]:
+    """
+    Raises:
+        NoTemporal: the server cannot be reached.
+    """
+    client = await house.temporal.client()
+    return client.get_workflow_handle(workflow_id(row.tenant, row.id), result_type=ProgramResult)
+
+
+async def query(handle: WorkflowHandle[Any, ProgramResult], name: str, gives: type[Any]) -> Any:
+    """
+    Raises:
+        NoTemporal: neither the server nor a worker answered in time.
+    """
+    try:
+        async with answering(_QUERY_SECONDS):
+            return await handle.query(name, result_type=gives)
+    except (WorkflowQueryFailedError, RPCError) as exc:
+        raise NoTemporal(f"no worker can tell how this task stands ({str(exc)[:200]}); is one running?") from exc
+
+
+async def _asked(handle: WorkflowHandle[Any, ProgramResult]) -> tuple[Progress | None, str]:
+    try:
+        return await query(handle, QUERY_PROGRESS, Progress), ""
+    except NoTemporal as exc:
+        return None, str(exc)
+
+
+async def _unknown(house: House, row: TaskRow) -> Seen:
+    if row.state == "PENDING" and datetime.now(UTC) - row.created_at > _START_GRACE:
+        return Seen(await not_started(house, row, "Temporal does not know it; send the request again"))
+    # Not written down: TEMPORAL_ADDRESS may merely name the wrong server today.
+    where = f"{house.settings.temporal_address!r}, namespace {house.settings.temporal_namespace!r}"
+    return Seen(row, note=f"the Temporal server at {where} does not know this task's workflow")
+
+
+async def _ended(house: House, row: TaskRow, handle: WorkflowHandle[Any, ProgramResult]) -> TaskRow:
+    row = await house.records.get(row.tenant, row.id)
+    if row.state in FINAL:
+        return row
+    try:
+        async with answering():
+            result = await handle.result()
+    except WorkflowFailureError as exc:
+        result = _failed(exc.cause)
+    log.warning("task.end_noticed", task_id=row.id, state=result.state)
+    change = await house.records.change(row.tenant, row.id, result.state, **_changes(result))
+    return change.row
+
+
+def _failed(cause: BaseException) -> ProgramResult:
+    match cause:
+        case ApplicationError(details=[{"state": _} as result, *_]):
+            return ProgramResult.model_validate(result)
+        case CancelledError():
+            return _end("CANCELLED", "Cancelled", "the task was cancelled")
+        case TooLate():
+            return _end("TIMED_OUT", "TimedOut", "Temporal ended the workflow at its time limit")
+        case TerminatedError(message=reason):
+            return _end(
+                "ERROR", "Terminated", f"the workflow was terminated in Temporal: {reason or 'no reason given'}"
+            )
+        case ApplicationError(type=kind, message=message):
+            return _end("ERROR", kind or "WorkflowFailed", message)
+        case FailureError(message=message):
+            return _end("ERROR", type(cause).__name__, message)
+    return _end("ERROR", type(cause).__name__, str(cause))
+
+
+def _end(state: TaskState, kind: str, message: str) -> ProgramResult:
+    return ProgramResult(state=state, error=Failure(type=kind, message=message))
+
+
+def _changes(result: ProgramResult) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if result.error:
+        changes["failure"] = result.error.model_dump()
+    if result.journal or result.value or result.calls:
+        changes |= result.model_dump(
+            include={"journal", "stdout", "version", "calls", "repairs", "suspensions", "generations"}
+        )
+    if result.value:
+        changes |= {"output": result.value.inline, "output_ref": result.value.ref}
+    return changes
+
+
+async def ended(house: House, row: TaskRow, seconds: float) -> TaskRow:
+    """The record once the task is over, or after `seconds`."""
+    if row.state in FINAL:
+        return row
+    with contextlib.suppress(NoTemporal, WorkflowFailureError, RPCError):
+        handle = await handle_of(house, row)
+        async with answering(seconds):
+            await handle.result()
+    return await house.records.get(row.tenant, row.id)
+
+
+async def as_task(house: House, seen: Seen, whole: bool = True) -> Task:
+    """A task for people. Values that are kept by reference are only fetched for a `whole` one."""
+    row, progress = seen.row, seen.progress
+    failure = Failure.model_validate(row.failure) if row.failure else None
+    return Task(
+        id=row.id,
+        type=row.type,
+        status=STATUS[seen.state],
+        state=seen.state,
+        input=await value(house, row.input, row.input_ref, whole),
+        output=await value(house, row.output, row.output_ref, whole),
+        error=failure.message if failure else None,
+        failure=failure,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        user_id_hash=row.user_hash,
+        tenant_id=row.tenant,
+        trace_id=row.trace_id,
+        catalogue=row.catalogue,
+        calls_done=progress.calls_done if progress else row.calls,
+        calls_open=progress.calls_open if progress else 0,
+        repairs=progress.repairs if progress else row.repairs,
+        suspensions=progress.suspensions if progress else row.suspensions,
+        questions=progress.questions if progress else [],
+        stdout=row.stdout,
+        url=temporal_url(house, row),
+        note=seen.note,
+    )
+
+
+async def value(house: House, inline: Json, ref: str | None, whole: bool = True) -> Json:
+    if ref is None or not whole:
+        return inline
+    return await asyncio.to_thread(house.blobs.get_json, ref)
+
+
+def temporal_url(house: House, row: TaskRow) -> str:
+    """Where the Temporal UI shows the task."""
+    host = house.settings.temporal_address.rpartition(":")[0]
+    place = f"{house.settings.temporal_namespace}/workflows/{quote(workflow_id(row.tenant, row.id), safe='')}"
+    return f"http://{host}:{house.settings.temporal_ui_port}/namespaces/{place}"

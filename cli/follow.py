@@ -1,0 +1,151 @@
+"""Watch one task until it ends: lines as they settle, what is open below them, questions asked where we are."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from cli import screen
+from cli.client import Client
+from cli.groups import Group, grouped, line
+from cli.views import options
+from holdfast.contracts.program import FINAL
+from holdfast.contracts.question import Question
+from holdfast.contracts.task import Task
+from holdfast.errors import UserError
+
+_SHORTEST_PAUSE_S = 0.25
+
+
+class Follower:
+    """Shows a task's steps on stderr. Each line is printed once, when nothing can be added to it any more."""
+
+    def __init__(self, client: Client, task_id: str, inline: bool) -> None:
+        self._client = client
+        self._id = task_id
+        self._inline = inline
+        self._printed = 0
+        self._told: set[str] = set()
+
+    def run(self) -> Task:
+        """The task once it is final. KeyboardInterrupt flies: who follows may go at any time."""
+        with _live() as live:
+            while True:
+                began = time.monotonic()
+                task = self._client.task(self._id)
+                self._show(live, task)
+                self._note(task)
+                if task.state in FINAL:
+                    return task
+                self._questions(live, task)
+                # A task of thousands of calls has long step lists: never spend more than a fifth of the time on them.
+                self._client.task(self._id, wait_s=max(_SHORTEST_PAUSE_S, 4 * (time.monotonic() - began)))
+
+    def _show(self, live: Live | None, task: Task) -> None:
+        groups = [group for group in grouped(self._client.steps(self._id)) if group.kind != "question"]
+        settled = self._printed + _settled(groups[self._printed :], task.state in FINAL)
+        for group in groups[self._printed : settled]:
+            screen.progress.print(_styled(group))
+        self._printed = settled
+        if live:
+            live.update(Text("\n").join(_styled(group) for group in groups[settled:][-8:]), refresh=True)
+
+    def _note(self, task: Task) -> None:
+        """Why what we see may be old: said once, not with each look."""
+        if task.note and task.note not in self._told:
+            self._told.add(task.note)
+            screen.progress.print(f"    [bold yellow]![/]  {escape(task.note)}")
+
+    def _questions(self, live: Live | None, task: Task) -> None:
+        for question in task.questions:
+            if question.state == "open" and question.id not in self._told:
+                self._told.add(question.id)
+                self._meet(live, question)
+
+    def _meet(self, live: Live | None, question: Question) -> None:
+        later = f"holdfast answer {self._id} {question.id} VALUE"
+        screen.progress.print(f"    [bold yellow]?[/]  {escape(question.text)}{escape(options(question))}")
+        if not self._inline:
+            screen.say(f"       answer with: {later}", "dim")
+            return
+        screen.say(f"       (or answer later, from anywhere: {later})", "dim")
+        with _paused(live):
+            self._ask(question)
+
+    def _ask(self, question: Question) -> None:
+        """Until an answer is taken; an empty line leaves the question open for somebody else."""
+        while text := input("       > ").strip():
+            try:
+                self._client.answer(self._id, question.id, parsed(question, text))
+                return
+            except UserError as exc:
+                screen.fail(exc)
+        screen.say("       left open", "dim")
+
+
+def parsed(question: Question, text: str) -> Any:
+    """What a person typed, as a value: an option by its text or number, JSON if it is JSON, else the text.
+
+    Raises:
+        UserError: the question has options, and this is none of them.
+    """
+    if not question.options:
+        return _json_or_text(text)
+    by_number = {str(number): option for number, option in enumerate(question.options, 1)}
+    match = [option for option in question.options if option.lower() == text.lower()]
+    if not match and text not in by_number:
+        raise UserError(f"{text!r} is no option of this question; allowed: {', '.join(question.options)}")
+    return match[0] if match else by_number[text]
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _settled(groups: list[Group], is_final: bool) -> int:
+    """How many groups from the front can be printed for good: complete, and no later call can join them."""
+    count = 0
+    for group in groups:
+        can_grow = group is groups[-1] and group.kind != "program" and not is_final
+        if can_grow or not (group.is_complete or is_final):
+            break
+        count += 1
+    return count
+
+
+def _styled(group: Group) -> Text:
+    return Text(line(group, time.time()), style="yellow" if group.failed else "")
+
+
+@contextmanager
+def _live() -> Iterator[Live | None]:
+    if not screen.progress.is_terminal:
+        yield None
+        return
+    with Live(console=screen.progress, auto_refresh=False, transient=True) as live:
+        yield live
+
+
+@contextmanager
+def _paused(live: Live | None) -> Iterator[None]:
+    if live is None:
+        yield
+        return
+    live.stop()
+    try:
+        yield
+    finally:
+        live.start()
+
+
+def at_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,0 +1,289 @@
+"""What can be said to `holdfast`: every command, its flags and its help. What is done stands in one module a group,
+imported when its command runs, so that `holdfast --help` loads none of them."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, Never
+
+import typer
+
+app = typer.Typer(
+    name="holdfast",
+    help="Durable AI agents on Temporal: ordinary Python programs that survive anything.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 ok, 1 failed run, 2 usage, 3 cannot connect, 130 ctrl-c (the task goes on).",
+)
+db = typer.Typer(help="Migrate the database.", no_args_is_help=True)
+app.add_typer(db, name="db", rich_help_panel="Look after it")
+
+RUN, TASKS, CARE = "Run it", "Tasks", "Look after it"
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Task id, or its beginning (6 characters or more).")]
+
+Parent = Annotated[int | None, typer.Option(hidden=True, help="End when the process of this id is gone.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from holdfast import __version__
+
+        typer.echo(f"holdfast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def flags(
+    context: typer.Context,
+    project: Annotated[
+        Path | None, typer.Option(help="Project folder. Default: the nearest one with holdfast.yaml.")
+    ] = None,
+    home: Annotated[Path | None, typer.Option(help="Data folder. Default: .holdfast in the project folder.")] = None,
+    url: Annotated[str | None, typer.Option(help="URL of the API. Default: http://127.0.0.1:8000")] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show a traceback when something goes wrong (anywhere on the line).")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    from cli.flags import Flags
+
+    context.obj = Flags(project=project, home=home, url=url)
+
+
+@app.command(rich_help_panel=RUN)
+def up(
+    context: typer.Context,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many worker processes.")] = 1,
+    json_logs: Annotated[
+        bool, typer.Option("--json-logs/--text-logs", help="Form of the files in .holdfast/logs.")
+    ] = True,
+) -> None:
+    """Start everything on this machine: Temporal dev server, worker and API. Ctrl-C stops it; tasks continue later."""
+    from cli import up as group
+
+    group.up(context.obj.settings(), workers, json_logs)
+
+
+@app.command(rich_help_panel=RUN)
+def worker(
+    context: typer.Context,
+    queues: Annotated[str, typer.Option(help="Task queues to serve, comma-separated.")] = "agents,skills,sandbox",
+    parent: Parent = None,
+) -> None:
+    """Start one worker process. SIGTERM drains it."""
+    from cli import serve as group
+
+    group.worker(context.obj.settings(), queues, parent)
+
+
+@app.command(rich_help_panel=RUN)
+def serve(context: typer.Context, parent: Parent = None) -> None:
+    """Start the HTTP API alone."""
+    from cli import serve as group
+
+    group.api(context.obj.settings(), parent)
+
+
+@app.command(rich_help_panel=RUN)
+def demo(
+    context: typer.Context,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep everything running afterwards, until ctrl-c.")] = False,
+) -> None:
+    """See it work: a review program whose sandbox and worker are killed, and the proof that nothing was done twice."""
+    from cli import demo as group
+
+    group.demo(context.obj.settings(), keep)
+
+
+@app.command("exec", rich_help_panel=TASKS)
+def exec_(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Python program; - reads stdin.")],
+    input_: Annotated[
+        str | None, typer.Option("--input", metavar="JSON|@FILE", help="What the program sees as `inputs`.")
+    ] = None,
+    skills: Annotated[str | None, typer.Option(metavar="A,B", help="Skills it may call. Default: all.")] = None,
+    repair: Annotated[
+        Literal["ask", "fail"], typer.Option(help="When the program raises: ask for a mended text, or fail.")
+    ] = "fail",
+    key: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Idempotency key: the same key is the same task.")
+    ] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For instance run_seconds=60. Repeatable.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the task id and go.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a Python program durably and follow it. The result goes to stdout; ctrl-c detaches."""
+    from cli import request, tasks
+
+    body = request.program_request(file, input_, skills, repair, key, limit or [])
+    tasks.exec_(context.obj.settings(), body, detach, as_json)
+
+
+@app.command(rich_help_panel=TASKS)
+def show(
+    context: typer.Context,
+    task: Id,
+    steps: Annotated[bool, typer.Option("--steps", help="Every call and question.")] = False,
+    journal: Annotated[
+        bool, typer.Option("--journal", help="All calls with their answers, as JSON (format 1).")
+    ] = False,
+    program: Annotated[bool, typer.Option("--program", help="The program's text.")] = False,
+    result: Annotated[bool, typer.Option("--result", help="The result alone.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Watch it until it ends.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a task, or one view of it."""
+    from cli import tasks
+
+    views: dict[tasks.View, bool] = {"steps": steps, "journal": journal, "program": program, "result": result}
+    chosen = [view for view, wanted in views.items() if wanted]
+    if len(chosen) + follow > 1:
+        raise typer.BadParameter("choose one of --steps, --journal, --program, --result, --follow")
+    if follow:
+        tasks.follow(context.obj.settings(), task, as_json)
+    else:
+        tasks.show(context.obj.settings(), task, chosen[0] if chosen else "task", as_json)
+
+
+@app.command("list", rich_help_panel=TASKS)
+def list_(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List tasks, newest first."""
+    from cli import tasks
+
+    tasks.list_(context.obj.settings(), limit, as_json)
+
+
+@app.command(rich_help_panel=TASKS)
+def answer(
+    context: typer.Context,
+    task: Id,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[QUESTION] VALUE", help="The question's id when several are open; the answer."),
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", metavar="FILE", help="Take the answer from a file; - reads stdin.")
+    ] = None,
+) -> None:
+    """Answer a question that a task asks."""
+    from cli import request, tasks
+
+    question, value = request.answer_words(words or [], file)
+    tasks.answer(context.obj.settings(), task, question, value)
+
+
+@app.command(rich_help_panel=TASKS)
+def cancel(context: typer.Context, task: Id, as_json: Json = False) -> None:
+    """Cancel a task, down to its sandbox."""
+    from cli import tasks
+
+    tasks.cancel(context.obj.settings(), task, as_json)
+
+
+@app.command(rich_help_panel=TASKS)
+def skills(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One skill, with its arguments.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only skills with this tag.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the skills that a program may call, or show one."""
+    from cli import skills as group
+
+    group.skills(context.obj.settings(), name, tag, as_json)
+
+
+@app.command(rich_help_panel=CARE)
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Check this machine and say how to fix what is wrong."""
+    from cli import doctor as group
+
+    group.doctor(context.obj, as_json)
+
+
+@app.command(rich_help_panel=CARE)
+def schema(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One contract, for instance TaskRequest.")
+    ] = None,
+) -> None:
+    """Print the JSON Schemas of all public contracts."""
+    from cli import schema as group
+
+    group.schema(name)
+
+
+@db.command()
+def upgrade(context: typer.Context, revision: Annotated[str, typer.Argument()] = "head") -> None:
+    """Bring the database to a revision (default: the newest)."""
+    from cli import db as group
+
+    group.upgrade(context.obj.settings(), revision)
+
+
+@db.command()
+def downgrade(
+    context: typer.Context, revision: Annotated[str, typer.Argument(help="For instance -1, or base.")]
+) -> None:
+    """Take the database back to a revision."""
+    from cli import db as group
+
+    group.downgrade(context.obj.settings(), revision)
+
+
+@db.command("revision")
+def revision_(
+    context: typer.Context, message: Annotated[str, typer.Option("--message", "-m", help="What changes.")]
+) -> None:
+    """Write a new migration from what the models say (for developers)."""
+    from cli import db as group
+
+    group.revision(context.obj.settings(), message)
+
+
+@db.command()
+def current(context: typer.Context, as_json: Json = False) -> None:
+    """Print the revision that the database is at."""
+    from cli import db as group
+
+    group.current(context.obj.settings(), as_json)
+
+
+def main() -> Never:
+    """Entry point: runs one command; an error of ours becomes one message and an exit code, never a traceback."""
+    debug = "--debug" in sys.argv
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    try:
+        app(args=arguments, prog_name="holdfast")
+    except Exception as exc:
+        if debug:
+            raise
+        sys.exit(_told(exc))
+    raise AssertionError("typer ends every command with SystemExit")
+
+
+def _told(exc: Exception) -> int:
+    from cli import screen
+    from holdfast.errors import HoldfastError
+
+    if isinstance(exc, HoldfastError):
+        screen.fail(exc)
+        return screen.exit_code(exc)
+    advice = "This is a defect of holdfast; run it again with --debug and report the traceback"
+    screen.fail(HoldfastError(f"{type(exc).__name__}: {exc}. {advice}"))
+    return screen.FAILED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What `exec` sends: a program file and its flags as the body of `POST /tasks`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from holdfast.contracts.program import MAX_SOURCE_BYTES, Limits
+from holdfast.contracts.task import TaskRequest
+from holdfast.errors import UserError, shown
+
+
+def program_request(
+    file: str, inputs: str | None, skills: str | None, repair: str, key: str | None, limits: list[str]
+) -> TaskRequest:
+    """The body of `POST /tasks` for a program file (`-`: stdin).
+
+    Raises:
+        UserError: a file cannot be read, or a flag has a wrong value (says which are right).
+    """
+    body = {
+        "type": "program",
+        "program": _source(file),
+        "input": _json_flag("--input", inputs) if inputs is not None else None,
+        "skills": [name.strip() for name in skills.split(",") if name.strip()] if skills is not None else None,
+        "on_error": repair,
+        "idempotency_key": key,
+        "limits": _limits(limits),
+    }
+    try:
+        return TaskRequest.model_validate(body)
+    except ValidationError as exc:
+        raise UserError("; ".join(_problem(error) for error in exc.errors())) from None
+
+
+def read(path: str) -> str:
+    """A text file's content, `-` for stdin."""
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+    except OSError as exc:
+        raise UserError(f"cannot read {path!r}: {exc.strerror}") from None
+    except UnicodeDecodeError as exc:
+        raise UserError(f"{path!r} is not UTF-8 text: byte {exc.start}; save it as UTF-8") from None
+
+
+def _source(file: str) -> str:
+    text = read(file)
+    if not text.strip():
+        raise UserError(f"the program {file!r} is empty; see examples/ for programs to start from")
+    if (size := len(text.encode())) > MAX_SOURCE_BYTES:
+        raise UserError(
+            f"the program {file!r} has {size} bytes, {MAX_SOURCE_BYTES} are allowed: pass data by --input @file"
+        )
+    return text
+
+
+def _json_flag(flag: str, text: str) -> Any:
+    body, where = (read(text[1:]), text[1:]) if text.startswith("@") else (text, flag)
+    try:
+        return json.loads(body)
+    except ValueError as exc:
+        advice = f"A string needs quotes of its own: {flag} '\"text\"'"
+        raise UserError(f"{where}: not JSON: {exc}; found {shown(body)}. {advice}") from None
+
+
+def _limits(pairs: list[str]) -> dict[str, str]:
+    known = ", ".join(Limits.model_fields)
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign or name not in Limits.model_fields:
+            raise UserError(f"--limit {pair!r}: expected NAME=VALUE with a name of: {known}")
+        found[name] = value
+    return found
+
+
+def _problem(error: Any) -> str:
+    return f"{'.'.join(str(part) for part in error['loc'])}: found {shown(error['input'])}; {error['msg']}"
+
+
+def answer_words(words: list[str], file: str | None) -> tuple[str | None, str]:
+    """Question id (None: the only open one) and value, from what stands behind `holdfast answer ID`.
+
+    Raises:
+        UserError: no value, or more words than a question and a value.
+    """
+    value = [read(file)] if file is not None else words[-1:]
+    question = words if file is not None else words[:-1]
+    if not value:
+        raise UserError("the answer is missing: holdfast answer ID [QUESTION] VALUE, or --file FILE")
+    if len(question) > 1:
+        raise UserError(f"expected [QUESTION] VALUE, found {len(words)} words; quote an answer of several words")
+    return (question[0] if question else None), value[0]

@@ -1,0 +1,94 @@
+"""A task in words: its facts, its steps, its row in a list, how it ended."""
+
+import json
+
+from cli import screen
+from cli.flags import temporal_url
+from holdfast.config import Settings
+from holdfast.contracts.question import Question
+from holdfast.contracts.task import Step, Task
+
+_SHOWN_RESULT = 200
+
+
+def headline(settings: Settings, task: Task) -> None:
+    """Id and URL, first of all: whatever happens next, the task can be found again."""
+    screen.say(f"task {task.id}", "bold")
+    screen.say(url(settings, task))
+
+
+def url(settings: Settings, task: Task) -> str:
+    return task.url or temporal_url(settings, task.id, task.tenant_id)
+
+
+def facts(settings: Settings, task: Task) -> list[tuple[str, ...]]:
+    """Name and value of all that is known and worth a line."""
+    lines = [
+        ("task", task.id),
+        ("url", url(settings, task)),
+        ("type", task.type),
+        ("state", task.state),
+        ("created", f"{task.created_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("changed", f"{task.updated_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("calls", f"{task.calls_done} done, {task.calls_open} open"),
+        ("repairs", str(task.repairs or "")),
+        ("pauses", str(task.suspensions or "")),
+        ("trace id", task.trace_id),
+        ("result", _result(task)),
+        ("note", task.note),
+        ("error", failure(task) if task.state in ("ERROR", "TIMED_OUT") else ""),
+    ]
+    return [line for line in lines if line[1]]
+
+
+def step_row(step: Step) -> tuple[str, ...]:
+    told = (step.error or step.detail).partition("\n")[0]
+    return (step.kind, step.name, step.state, length(step.started_at, step.ended_at), told)
+
+
+def task_row(task: Task) -> tuple[str, ...]:
+    told = task.error or (count(task.calls_done, "call") if task.calls_done else "")
+    return (task.id, task.state, task.type, f"{task.created_at:%Y-%m-%d %H:%M:%S}", told.partition("\n")[0][:80])
+
+
+def options(question: Question) -> str:
+    return f"  [{' / '.join(question.options)}]" if question.options else ""
+
+
+def closing(task: Task) -> str:
+    took = (task.updated_at - task.created_at).total_seconds()
+    extras = [(task.repairs, "repair"), (task.suspensions, "pause")]
+    return f"done in {screen.seconds(took)}, {count(task.calls_done, 'call')}" + "".join(
+        f", {count(number, word)}" for number, word in extras if number
+    )
+
+
+def printed(task: Task) -> None:
+    """What the program printed, on stderr, unless that is its result anyway."""
+    if task.stdout.strip() and task.stdout.strip() != str(task.output).strip():
+        screen.say(task.stdout.rstrip("\n"), "dim")
+
+
+def failure(task: Task) -> str:
+    """Why a task is over without a result; of a program, the Python error and its lines."""
+    if task.state == "CANCELLED":
+        return f"task {task.id} was cancelled after {count(task.calls_done, 'call')}"
+    if task.failure is None:
+        return task.error or f"task {task.id} ended as {task.state}; see: holdfast show {task.id} --steps"
+    kind, message = task.failure.type, task.failure.message
+    return message if kind in message else f"{kind}: {message}"
+
+
+def length(start: float | None, end: float | None) -> str:
+    return screen.seconds(max(0.0, end - start)) if start is not None and end is not None else ""
+
+
+def count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _result(task: Task) -> str:
+    text = json.dumps(task.output, ensure_ascii=False) if task.output is not None else ""
+    if len(text) <= _SHOWN_RESULT:
+        return text
+    return f"{text[:_SHOWN_RESULT]}…  (all of it: holdfast show {task.id} --result)"

@@ -1,0 +1,41 @@
+"""Names of skills: `code-analysis` in files and messages, `code_analysis` in programs; both find it."""
+
+import difflib
+import keyword
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from holdfast.errors import shown
+
+RESERVED = frozenset({"executor", "inputs", "result", "main"})
+"""What a program's own namespace holds; a skill of that name could not be called."""
+
+_MAX_LISTED = 40
+
+
+def canonical_name(name: str) -> str:
+    """Lower case, words joined by single hyphens: `Code_Analysis`, `code analysis` -> `code-analysis`. May be empty."""
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", name).lower())
+    return "-".join(words)
+
+
+def identifier(name: str) -> str:
+    """The Python name of a skill in a program: `code-analysis` -> `code_analysis`, `import` -> `import_`, `3d` -> `_3d`."""
+    text = canonical_name(name).replace("-", "_")
+    if keyword.iskeyword(text):
+        return f"{text}_"
+    return f"_{text}" if text[:1].isdigit() else text
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """` did you mean 'x'?` with a leading space and the mark, or nothing, for the end of a message."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" did you mean {close[0]!r}?" if close else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names quoted and joined, at most 40, for a message; `none` when there is none."""
+    quoted = [shown(name) for name in names]
+    more = f", … ({len(quoted)} in all)" if len(quoted) > _MAX_LISTED else ""
+    return ", ".join(quoted[:_MAX_LISTED]) + more if quoted else "none"

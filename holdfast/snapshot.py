@@ -1,0 +1,202 @@
+"""All skills at one moment: an immutable snapshot, named by its hash, that a task pins when it starts."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from holdfast.blobs import BlobStore
+from holdfast.contracts.base import Contract, Json, Sha256
+from holdfast.contracts.skill import Effect, Kind, SkillFacts
+from holdfast.errors import OperatorError, SkillInputError, SkillOutputError, UnknownSkill, shown
+from holdfast.ids import canonical
+from holdfast.names import canonical_name, listed, suggestion
+from holdfast.schemas import compiled, unknown_names
+from holdfast.skillfiles import MARKDOWN, body_of
+from holdfast.specs import ParsedSkill, SkillSpec
+
+FORMAT = 1
+Origin = Literal["builtin", "project"]
+
+
+class SkillSummary(Contract):
+    """The light metadata of a skill: what a list, a planner or a search needs."""
+
+    name: str
+    version: str
+    description: str
+    tags: list[str]
+    kind: Kind
+    effect: Effect
+    origin: Origin
+
+
+class CatalogueSkill(Contract):
+    """A skill in a snapshot. `files` maps relative paths to the blobs that hold their bytes."""
+
+    spec: SkillSpec
+    origin: Origin
+    files: dict[str, Sha256] = {}
+
+    @classmethod
+    def of(cls, parsed: ParsedSkill, origin: Origin) -> "CatalogueSkill":
+        files = {name: hashlib.sha256(data).hexdigest() for name, data in parsed.files.items()}
+        return cls(spec=parsed.spec, origin=origin, files=files)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def content_hash(self) -> str:
+        """Names the exact bytes of the folder: what a runner's process and its cached files belong to."""
+        return hashlib.sha256(canonical(self.files)).hexdigest()
+
+    def facts(self) -> SkillFacts:
+        spec = self.spec
+        return SkillFacts(
+            name=spec.name,
+            effect=spec.effect,
+            kind=spec.kind,
+            timeout_seconds=spec.timeout_seconds,
+            max_retries=spec.max_retries,
+            max_age_seconds=spec.max_age_seconds,
+            has_check=spec.check is not None,
+        )
+
+    def summary(self) -> SkillSummary:
+        spec = self.spec
+        return SkillSummary(
+            name=spec.name,
+            version=spec.version,
+            description=spec.description,
+            tags=spec.tags,
+            kind=spec.kind,
+            effect=spec.effect,
+            origin=self.origin,
+        )
+
+    def bind(self, args: list[Json], kwargs: Mapping[str, Json]) -> dict[str, Json]:
+        """Arguments by parameter name, before defaults: the form that call ids are made from.
+
+        Raises:
+            SkillInputError: more positional arguments than parameters, one given twice, or a name that is not known.
+        """
+        names = self.spec.parameters
+        if len(args) > len(names):
+            raise self._input_error([f"{len(args)} positional arguments; allowed: {len(names)}, {listed(names)}"])
+        bound = dict(zip(names, args, strict=False))
+        twice = [name for name in bound if name in kwargs]
+        if twice:
+            raise self._input_error([f"{listed(twice)} given twice, by position and by name"])
+        bound.update(kwargs)
+        self._known(bound)
+        return bound
+
+    def check_input(self, arguments: Mapping[str, Json]) -> dict[str, Json]:
+        """The arguments with the schema's defaults filled in.
+
+        Raises:
+            SkillInputError: they do not fit; says which argument, what was found and what is allowed.
+        """
+        self._known(arguments)
+        schema = compiled(self.spec.input_schema)
+        filled: dict[str, Json] = schema.with_defaults(dict(arguments))
+        problems = schema.problems(filled, "arguments")
+        if problems:
+            raise self._input_error(problems)
+        return filled
+
+    def check_output(self, value: Json) -> None:
+        """
+        Raises:
+            SkillOutputError: the answer does not fit the output schema.
+        """
+        problems = compiled(self.spec.output_schema).problems(value, "answer")
+        if problems:
+            raise SkillOutputError(f"skill {self.name!r} answered outside of its output_schema: {'; '.join(problems)}")
+
+    def instructions(self, blobs: BlobStore) -> str:
+        """The body of its SKILL.md, loaded when asked for."""
+        name = next((name for name in MARKDOWN if name in self.files), None)
+        return body_of(blobs.get(self.files[name])) if name else ""
+
+    def _known(self, arguments: Mapping[str, Json]) -> None:
+        schema, names = self.spec.input_schema, self.spec.parameters
+        is_open = not names or "additionalProperties" in schema or "patternProperties" in schema
+        extra = [name for name in arguments if name not in names]
+        if extra and not is_open:
+            raise self._input_error([unknown_names(extra, names)])
+
+    def _input_error(self, problems: list[str]) -> SkillInputError:
+        return SkillInputError(f"skill {self.name!r} cannot take these arguments: {'; '.join(problems)}")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Skills by canonical name. Its hash stands for every byte of them: the same hash, the same behaviour."""
+
+    skills: Mapping[str, CatalogueSkill] = field(default_factory=dict)
+    contents: frozenset[bytes] = field(default=frozenset(), repr=False, compare=False)
+
+    def find(self, name: str) -> CatalogueSkill:
+        """The skill of that name; `code_analysis` finds `code-analysis`.
+
+        Raises:
+            UnknownSkill: says what is close, and what there is.
+        """
+        found = self.skills.get(canonical_name(name))
+        if found is None:
+            hint = suggestion(canonical_name(name), self.skills)
+            raise UnknownSkill(f"no skill named {shown(name)};{hint} known: {listed(self.skills)}")
+        return found
+
+    def granted(self, names: list[str] | None = None) -> list[SkillFacts]:
+        """What a workflow needs of the skills that a task may use; None means all of them.
+
+        Raises:
+            UnknownSkill: one of the names is not here.
+        """
+        chosen = self.skills.values() if names is None else {self.find(name).name: self.find(name) for name in names}.values()
+        return [skill.facts() for skill in chosen]
+
+    def save(self, blobs: BlobStore) -> str:
+        """Store the snapshot, and the files of a catalogue that was loaded from disk. Returns the snapshot's hash."""
+        for data in self.contents:
+            blobs.put(data)
+        text = json.dumps(self.snapshot(), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return blobs.put(text.encode())
+
+    def snapshot(self) -> dict[str, Any]:
+        rows = [skill.model_dump(mode="json") for skill in self.skills.values()]
+        return {"format": FORMAT, "skills": rows}
+
+    @classmethod
+    def open(cls, blobs: BlobStore, sha: str) -> "Catalogue":
+        """A snapshot by its hash; the same one is read once per process.
+
+        Raises:
+            NotFound: it was never stored in these blobs.
+        """
+        return _opened(blobs.root, sha)
+
+    def list(self, tag: str | None = None) -> Sequence[SkillSummary]:
+        """Light metadata of all skills, or of those with a tag (its case does not matter)."""
+        wanted = tag.lower() if tag is not None else None
+        return [
+            skill.summary()
+            for skill in self.skills.values()
+            if wanted is None or wanted in (own.lower() for own in skill.spec.tags)
+        ]
+
+
+@lru_cache(maxsize=64)
+def _opened(root: Path, sha: str) -> Catalogue:
+    found = BlobStore(root).get_json(sha)
+    if found.get("format") != FORMAT:
+        raise OperatorError(f"catalogue {sha} has format {shown(found.get('format'))}; this version reads {FORMAT}: update it")
+    skills = (CatalogueSkill.model_validate(row) for row in found["skills"])
+    return Catalogue({skill.name: skill for skill in skills})

@@ -1,0 +1,220 @@
+"""The channel between host and guest: "stdio frames".
+
+A frame is one ASCII line, `\\x1eHF1 <json>`. Longer JSON comes in pieces: `\\x1eHF1+ <piece>` lines, then the last
+piece as a plain frame line. Any other line is noise (banners, prints of a transport): ignored, but counted as output.
+JSON and never pickle: the guest is hostile. `sandbox/guest.py` holds the same rules for its side.
+"""
+
+import asyncio
+import json
+import math
+import re
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any, NoReturn
+
+from holdfast.errors import shown
+from sandbox.base import Box, BoxLost, ProtocolViolation
+
+MARK = b"\x1eHF1"
+PIECE_CHARACTERS = 60_000
+MAX_LINE_BYTES = 64 * 1024
+MAX_FRAME_BYTES = 5 << 20
+MAX_DEPTH = 128
+"""Below the recursion limits of everything that a frame's content meets later (pydantic-core: 200)."""
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def encode(frame: dict[str, Any]) -> bytes:
+    """Bytes of a frame, in as many lines as it needs.
+
+    Raises:
+        ValueError: it holds NaN or an infinity, or is cyclic.
+    """
+    text = json.dumps(frame, allow_nan=False, separators=(",", ":")).encode("ascii")
+    cuts = range(0, max(len(text), 1), PIECE_CHARACTERS)
+    pieces = [text[cut : cut + PIECE_CHARACTERS] for cut in cuts]
+    return b"".join(MARK + b"+ " + piece + b"\n" for piece in pieces[:-1]) + MARK + b" " + pieces[-1] + b"\n"
+
+
+class Decoder:
+    """Frames out of a stream that arrives in pieces of any size. Never holds more than one frame and one line.
+
+    `noise_bytes` counts what was no frame. After a violation the decoder is of no more use.
+    """
+
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        self.noise_bytes = 0
+        self._max_frame_bytes = max_frame_bytes
+        self._line = bytearray()
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """The frames that end within `data`.
+
+        Raises:
+            ProtocolViolation: a line or frame is too large, not ASCII, not strict JSON, or not an object.
+        """
+        frames = []
+        *ended, rest = data.split(b"\n")
+        for part in ended:
+            self._take(part)
+            frame = self._end_of_line()
+            if frame is not None:
+                frames.append(frame)
+        self._take(rest)
+        return frames
+
+    def _take(self, part: bytes) -> None:
+        """Hold a part of a line while it may be a frame; of noise keep a few bytes, so that it stays noise."""
+        self._line += part
+        if not self._may_be_frame():
+            self.noise_bytes += len(self._line) - len(MARK)
+            del self._line[len(MARK) :]
+        elif len(self._line) > MAX_LINE_BYTES:
+            raise ProtocolViolation(f"a line of the guest is longer than {MAX_LINE_BYTES} bytes")
+
+    def _may_be_frame(self) -> bool:
+        return len(self._line) < len(MARK) or self._line.startswith(MARK)
+
+    def _end_of_line(self) -> dict[str, Any] | None:
+        line = bytes(self._line)
+        self._line.clear()
+        if line.startswith(MARK + b"+ "):
+            self._keep(line[len(MARK) + 2 :])
+            return None
+        if line.startswith(MARK + b" "):
+            self._keep(line[len(MARK) + 1 :])
+            return self._frame()
+        self.noise_bytes += len(line) + 1
+        return None
+
+    def _keep(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > self._max_frame_bytes:
+            raise ProtocolViolation(f"a frame of the guest is larger than {self._max_frame_bytes} bytes")
+        if piece:
+            self._pieces.append(piece)
+        else:
+            # A flood of these would never add up to a limit.
+            self.noise_bytes += len(MARK) + 3
+
+    def _frame(self) -> dict[str, Any]:
+        text = b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        return parse(text)
+
+
+def parse(text: bytes) -> dict[str, Any]:
+    """The JSON object in `text`, strictly: finite numbers, whole characters, at most 128 levels deep.
+
+    Raises:
+        ProtocolViolation: it is anything else.
+    """
+    try:
+        ascii_text = text.decode("ascii")
+        value = json.loads(ascii_text, parse_constant=_not_finite, parse_float=_finite)
+        if _SURROGATE.search(ascii_text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as exc:
+        raise ProtocolViolation(f"a frame of the guest is not strict JSON: {str(exc)[:200]}") from None
+    if not isinstance(value, dict):
+        raise ProtocolViolation(f"a frame of the guest is {shown(value)}; an object is expected")
+    if ascii_text.count("[") + ascii_text.count("{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+        raise ProtocolViolation(f"a frame of the guest is nested more than {MAX_DEPTH} levels deep")
+    return value
+
+
+def _not_finite(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:40]} is beyond the range of a number")
+    return number
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    """Level by level, not by recursion."""
+    level = [value]
+    for _ in range(levels):
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [item for items in inner for item in items if isinstance(item, (dict, list))]
+        if not level:
+            return False
+    return True
+
+
+class Channel:
+    """Frames to and from one box. A guest that breaks the rules loses its box."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._decoder = Decoder()
+        self._noise_seen = 0
+        self._sending = asyncio.Lock()
+        self._received: deque[dict[str, Any]] = deque()
+
+    async def ready(self, timeout_s: float = 30.0) -> None:
+        """Wait until the guest is up: its first frame is `ready`. To be called once, before anything else.
+
+        Raises:
+            BoxLost: it ended, or said nothing in time; the message holds what it wrote on its way down.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                frame = await self.receive()
+        except TimeoutError:
+            raise BoxLost(f"the guest was not up within {timeout_s} s; it wrote {shown(self._box.noise)}") from None
+        if frame is None:
+            raise BoxLost(f"the guest ended with {self._box.exit_code} at start; it wrote {shown(self._box.noise)}")
+        if frame.get("t") != "ready":
+            raise BoxLost(f"the guest began with {shown(frame)} instead of a 'ready' frame")
+
+    async def send(self, frame: dict[str, Any]) -> None:
+        """Hand over a frame of any size. Waits for a guest that reads slowly, so a time limit is the caller's.
+
+        Raises:
+            BoxLost: the box is gone.
+        """
+        async with self._sending:
+            await self._box.write(encode(frame))
+
+    async def receive(self) -> dict[str, Any] | None:
+        """The next frame; None once the box has ended. A caller that gives up (a timeout) loses no frame.
+
+        Raises:
+            ProtocolViolation: the guest broke the rules; its box is gone.
+        """
+        while not self._received:
+            data = await self._box.read()
+            if not data:
+                return None
+            self._received += await self._decoded(data)
+        return self._received.popleft()
+
+    async def frames(self) -> AsyncIterator[dict[str, Any]]:
+        """What `receive` gives, until the box has ended."""
+        while (frame := await self.receive()) is not None:
+            yield frame
+
+    async def _decoded(self, data: bytes) -> list[dict[str, Any]]:
+        try:
+            frames = self._decoder.feed(data)
+        except ProtocolViolation:
+            await self._box.kill()
+            raise
+        noise = self._decoder.noise_bytes
+        printed = sum(_text_bytes(frame) for frame in frames if frame.get("t") == "out")
+        self._box.count_output(noise - self._noise_seen + printed)
+        self._noise_seen = noise
+        return frames
+
+
+def _text_bytes(frame: dict[str, Any]) -> int:
+    return sum(len(value.encode()) for key, value in frame.items() if key != "t" and isinstance(value, str))

@@ -1,0 +1,104 @@
+"""Processes as /proc shows them: a tree, its memory, and boxes whose worker is gone."""
+
+import contextlib
+import itertools
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PROC = Path("/proc")
+_OURS = "holdfast-box"
+_serial = itertools.count(1)
+
+
+def tree(root: int) -> list[int]:
+    """`root` and all its living descendants, parents first."""
+    found, todo = [], [root]
+    while todo:
+        pid = todo.pop()
+        found.append(pid)
+        todo += _children(pid)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    pids: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  (five times a second for each box)
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as file:  # noqa: PTH123
+                pids += map(int, file.read().split())
+    return pids
+
+
+def resident_bytes(pids: list[int]) -> int:
+    return sum(_resident(pid) for pid in pids)
+
+
+def _resident(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return 0
+
+
+def new_title() -> str:
+    """argv[0] of a box about to start: tells people what it is, us which, and `reap_orphans` whose."""
+    pid = os.getpid()
+    return f"{_OURS}/{_pid_namespace()}/{pid}/{_started(pid)}/{next(_serial)}"
+
+
+def kill_titled(title: str) -> int:
+    """Kill every process whose argv[0] that is; returns how many there were.
+
+    For a start that failed: bwrap's child waits for ever for a parent that died early, and only its title is known.
+    """
+    return sum(_kill(pid) for pid, found in _titles() if found == title)
+
+
+def reap_orphans() -> int:
+    """Kill boxes of workers that are gone; returns how many processes that were.
+
+    The kernel ends a box with its worker, but for the first milliseconds of a start, when bwrap has not yet asked for
+    it. Another pid namespace is left alone: its worker would only look dead from here.
+    """
+    return sum(_kill(pid) for pid, title in _titles() if _is_orphan(title))
+
+
+def _kill(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        return False
+    return True
+
+
+def _titles() -> Iterator[tuple[int, str]]:
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                title = (entry / "cmdline").read_bytes().split(b"\0")[0]
+                yield int(entry.name), title.decode("utf-8", "replace")
+
+
+def _is_orphan(title: str) -> bool:
+    match title.split("/"):
+        case [name, namespace, pid, started, _serial] if name == _OURS and pid.isdigit():
+            return namespace == str(_pid_namespace()) and _started(int(pid)) != started
+        case _:
+            return False
+
+
+def _pid_namespace() -> int:
+    return Path("/proc/self/ns/pid").stat().st_ino
+
+
+def _started(pid: int) -> str:
+    """When a process started, in ticks since boot; "" if there is none. With the pid, a name that is never reused."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]

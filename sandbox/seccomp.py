@@ -1,0 +1,198 @@
+"""The two seccomp filters of a box, assembled by hand (classic BPF), so that no libseccomp is needed.
+
+Stage 1 is given to bubblewrap and holds for everything inside. Stage 2 is installed by the guest once it is up,
+and takes away what only starting needed: exec and fork. See seccomp(2) and linux/seccomp.h.
+"""
+
+import errno
+import functools
+import json
+import platform
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+from holdfast.errors import NoIsolation, shown
+
+LOAD, JUMP_EQUAL, JUMP_GREATER, JUMP_ANY_BIT, RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
+ALLOW, KILL_PROCESS, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+
+# Offsets into struct seccomp_data. Of an argument only the low word is read: the kernel itself cuts the
+# arguments that are looked at here (clone flags, socket domain, ioctl request) to 32 bits.
+NUMBER, ARCHITECTURE, ARGUMENT_0, ARGUMENT_1 = 0, 4, 16, 24
+
+AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+X32_BIT = 0x40000000
+
+CLONE_NEWTIME, CLONE_NEWNS, CLONE_THREAD = 0x00000080, 0x00020000, 0x00010000
+CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x02000000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+NEW_NAMESPACE = (
+    CLONE_NEWTIME | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID
+) | CLONE_NEWNET
+
+AF_UNIX = 1
+TIOCSTI, TIOCLINUX, TIOCSETD = 0x5412, 0x541C, 0x5423
+
+ALLOWED = {
+    "files": """
+        read write open openat openat2 close close_range stat fstat lstat newfstatat statx lseek pread64
+        pwrite64 readv writev preadv pwritev preadv2 pwritev2 access faccessat faccessat2 pipe pipe2 dup
+        dup2 dup3 fcntl flock fsync fdatasync truncate ftruncate getdents getdents64 getcwd chdir fchdir
+        rename renameat renameat2 mkdir mkdirat rmdir creat link linkat unlink unlinkat symlink symlinkat
+        readlink readlinkat chmod fchmod fchmodat fchmodat2 umask utime utimes utimensat futimesat statfs
+        fstatfs sendfile copy_file_range fallocate fadvise64 getxattr lgetxattr fgetxattr listxattr
+        llistxattr flistxattr chown fchown lchown fchownat
+    """,
+    "memory": "mmap mprotect munmap brk mremap msync madvise membarrier",
+    "itself": """
+        getpid getppid gettid getuid geteuid getgid getegid getresuid getresgid getgroups getpgid getpgrp
+        getsid setsid setpgid uname sysinfo getrusage getrlimit setrlimit prlimit64 getpriority getcpu
+        getrandom prctl seccomp arch_prctl exit exit_group wait4 waitid fork vfork execve restart_syscall
+    """,
+    "threads": """
+        futex futex_waitv set_robust_list get_robust_list set_tid_address rseq sched_yield sched_getaffinity
+        sched_getparam sched_getscheduler
+    """,
+    "signals": """
+        rt_sigaction rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigpending rt_sigtimedwait rt_sigqueueinfo
+        sigaltstack kill tgkill tkill pause signalfd4
+    """,
+    "time": """
+        alarm setitimer getitimer nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time
+        times timer_create timer_settime timer_gettime timer_getoverrun timer_delete timerfd_create
+        timerfd_settime timerfd_gettime
+    """,
+    "waiting": """
+        eventfd eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait poll ppoll select
+        pselect6
+    """,
+    "sockets": """
+        socketpair connect bind listen accept accept4 sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg
+        shutdown getsockname getpeername getsockopt setsockopt
+    """,
+}
+"""What CPython and its standard library use. Not here, so refused: ptrace, mount, unshare, setns, bpf, io_uring,
+keyctl, userfaultfd, perf_event_open, memfd_create, process_vm_*, pidfd_*, SysV IPC, set*id, chroot."""
+
+
+class Instruction(NamedTuple):
+    """One `struct sock_filter`. The jumps count from the next instruction."""
+
+    code: int
+    value: int
+    if_true: int = 0
+    if_false: int = 0
+
+    def packed(self) -> bytes:
+        return struct.pack("<HBBI", self.code, self.if_true, self.if_false, self.value)
+
+
+def stage1(arch: str | None = None) -> bytes:
+    """Filter for everything in the box: an allowlist; EPERM for the rest.
+
+    Raises:
+        NoIsolation: there is no table for this machine (known: x86_64, aarch64).
+    """
+    rules = _Rules(arch)
+    # Its flags lie in memory, where no filter can look; with ENOSYS libc falls back to clone.
+    rules.on("clone3", _refuse(errno.ENOSYS))
+    # A new user namespace would give back the capabilities that were dropped.
+    rules.on("clone", _if_any_bit(ARGUMENT_0, NEW_NAMESPACE, then=errno.EPERM))
+    # AF_VSOCK is not bound to a network namespace; netlink, packet and alg are kernel attack surface.
+    rules.on("socket", _unless_equal(ARGUMENT_0, AF_UNIX, then=errno.EAFNOSUPPORT))
+    # Typing into, or loading code behind, a terminal that the worker may sit on.
+    rules.on("ioctl", _if_any_equal(ARGUMENT_1, (TIOCSTI, TIOCLINUX, TIOCSETD), then=errno.EPERM))
+    for names in ALLOWED.values():
+        for name in names.split():
+            rules.on(name, [Instruction(RETURN, ALLOW)])
+    # Newer than our tables: libc takes ENOSYS, but not EPERM, as the sign to use an older call.
+    rules.above_all_known(_refuse(errno.ENOSYS))
+    return rules.ending_with(_refuse(errno.EPERM))
+
+
+def stage2(arch: str | None = None) -> bytes:
+    """Filter for a running program: no new process, no new program; threads stay possible.
+
+    It is what makes limits per process (address space) limits of the whole box, without cgroups.
+
+    Raises:
+        NoIsolation: there is no table for this machine (known: x86_64, aarch64).
+    """
+    rules = _Rules(arch)
+    # Nothing to execute is in the box, but a program could write it.
+    rules.on("execve", _refuse(errno.EPERM))
+    rules.on("execveat", _refuse(errno.EPERM))
+    # A fork bomb, a daemon, or RLIMIT_AS once per process.
+    rules.on("fork", _refuse(errno.EPERM))
+    rules.on("vfork", _refuse(errno.EPERM))
+    rules.on("clone3", _refuse(errno.ENOSYS))
+    # A thread shares the address space and its limit; anything else that clone makes is a process.
+    rules.on("clone", _unless_any_bit(ARGUMENT_0, CLONE_THREAD, then=errno.EPERM))
+    return rules.ending_with([Instruction(RETURN, ALLOW)])
+
+
+class _Rules:
+    """A filter in the making. Each rule is a closed block: it decides its system call, or is jumped over."""
+
+    def __init__(self, arch: str | None) -> None:
+        arch = arch or platform.machine()
+        self._numbers = numbers(arch)
+        # A call through another ABI (int 0x80, x32) has other numbers: no rule below would mean what it says.
+        self._code = [
+            Instruction(LOAD, ARCHITECTURE),
+            Instruction(JUMP_EQUAL, AUDIT_ARCH[arch], if_true=1),
+            Instruction(RETURN, KILL_PROCESS),
+            Instruction(LOAD, NUMBER),
+        ]
+        if arch == "x86_64":
+            self._code += [Instruction(JUMP_GREATER, X32_BIT - 1, if_false=1), Instruction(RETURN, KILL_PROCESS)]
+
+    def on(self, name: str, block: list[Instruction]) -> None:
+        """Decide a call by name. A call that this machine does not have (fork on aarch64) needs no rule."""
+        if name in self._numbers:
+            self._code += [Instruction(JUMP_EQUAL, self._numbers[name], if_false=len(block)), *block]
+
+    def above_all_known(self, block: list[Instruction]) -> None:
+        self._code += [Instruction(JUMP_GREATER, max(self._numbers.values()), if_false=len(block)), *block]
+
+    def ending_with(self, block: list[Instruction]) -> bytes:
+        return b"".join(instruction.packed() for instruction in [*self._code, *block])
+
+
+def _refuse(number: int) -> list[Instruction]:
+    return [Instruction(RETURN, ERRNO | number)]
+
+
+def _if_any_bit(offset: int, bits: int, then: int) -> list[Instruction]:
+    test = Instruction(JUMP_ANY_BIT, bits, if_true=0, if_false=1)
+    return [Instruction(LOAD, offset), test, *_refuse(then), Instruction(RETURN, ALLOW)]
+
+
+def _unless_any_bit(offset: int, bits: int, then: int) -> list[Instruction]:
+    test = Instruction(JUMP_ANY_BIT, bits, if_true=1, if_false=0)
+    return [Instruction(LOAD, offset), test, *_refuse(then), Instruction(RETURN, ALLOW)]
+
+
+def _unless_equal(offset: int, value: int, then: int) -> list[Instruction]:
+    test = Instruction(JUMP_EQUAL, value, if_true=1, if_false=0)
+    return [Instruction(LOAD, offset), test, *_refuse(then), Instruction(RETURN, ALLOW)]
+
+
+def _if_any_equal(offset: int, values: tuple[int, ...], then: int) -> list[Instruction]:
+    tests = [Instruction(JUMP_EQUAL, value, if_true=len(values) - at) for at, value in enumerate(values)]
+    return [Instruction(LOAD, offset), *tests, Instruction(RETURN, ALLOW), *_refuse(then)]
+
+
+def numbers(arch: str) -> dict[str, int]:
+    """System call numbers by name, of those calls that a filter speaks about."""
+    tables = _tables()
+    if arch not in tables:
+        raise NoIsolation(f"no system call table for a machine of kind {shown(arch)}; known: {', '.join(tables)}")
+    return tables[arch]
+
+
+@functools.cache
+def _tables() -> dict[str, dict[str, int]]:
+    tables: dict[str, dict[str, int]] = json.loads(Path(__file__).with_name("syscalls.json").read_text("utf-8"))
+    return tables

@@ -1,0 +1,140 @@
+"""Looks for insecure code (ruff's flake8-bandit rules, Python) and leaked keys (detect-secrets, any text file)."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skills.advice import fix, severity
+from skills.apart import run_apart
+from skills.paths import FileUnfit, PathRefused, is_sensitive
+from skills.sourcecode import Finding, one_text, ruff_folder
+from skills.walking import walk
+from skills.workspace import MAX_TEXT_BYTES, InWorkspace, decoded, read_bytes
+
+_HERE = Path(__file__).parent
+_MAX_FILES = 2000
+_MAX_BYTES = 32 << 20
+_MAX_LISTED = 500
+_KEY_FIX = "Revoke it where it was issued, take the new one from the environment, and clean the history of the repository"
+_ORDER = {"high": 0, "medium": 1, "low": 2}
+
+
+def run(*, path: str | None = None, code: str | None = None, context: InWorkspace) -> dict[str, Any]:
+    """Neither `# noqa` nor `pragma: allowlist` hides anything; a secret's value is not in the answer."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-scan-") as folder:
+        copies = _Copies(Path(folder))
+        if code is None:
+            copies.take(context.workspace, path or ".")
+        else:
+            copies.add("code.py", one_text(code, path, context))
+        secrets = _secrets(copies)
+        findings = _findings(copies, secrets)
+    findings.sort(key=lambda found: (_ORDER[found["severity"]], found["file"], found["line"], found["rule"]))
+    return {
+        "findings": findings[:_MAX_LISTED],
+        "secrets": secrets[:_MAX_LISTED],
+        "summary": _summary(copies, findings, secrets),
+        "skipped": copies.skipped,
+    }
+
+
+@dataclass
+class _Copy:
+    name: str
+    place: Path
+    key: str
+
+
+class _Copies:
+    """Texts of the workspace, copied: scanners get a snapshot that no link can lead out of. One numbered folder a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: dict[str, _Copy] = {}
+        self.skipped: list[dict[str, str]] = []
+        self.is_cut = False
+        self._left = _MAX_BYTES
+
+    def take(self, root: str, path: str) -> None:
+        listing = walk(root, path)
+        self.skipped += [{"path": e.path, "why": e.why_skipped} for e in listing.entries if e.why_skipped]
+        for entry in listing.entries:
+            if entry.kind != "file":
+                continue
+            if len(self.files) >= _MAX_FILES or self._left <= 0:
+                self.is_cut = True
+                return
+            self._take_one(root, entry.path)
+        self.is_cut = listing.is_cut
+
+    def _take_one(self, root: str, path: str) -> None:
+        try:
+            text, _ = decoded(read_bytes(root, path, MAX_TEXT_BYTES, sensitive=True), path)
+        except (PathRefused, FileUnfit) as exc:
+            self.skipped.append({"path": path, "why": str(exc)})
+            return
+        self.add(path, text)
+
+    def add(self, path: str, text: str) -> None:
+        key = f"{len(self.files):06}"
+        place = self.folder / key / _scanned_name(Path(path).name)
+        place.parent.mkdir()
+        place.write_text(text, encoding="utf-8", newline="")
+        self.files[key] = _Copy(path, place, key)
+        self._left -= len(text)
+
+    def original(self, place: str) -> str:
+        return self.files[Path(place).parent.name].name
+
+
+def _scanned_name(name: str) -> str:
+    """detect-secrets looks for values without quotes only in files that its list calls settings; `.env` is not on it."""
+    return f"{name}.ini" if name.casefold().startswith(".env") else name
+
+
+def _secrets(copies: _Copies) -> list[dict[str, Any]]:
+    job = {"files": {key: str(copy.place) for key, copy in copies.files.items()}}
+    found = run_apart(_HERE / "leaks.py", job, seconds=60)["secrets"]
+    listed = [
+        {"type": secret["type"], "file": copies.files[key].name, "line": secret["line"], "masked": secret["masked"], "fix": _KEY_FIX}
+        for key, secrets in found.items()
+        for secret in secrets
+    ]
+    return sorted(listed, key=lambda secret: (secret["file"], secret["line"], secret["type"], secret["masked"]))
+
+
+def _findings(copies: _Copies, secrets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ruff's findings, without hard-coded passwords that stand among the secrets already, and files that should not be there."""
+    leaks = {(secret["file"], secret["line"]) for secret in secrets}
+    found = [_finding(finding, copies.original(finding.file)) for finding in ruff_folder(copies.folder, ["S"]) if finding.rule != "S101"]
+    known = [f for f in found if not (f["rule"] in ("S105", "S106", "S107") and (f["file"], f["line"]) in leaks)]
+    holding = {secret["file"] for secret in secrets}
+    return known + [_closed_file(copy.name, copy.name in holding) for copy in copies.files.values() if is_sensitive(copy.name)]
+
+
+def _finding(finding: Finding, file: str) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "severity": severity(finding.rule),
+        "file": file,
+        "line": finding.line,
+        "message": finding.message,
+        "fix": fix(finding.rule, finding.url),
+    }
+
+
+def _closed_file(path: str, holds_secrets: bool) -> dict[str, Any]:
+    return {
+        "rule": "sensitive-file",
+        "severity": "medium" if holds_secrets else "low",
+        "file": path,
+        "line": 1,
+        "message": f"a file of this name usually holds keys or passwords; {'some were found in it' if holds_secrets else 'none were found'}",
+        "fix": "Keep it out of version control (.gitignore) and out of images; commit an example without values",
+    }
+
+
+def _summary(copies: _Copies, findings: list[dict[str, Any]], secrets: list[dict[str, Any]]) -> dict[str, Any]:
+    counts = {level: sum(found["severity"] == level for found in findings) for level in _ORDER}
+    return {"files": len(copies.files), **counts, "secrets": len(secrets), "truncated": copies.is_cut or len(findings) > _MAX_LISTED}

@@ -1,0 +1,198 @@
+"""The worker's side of a runner process: start it, ask it, kill it with all that it started; keep a few warm."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from skills.runner import MAX_ANSWER_BYTES
+
+RUNNER = Path(__file__).with_name("runner.py")
+_TAIL_BYTES = 8192
+_LAST_WORDS_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class RunnerKey:
+    """What a process may be used again for: the same code, interpreter and environment, and the same tenant."""
+
+    python: str
+    folder: Path
+    handler: str
+    environment: tuple[tuple[str, str], ...]
+    tenant: str
+
+
+class Gone(Exception):
+    """The process ended without an answer. `returncode` is negative for a signal."""
+
+    def __init__(self, returncode: int, tail: str) -> None:
+        super().__init__(returncode, tail)
+        self.returncode, self.tail = returncode, tail
+
+    @property
+    def how(self) -> str:
+        if self.returncode < 0:
+            return f"killed by {signal.Signals(-self.returncode).name}"
+        return f"exit code {self.returncode}"
+
+
+class AnswerTooLarge(Exception):
+    """More than 64 MiB came without an end of line."""
+
+
+class RunnerProcess(asyncio.SubprocessProtocol):
+    """One runner. One question at a time; its stderr is read all the time, and the last 8 KiB are kept."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._buffer = bytearray()
+        self._tail = bytearray()
+        self._answer: asyncio.Future[bytes] | None = None
+        self.gone = asyncio.Event()
+
+    @classmethod
+    async def start(cls, key: RunnerKey) -> "RunnerProcess":
+        """
+        Raises:
+            OSError: the interpreter cannot be started.
+        """
+        command = [key.python, str(RUNNER), str(key.folder), key.handler]
+        _, process = await asyncio.get_running_loop().subprocess_exec(
+            cls, *command, env=dict(key.environment), cwd=key.folder, start_new_session=True
+        )
+        return process
+
+    @property
+    def pid(self) -> int:
+        assert self._transport is not None
+        return self._transport.get_pid()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._transport is not None and self._transport.get_returncode() is None
+
+    @property
+    def tail(self) -> str:
+        """The end of what it printed."""
+        return self._tail.decode("utf-8", "replace")
+
+    async def ask(self, frame: bytes) -> bytes:
+        """Send a line, return the line that answers it. Cancelled, it leaves a process that must be killed.
+
+        Raises:
+            Gone: the process ended first.
+            AnswerTooLarge: the answer does not end.
+        """
+        assert self._transport is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        self._tail.clear()
+        if not self.is_alive:
+            self._lost()
+        else:
+            self._transport.get_pipe_transport(0).write(frame)  # type: ignore[union-attr]
+        return await self._answer
+
+    def kill(self) -> None:
+        """Kill the process and its group. What outlived the process itself, its watcher kills."""
+        if self.is_alive:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._transport = transport
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == 2:
+            self._tail += data
+            del self._tail[:-_TAIL_BYTES]
+            return
+        self._buffer += data
+        if data.endswith(b"\n"):
+            self._settle(bytes(self._buffer))
+            self._buffer.clear()
+        elif len(self._buffer) > MAX_ANSWER_BYTES + 1024:
+            self._fail(AnswerTooLarge())
+
+    def process_exited(self) -> None:
+        self.gone.set()
+        # Its last words may still be in the pipe; a child of its own may hold the pipe open for ever.
+        asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self._lost)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == 1 and not self.is_alive:
+            self._lost()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost()
+
+    def _lost(self) -> None:
+        code = self._transport.get_returncode() if self._transport is not None else None
+        self._fail(Gone(-signal.SIGKILL if code is None else code, self.tail))
+
+    def _settle(self, line: bytes) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(line)
+
+    def _fail(self, error: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+
+class RunnerPool:
+    """Idle processes, at most `size`: the one idle for longest is ended first. Knows all that live, busy ones too."""
+
+    def __init__(self, size: int = 8) -> None:
+        self.size = size
+        self._idle: list[tuple[RunnerKey, RunnerProcess]] = []
+        self._living: set[RunnerProcess] = set()
+
+    async def take(self, key: RunnerKey) -> RunnerProcess:
+        """An idle process of exactly this key, else a new one. It is the caller's until given back or killed.
+
+        Raises:
+            OSError: the interpreter cannot be started.
+        """
+        for place in reversed(range(len(self._idle))):
+            if self._idle[place][0] == key:
+                process = self._idle.pop(place)[1]
+                if process.is_alive:
+                    return process
+                process.kill()
+        process = await RunnerProcess.start(key)
+        self._living = {other for other in self._living if other.is_alive} | {process}
+        return process
+
+    def give(self, key: RunnerKey, process: RunnerProcess) -> None:
+        """Take back a process that has answered."""
+        self._idle.append((key, process))
+        while len(self._idle) > self.size:
+            self._idle.pop(0)[1].kill()
+
+    async def close(self) -> None:
+        """Kill all processes and wait until they are gone."""
+        self._idle.clear()
+        for process in self._living:
+            process.kill()
+        await asyncio.gather(*(process.gone.wait() for process in self._living))
+        self._living.clear()
+
+
+def clean_environment(environ: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What a project's skill sees of the worker's environment: where programs and home are, language, time; its secrets."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SYSTEMROOT")
+    values = {name: environ[name] for name in kept if name in environ}
+    values.setdefault("PATH", os.defpath)
+    values |= {"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    return tuple(sorted({**values, **secrets}.items()))
+
+
+def interpreter(project_python: str | None) -> str:
+    return project_python or sys.executable

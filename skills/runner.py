@@ -1,0 +1,207 @@
+"""The child: runs one skill's code under any Python >= 3.9, and speaks JSON lines with the worker. Standard library only.
+
+    python runner.py <folder> <handler file>
+
+One call at a time. The skill's prints go to stderr; nothing that it writes can reach the channel. The process and all
+that it starts die with the worker, and when the worker closes the channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import inspect
+import json
+import math
+import os
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import ModuleType, SimpleNamespace
+from typing import Any, BinaryIO
+
+MAX_ANSWER_BYTES = 64 << 20
+DEFAULT_FUNCTIONS = ("run", "execute", "main")
+WHOLE_INPUT = ("input_data", "input", "arguments", "args", "data", "params")
+FINAL_ERRORS = ("SkillInputError", "PermanentError")
+PR_SET_PDEATHSIG = 1
+
+
+class NoHandler(Exception):
+    """The skill's code has no function to call. Trying again cannot help."""
+
+    retryable = False
+
+
+class BadAnswer(Exception):
+    """The skill's answer is not JSON, or too large. Trying again cannot help."""
+
+    retryable = False
+
+
+def load_module(folder: str, handler: str, name: str) -> ModuleType:
+    """Import a skill's code by path, as a package of its own, so that `from . import other` finds its neighbours."""
+    path = os.path.join(folder, handler)
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[os.path.dirname(path)])
+    if spec is None or spec.loader is None:
+        raise NoHandler(f"{handler} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def find_function(module: ModuleType, handler: str, named: str | None) -> Callable[..., Any]:
+    """The function that is named, else the first of `run`, `execute`, `main`."""
+    for name in (named,) if named else DEFAULT_FUNCTIONS:
+        found = getattr(module, name, None)
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+    defined = sorted(name for name, item in vars(module).items() if inspect.isfunction(item) and not name.startswith("_"))
+    wanted = named or " or ".join(DEFAULT_FUNCTIONS)
+    raise NoHandler(f"{handler} has no function {wanted}; it has: {', '.join(defined) or 'none'}")
+
+
+def positional_and_named(function: Callable[..., Any], arguments: dict[str, Any], context: Any) -> tuple[list[Any], dict[str, Any]]:
+    """How this function wants its input: as keywords, or, if its only parameter says so, as one dict."""
+    parameters = inspect.signature(function).parameters
+    extra = {"context": context} if "context" in parameters and "context" not in arguments else {}
+    others = [name for name in parameters if name not in extra]
+    if len(others) == 1 and others[0] in WHOLE_INPUT and others[0] not in arguments and parameters[others[0]].kind is not inspect.Parameter.VAR_KEYWORD:
+        return [arguments], extra
+    return [], {**arguments, **extra}
+
+
+def describe(exc: BaseException, folder: str) -> dict[str, Any]:
+    """An exception as data: class, message, the line of the skill's own code, and whether to try again."""
+    is_final = type(exc).__name__ in FINAL_ERRORS or getattr(exc, "retryable", True) is False
+    kind = "answer" if isinstance(exc, BadAnswer) else "input" if type(exc).__name__ == "SkillInputError" else "skill"
+    return {"kind": kind, "type": type(exc).__name__, "message": str(exc)[:4000], "place": _place(exc, folder), "retryable": not is_final}
+
+
+def _place(exc: BaseException, folder: str) -> str:
+    own = [frame for frame in traceback.extract_tb(exc.__traceback__) if frame.filename.startswith(folder)]
+    return f"{os.path.relpath(own[-1].filename, folder)}:{own[-1].lineno}" if own else ""
+
+
+def encoded(value: Any) -> bytes:
+    """Strict JSON on one line: no NaN, no keys but text, nothing that JSON has no word for, at most 64 MiB.
+
+    Raises:
+        BadAnswer: says where, and what was found.
+    """
+    try:
+        fault = next(_faults(value), None)
+        text = b"" if fault else json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (ValueError, RecursionError) as exc:
+        fault = f"cyclic, nested too deep, or not Unicode: {exc}"
+    if fault:
+        raise BadAnswer(f"the answer is not JSON: {fault}")
+    if len(text) > MAX_ANSWER_BYTES:
+        raise BadAnswer(f"the answer has {len(text)} bytes; allowed are {MAX_ANSWER_BYTES}. Write it to a file in the workspace")
+    return text
+
+
+def _faults(value: Any, path: str = "answer") -> Iterator[str]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{path} is {value!r}; allowed are finite numbers"
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                yield f"{path} has the key {key!r:.80}; allowed are text keys"
+            yield from _faults(item, f"{path}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield from _faults(item, f"{path}[{number}]")
+    elif not isinstance(value, (str, int, float, type(None))):
+        yield f"{path} is of type {type(value).__name__}; allowed are text, numbers, true, false, null, lists and dicts"
+
+
+class _Runner:
+    def __init__(self, folder: str, handler: str) -> None:
+        self.folder, self.handler = folder, handler
+        self.module: ModuleType | None = None
+
+    def answer(self, frame: dict[str, Any]) -> bytes:
+        try:
+            os.chdir(frame["context"]["workspace"])
+            return b'{"value":' + encoded(self._call(frame)) + b"}\n"
+        except (Exception, SystemExit, KeyboardInterrupt) as exc:
+            traceback.print_exc()
+            return json.dumps({"error": describe(exc, self.folder)}).encode() + b"\n"
+
+    def _call(self, frame: dict[str, Any]) -> Any:
+        if self.module is None:
+            sys.path.insert(0, os.path.dirname(os.path.join(self.folder, self.handler)))
+            self.module = load_module(self.folder, self.handler, "holdfast_skill")
+        function = find_function(self.module, self.handler, frame["function"])
+        context = SimpleNamespace(**frame["context"], log=_log)
+        args, kwargs = positional_and_named(function, frame["arguments"], context)
+        value = function(*args, **kwargs)
+        return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
+
+
+async def _awaited(value: Any) -> Any:
+    return await value
+
+
+def _log(event: str, **values: Any) -> None:
+    print(event, *(f"{name}={value!r}" for name, value in values.items()), file=sys.stderr, flush=True)
+
+
+def _channel() -> tuple[BinaryIO, BinaryIO]:
+    """The two ends of the channel, moved away from 0 and 1, which from now on are /dev/null and stderr."""
+    frames_in, frames_out = os.dup(0), os.dup(1)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    return os.fdopen(frames_in, "rb"), os.fdopen(frames_out, "wb")
+
+
+def _die_with_parent(frames_in: int) -> None:
+    """Two guards: the kernel kills this process when the worker dies; a watcher kills all that the skill started."""
+    with suppress(ImportError, OSError, AttributeError):  # Not Linux: the watcher alone does it.
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Forked twice, so that it is no child of this process: a skill may wait for all of its children.
+    middle = os.fork()
+    if middle:
+        os.waitpid(middle, 0)
+    elif os.fork():
+        os._exit(0)
+    else:
+        _watch(frames_in)
+
+
+def _watch(frames_in: int) -> None:
+    """Wait until the worker's end of the channel is closed, then kill the whole process group, this process too."""
+    os.closerange(0, frames_in)
+    os.closerange(frames_in + 1, 256)
+    hangup = select.poll()
+    hangup.register(frames_in, 0)
+    hangup.poll()
+    os.killpg(0, signal.SIGKILL)
+
+
+def main() -> None:
+    folder, handler = sys.argv[1:3]
+    del sys.path[0]  # This file's own folder: its neighbours are none of the skill's business.
+    frames_in, frames_out = _channel()
+    _die_with_parent(frames_in.fileno())
+    runner = _Runner(folder, handler)
+    for line in frames_in:
+        frames_out.write(runner.answer(json.loads(line)))
+        frames_out.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

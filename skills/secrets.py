@@ -1,0 +1,40 @@
+"""Secrets of a skill: exactly those that it names, and none of them in what leaves it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from holdfast.catalogue import CatalogueSkill
+from holdfast.errors import SecretMissing
+
+_SHORTEST = 6
+"""A shorter value is not hidden: it would be found by chance in any text."""
+
+
+def secrets_of(skill: CatalogueSkill, environ: Mapping[str, str]) -> dict[str, str]:
+    """The values of the secrets that a skill declares, from the worker's environment; `X_FILE` names a file with X.
+
+    Raises:
+        SecretMissing: one of them is not set, or its file cannot be read.
+    """
+    return {name: _value(name, skill.name, environ) for name in skill.spec.secrets}
+
+
+def _value(name: str, skill: str, environ: Mapping[str, str]) -> str:
+    if environ.get(name):
+        return environ[name]
+    path = environ.get(f"{name}_FILE")
+    if not path:
+        raise SecretMissing(f"skill {skill!r} needs the secret {name}; set {name} or {name}_FILE where the worker runs")
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except OSError as exc:
+        raise SecretMissing(f"skill {skill!r} needs the secret {name}: {name}_FILE names {path!r}: {exc.strerror}") from None
+
+
+def hidden(text: str, secrets: Mapping[str, str]) -> str:
+    """The text (plain or JSON) with the values of secrets replaced by their names."""
+    for name, value in secrets.items():
+        if len(value) >= _SHORTEST:
+            text = text.replace(json.dumps(value, ensure_ascii=False)[1:-1], f"[secret {name}]").replace(value, f"[secret {name}]")
+    return text

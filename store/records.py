@@ -1,0 +1,214 @@
+"""Task records: what was asked, how it stands, how it ended. Temporal runs a task; this is what people look up."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal, TypedDict, Unpack
+
+from sqlalchemy import ColumnElement, func, literal, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from holdfast.contracts.program import FINAL, TaskState
+from holdfast.errors import Conflict, NotFound, UserError, shown
+from store.database import Database
+from store.tables import TaskRow, Utc
+
+__all__ = ["Change", "CursorInvalid", "IdempotencyMismatch", "NewTask", "Page", "Records", "TaskRow"]
+
+MAX_PAGE = 1000
+
+_EDGES: dict[str, frozenset[str]] = {
+    "PENDING": frozenset({"PENDING", "RUNNING", "WAITING"}) | FINAL,
+    "RUNNING": frozenset({"RUNNING", "WAITING"}) | FINAL,
+    "WAITING": frozenset({"RUNNING", "WAITING"}) | FINAL,
+}
+
+
+class IdempotencyMismatch(Conflict):
+    """The same idempotency key with another request."""
+
+    code: ClassVar[str] = "IDEMPOTENCY_MISMATCH"
+    status: ClassVar[int] = 422
+
+
+class CursorInvalid(UserError):
+    """A cursor that no page gave."""
+
+    code: ClassVar[str] = "INVALID_CURSOR"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewTask:
+    """A task as it is asked. `request_hash` is the sha256 of the canonical request, where the caller chose the id."""
+
+    tenant: str
+    id: str
+    type: str
+    trace_id: str
+    name: str = ""
+    user_hash: str | None = None
+    session_id: str | None = None
+    parent_id: str | None = None
+    catalogue: str | None = None
+    request_hash: str | None = None
+    source_ref: str | None = None
+    input: Any = None
+    input_ref: str | None = None
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+class Changes(TypedDict, total=False):
+    """What a change of state may write along with it."""
+
+    name: str
+    catalogue: str
+    source_ref: str
+    output: Any
+    output_ref: str | None
+    failure: dict[str, Any] | None
+    journal: list[str]
+    stdout: str
+    version: int
+    calls: int
+    repairs: int
+    suspensions: int
+    generations: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """Only `written` changed the row: the task had this final state already (`repeated`), or another (`refused`)."""
+
+    outcome: Literal["written", "repeated", "refused"]
+    row: TaskRow
+
+
+@dataclass(frozen=True)
+class Page:
+    """`total` counts all rows that fit, on all pages. `next_cursor` is None on the last page."""
+
+    rows: Sequence[TaskRow]
+    next_cursor: str | None
+    total: int
+
+
+class Records:
+    """The rows of `tasks`. A row of another tenant is as good as none."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    async def create(self, new: NewTask) -> tuple[TaskRow, bool]:
+        """The task's row, and whether this call made it. Of many that ask at once for one id, one makes it.
+
+        Raises:
+            IdempotencyMismatch: it is there, and was made by a request with another hash.
+        """
+        values = {**vars(new), "state": "PENDING", "updated_at": new.created_at}
+        insert = self.db.insert(TaskRow).values(values).on_conflict_do_nothing()
+        async with self.db.session() as session:
+            made = await session.scalar(insert.returning(TaskRow))
+            row = made or await _one(session, new.tenant, new.id)
+        if new.request_hash and row.request_hash != new.request_hash:
+            raise IdempotencyMismatch(
+                f"task {new.id!r} was made with this idempotency key by another request; "
+                "send the same body again, or another key"
+            )
+        return row, made is not None
+
+    async def get(self, tenant: str, task_id: str) -> TaskRow:
+        """
+        Raises:
+            NotFound: this tenant has no such task.
+        """
+        async with self.db.reading() as session:
+            return await _one(session, tenant, task_id)
+
+    async def list(
+        self,
+        tenant: str,
+        *,
+        state: TaskState | Sequence[TaskState] | None = None,
+        type_prefix: str | None = None,
+        user_hash: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page:
+        """One page, newest first. Tasks that are made while one pages through neither move nor repeat others.
+
+        Raises:
+            CursorInvalid: the cursor is not one that a page gave.
+        """
+        fits = [TaskRow.tenant == tenant, *_filters(state, type_prefix, user_hash)]
+        size = min(max(limit, 1), MAX_PAGE)
+        rest = [_older_than(cursor)] if cursor else []
+        newest = select(TaskRow).where(*fits, *rest).order_by(TaskRow.created_at.desc(), TaskRow.id.desc())
+        async with self.db.reading() as session:
+            found = (await session.scalars(newest.limit(size + 1))).all()
+            total = await session.scalar(select(func.count()).select_from(TaskRow).where(*fits))
+        return Page(found[:size], _cursor(found[size - 1]) if len(found) > size else None, total or 0)
+
+    async def change(self, tenant: str, task_id: str, state: TaskState, **changes: Unpack[Changes]) -> Change:
+        """Move a task to a state. Its first final state stays: what comes later is ignored, and `outcome` says so.
+
+        Raises:
+            NotFound: this tenant has no such task.
+            Conflict: no task may go from its state to this one.
+        """
+        async with self.db.session() as session:
+            row = await _one(session, tenant, task_id, lock=True)
+            if row.state in FINAL:
+                return Change("repeated" if row.state == state else "refused", row)
+            if state not in _EDGES[row.state]:
+                allowed = ", ".join(sorted(_EDGES[row.state]))
+                raise Conflict(f"task {task_id!r} is {row.state} and cannot become {state}; allowed: {allowed}")
+            _write(row, state, changes)
+            await session.flush()
+        return Change("written", row)
+
+
+async def _one(session: AsyncSession, tenant: str, task_id: str, lock: bool = False) -> TaskRow:
+    query = select(TaskRow).where(TaskRow.tenant == tenant, TaskRow.id == task_id)
+    row = await session.scalar(query.with_for_update() if lock else query)
+    if row is None:
+        raise NotFound(f"no task {shown(task_id)} of tenant {tenant!r}; `GET /tasks` lists those that there are")
+    return row
+
+
+def _write(row: TaskRow, state: TaskState, changes: Changes) -> None:
+    now = datetime.now(UTC)
+    for key, value in changes.items():
+        setattr(row, key, value)
+    row.state = state
+    row.updated_at = now
+    if state != "PENDING":
+        row.started_at = row.started_at or now
+    if state in FINAL:
+        row.finished_at = now
+
+
+def _filters(state: str | Sequence[str] | None, type_prefix: str | None, user_hash: str | None) -> list[ColumnElement[bool]]:
+    filters: list[ColumnElement[bool]] = []
+    if state:
+        filters.append(TaskRow.state.in_([state] if isinstance(state, str) else state))
+    if type_prefix:
+        # Not LIKE: it takes no heed of case on SQLite.
+        filters.append(func.substr(TaskRow.type, 1, len(type_prefix)) == type_prefix)
+    if user_hash:
+        filters.append(TaskRow.user_hash == user_hash)
+    return filters
+
+
+def _cursor(row: TaskRow) -> str:
+    return base64.urlsafe_b64encode(json.dumps([row.created_at.isoformat(), row.id]).encode()).decode().rstrip("=")
+
+
+def _older_than(cursor: str) -> ColumnElement[bool]:
+    try:
+        text, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        place = tuple_(literal(datetime.fromisoformat(text).astimezone(UTC), Utc), literal(str(last)))
+    except (ValueError, TypeError, OverflowError):
+        raise CursorInvalid(f"cursor {shown(cursor)} is not one that a page gave; leave it out to begin anew") from None
+    return tuple_(TaskRow.created_at, TaskRow.id) < place

@@ -1,0 +1,108 @@
+"""Running one skill call by its effect class. Here is the fence that keeps a `once` skill from beginning twice."""
+
+import asyncio
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, TimeoutType, is_cancelled_exception
+
+from holdfast.contracts.base import ActivityRef, Failure, Value
+from holdfast.contracts.question import OUTCOMES, Question
+from holdfast.contracts.skill import SKILL_CHECK, SKILL_RUN, CheckAnswer, SkillAnswer, SkillCall, SkillFacts
+from workflows import policies
+from workflows.questions import Questions
+
+_SHOWN = 100
+
+
+class Effects:
+    """Runs calls, at most `max_parallel` of a program at once, and settles those whose outcome nobody knows."""
+
+    def __init__(self, questions: Questions, max_parallel: int, cap_seconds: float | None) -> None:
+        self._questions = questions
+        self._slots = asyncio.Semaphore(max_parallel)
+        self._cap_seconds = cap_seconds
+
+    async def perform(self, call: SkillCall, facts: SkillFacts) -> SkillAnswer:
+        """The recorded answer of a call: a value, or the error that stands after all retries."""
+        policy = policies.skill(facts, self._cap_seconds)
+        while True:
+            try:
+                async with self._slots:
+                    answer: SkillAnswer = await _execute(
+                        SKILL_RUN, call, policy, activity_id=call.call_id, summary=summary(call)
+                    )
+                    return answer
+            except ActivityError as exc:
+                if is_cancelled_exception(exc):
+                    raise asyncio.CancelledError from exc
+                if facts.effect != "once" or not _unknown(exc):
+                    return SkillAnswer(error=failure(exc.cause))
+                settled = await self._settle(call, facts, exc)
+                if settled is not None:
+                    return settled
+
+    async def _settle(self, call: SkillCall, facts: SkillFacts, exc: ActivityError) -> SkillAnswer | None:
+        """Find out what became of a `once` call that began and was lost. None: it did not happen, run it."""
+        if facts.has_check:
+            try:
+                found = await _execute(SKILL_CHECK, call, policies.probe(), summary="did it happen? " + summary(call))
+            except ActivityError as probe:
+                if is_cancelled_exception(probe):
+                    raise asyncio.CancelledError from probe
+                found = CheckAnswer()
+            if found.outcome == "done":
+                return SkillAnswer(value=found.value or Value())
+            if found.outcome == "not_done":
+                return None
+        return await self._ask(call, exc)
+
+    async def _ask(self, call: SkillCall, exc: ActivityError) -> SkillAnswer | None:
+        text = (
+            f"{summary(call)} began, and its worker was lost before it reported ({failure(exc.cause).message}). "
+            "It has effect `once`, so it is not run again by itself. Did it happen? "
+            "Answer done (or {outcome: done, result: …}), retry, or failed."
+        )
+        asked_at = workflow.now().timestamp()
+        question = Question(id=call.call_id, kind="outcome", text=text, options=list(OUTCOMES), asked_at=asked_at)
+        self._questions.ask(question)
+        answer = (await self._questions.wait(call.call_id)).answer
+        outcome = answer.get("outcome") if isinstance(answer, dict) else answer
+        if outcome == "retry":
+            return None
+        if outcome == "done":
+            result = answer.get("result") if isinstance(answer, dict) else None
+            return SkillAnswer(value=Value(inline=result))
+        return SkillAnswer(error=Failure(type="OutcomeFailed", message=f"a human says that {call.skill} did not happen"))
+
+
+async def _execute(ref: ActivityRef[Any, Any], call: SkillCall, policy: dict[str, Any], **options: Any) -> Any:
+    return await workflow.execute_activity(ref.name, call, result_type=ref.gives, **policy, **options)
+
+
+def _unknown(exc: ActivityError) -> bool:
+    """Whether the call had begun and its outcome was lost, not reported."""
+    cause = exc.cause
+    if isinstance(cause, TimeoutError):
+        return cause.type in (TimeoutType.HEARTBEAT, TimeoutType.START_TO_CLOSE)
+    return isinstance(cause, ApplicationError) and cause.type in ("SkillCrashed", "SkillTimeout", "WorkerStopping")
+
+
+def failure(cause: BaseException | None) -> Failure:
+    """An activity's failure as data."""
+    if isinstance(cause, ApplicationError):
+        details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+        return Failure(type=cause.type or "SkillFailed", message=cause.message, details=details)
+    if isinstance(cause, TimeoutError):
+        kind = cause.type.name.lower() if cause.type else "timeout"
+        return Failure(type="SkillTimeout", message=f"no answer in time ({kind})")
+    return Failure(type=type(cause).__name__, message=str(cause))
+
+
+def summary(call: SkillCall) -> str:
+    """`web-search(query='acme')`, cut to one short line: what the Temporal UI shows."""
+    if call.arguments.ref:
+        return f"{call.skill}({call.arguments.size_bytes} bytes of arguments)"
+    pairs = call.arguments.inline or {}
+    text = ", ".join(f"{name}={value!r}" for name, value in pairs.items())
+    return f"{call.skill}({text if len(text) <= _SHOWN else text[:_SHOWN] + '…'})"

@@ -1,0 +1,245 @@
+"""The journal: every call of a task, asked once, answered once.
+
+It owns the asyncio task behind each open call. Update handlers only read from it, so an answer lands here
+whether or not anybody waits for it.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from temporalio import workflow
+
+from holdfast.contracts.base import Failure, Value
+from holdfast.contracts.journal import Entry, stands
+from holdfast.contracts.program import Answered, Ask, Carried, ProgramSpec, Segment, Version
+from holdfast.contracts.question import Question
+from holdfast.contracts.skill import SkillAnswer, SkillCall, SkillFacts
+from holdfast.ids import idempotency_key
+from workflows.effects import Effects
+from workflows.questions import Questions
+
+
+class Journal:
+    """Calls by id. `entries` holds those of this run; older ones are in saved segments, which the host knows."""
+
+    def __init__(self, spec: ProgramSpec, questions: Questions, carried: Carried) -> None:
+        self._spec = spec
+        self._facts = {facts.name: facts for facts in spec.skills}
+        self._questions = questions
+        self._effects = Effects(questions, spec.limits.max_parallel, spec.limits.call_seconds)
+        self.entries: dict[str, Entry] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.unsaved: list[str] = []
+        self.wanted: set[str] = set()
+        self.seen: list[int] = []
+        self.seen_saved = carried.seen_saved
+        self.recorded = carried.recorded
+        self.calls = carried.calls
+        self.changes = 0
+        self.fault: BaseException | None = None
+        for entry in carried.open_entries:
+            self._open(entry)
+
+    # what the host tells
+
+    def ask(self, ask: Ask, version: Version) -> None:
+        """Make sure that a call is answered or on its way. A call that stands is never begun again."""
+        entry = self.entries.get(ask.id)
+        if entry and stands(entry, version.number, version.began_at, self._fact(entry.skill).max_age_seconds):
+            return
+        self.wanted.add(ask.id)
+        self.changes += 1
+        if ask.id in self.tasks:
+            self._change(ask.id, state="open", version=version.number)
+            return
+        self.calls += 1
+        now = workflow.now().timestamp()
+        effect = self._fact(ask.skill).effect
+        entry = Entry(id=ask.id, skill=ask.skill, arguments=ask.arguments, effect=effect, version=version.number, asked_at=now)
+        self._open(entry)
+
+    def want(self, ids: Iterable[str]) -> None:
+        self.wanted.update(one for one in ids if one in self.tasks)
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """The program gave these up. A skill that runs is let run: it is paid for, and a mended program may ask."""
+        for one in ids:
+            self.wanted.discard(one)
+            if one in self.tasks:
+                self._change(one, state="dropped")
+                self._questions.withdraw(one)
+            self.changes += 1
+
+    def see(self, start: int, deliveries: list[int]) -> None:
+        """Note deliveries number `start` and on. Each message repeats those not yet acknowledged, so none is missing."""
+        have = self.seen_saved + len(self.seen)
+        self.seen.extend(deliveries[max(0, have - start) :])
+
+    # what the host is told
+
+    def has_answer(self, ids: Iterable[str]) -> bool:
+        return any(one not in self.tasks and self._is_answered(one) for one in ids)
+
+    def answers(self, ids: Iterable[str]) -> list[Answered]:
+        found = [self.entries[one] for one in ids if one not in self.tasks and self._is_answered(one)]
+        return [answered(entry) for entry in sorted(found, key=lambda entry: entry.order)]
+
+    def unsaved_answers(self) -> list[Answered]:
+        return [answered(self.entries[one]) for one in self.unsaved if self._is_answered(one)]
+
+    # what the workflow asks
+
+    def waits_long(self, slow_after: float) -> bool:
+        """Whether the program waits, and only for what takes long: people, sleep, or calls open for `slow_after` s."""
+        return bool(self.wanted) and all(self._is_long(one, slow_after) for one in self.wanted)
+
+    def short_open(self) -> bool:
+        return any(not self._is_long(one, float("inf")) for one in self.wanted)
+
+    def take_segment(self, version: int) -> Segment:
+        """Everything not yet saved, and from now on counted as saved."""
+        entries = [self.entries[one] for one in self.unsaved]
+        segment = Segment(entries=entries, seen_version=version, seen=self.seen)
+        self.seen_saved += len(self.seen)
+        self.unsaved, self.seen = [], []
+        return segment
+
+    def put_back(self, segment: Segment) -> None:
+        """A segment could not be saved: it counts as unsaved again."""
+        self.unsaved = [*(entry.id for entry in segment.entries), *self.unsaved]
+        self.seen = [*segment.seen, *self.seen]
+        self.seen_saved -= len(segment.seen)
+
+    def restart_order(self) -> None:
+        """A mended program makes its own order."""
+        self.seen, self.seen_saved = [], 0
+
+    def open_entries(self) -> list[Entry]:
+        return [self.entries[one] for one in self.tasks]
+
+    def only_data_open(self) -> bool:
+        """Whether every open call is a question or a sleep: state that continue-as-new can carry."""
+        return all(self._is_data(one) for one in self.tasks)
+
+    async def settle(self, grace: float) -> None:
+        """Let running calls end within the grace (a `once` call gets all of it), then cancel what is left."""
+        self._questions.withdraw_all()
+        for one, task in self.tasks.items():
+            if self._is_data(one):
+                task.cancel()
+        if grace > 0 and self.tasks:
+            try:
+                await workflow.wait_condition(lambda: not self.tasks, timeout=grace)
+            except TimeoutError:
+                pass
+        for task in self.tasks.values():
+            task.cancel()
+        await workflow.wait_condition(lambda: not self.tasks)
+
+    def cancel_repeatable(self) -> None:
+        for one, task in self.tasks.items():
+            if self.entries[one].effect != "once":
+                task.cancel()
+
+    # inside
+
+    def _fact(self, skill: str) -> SkillFacts:
+        return self._facts[skill]
+
+    def _is_answered(self, one: str) -> bool:
+        entry = self.entries.get(one)
+        return entry is not None and entry.state in ("answered", "failed")
+
+    def _is_data(self, one: str) -> bool:
+        return self._fact(self.entries[one].skill).kind == "native"
+
+    def _is_long(self, one: str, slow_after: float) -> bool:
+        if self._is_data(one) or self._questions.is_open(one):
+            return True
+        return workflow.now().timestamp() - self.entries[one].asked_at >= slow_after
+
+    def _open(self, entry: Entry) -> None:
+        self.entries[entry.id] = entry
+        task = asyncio.create_task(self._answer(entry))
+        self.tasks[entry.id] = task
+        task.add_done_callback(lambda done: self._ended(entry.id, done))
+
+    def _ended(self, one: str, task: asyncio.Task[None]) -> None:
+        self.tasks.pop(one, None)
+        if not task.cancelled() and task.exception() is not None:
+            self.fault = task.exception()
+
+    async def _answer(self, entry: Entry) -> None:
+        match self._fact(entry.skill):
+            case SkillFacts(kind="native", name="ask"):
+                answer = await self._human(entry)
+            case SkillFacts(kind="native", name="sleep"):
+                answer = await _slept(entry)
+            case facts:
+                answer = await self._effects.perform(self._call(entry, facts), facts)
+        self._record(entry.id, answer)
+
+    def _call(self, entry: Entry, facts: SkillFacts) -> SkillCall:
+        task = self._spec.task
+        return SkillCall(
+            task=task,
+            call_id=entry.id,
+            skill=entry.skill,
+            arguments=entry.arguments,
+            catalogue=self._spec.catalogue,
+            key=idempotency_key(task.principal.tenant, task.task_id, entry.id),
+            effect=facts.effect,
+            timeout_seconds=min(facts.timeout_seconds, self._spec.limits.call_seconds or facts.timeout_seconds),
+        )
+
+    async def _human(self, entry: Entry) -> SkillAnswer:
+        self._questions.ask(_question(entry))
+        question = await self._questions.wait(entry.id)
+        if question.state == "answered" or question.on_timeout in ("default", "proceed"):
+            value = question.answer if question.state == "answered" else question.default
+            return SkillAnswer(value=Value(inline=value))
+        text = f"no answer to {question.text!r}: {question.state}"
+        return SkillAnswer(error=Failure(type=f"Question{question.state.capitalize()}", message=text))
+
+    def _record(self, one: str, answer: SkillAnswer) -> None:
+        self.recorded += 1
+        self.changes += 1
+        dropped = self.entries[one].state == "dropped"
+        change = {"order": self.recorded, "answered_at": workflow.now().timestamp(), "value": answer.value, "error": answer.error}
+        self._change(one, state="failed" if answer.error else "answered", **change)
+        self.unsaved.append(one)
+        self.tasks.pop(one, None)
+        if not dropped:
+            self.wanted.discard(one)
+
+    def _change(self, one: str, **change: object) -> None:
+        self.entries[one] = self.entries[one].model_copy(update=change)
+
+
+def answered(entry: Entry) -> Answered:
+    at = entry.answered_at or 0.0
+    if entry.error is not None:
+        return Answered(id=entry.id, at=at, order=entry.order, error=entry.error)
+    return Answered(id=entry.id, at=at, order=entry.order, value=entry.value or Value())
+
+
+def _question(entry: Entry) -> Question:
+    asked = entry.arguments.inline
+    seconds = asked.get("deadline_seconds")
+    return Question(
+        id=entry.id,
+        text=asked["text"],
+        options=asked.get("options") or [],
+        default=asked.get("default"),
+        asked_at=entry.asked_at,
+        deadline=None if seconds is None else entry.asked_at + seconds,
+        on_timeout=asked.get("on_timeout") or "fail",
+    )
+
+
+async def _slept(entry: Entry) -> SkillAnswer:
+    seconds = float(entry.arguments.inline["seconds"])
+    left = entry.asked_at + seconds - workflow.now().timestamp()
+    if left > 0:
+        await workflow.sleep(left)
+    return SkillAnswer(value=Value(inline={"slept": seconds}))
