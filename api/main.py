@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from api import problems
-from api.door import Door, refuse_open_door
+from api.door import Door
+from api.guard import refuse_open_door
 from api.house import House, opened
 from api.routes import health, journal, questions, skills, tasks
 from holdfast import __version__, log

@@ -9,7 +9,7 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 
-from api.door import refuse_open_door
+from api.guard import refuse_open_door
 from api.house import opened
 from api.main import create_app
 from holdfast import log

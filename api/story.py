@@ -117,12 +117,11 @@ def _exported(entry: Entry, arguments: Json, answer: Json) -> ExportedCall:
     return ExportedCall(**told, arguments=arguments, value=answer, used=entry.state != "dropped")
 
 
-def steps(story: Story, seen: Seen) -> list[Step]:
+def steps(story: Story, seen: Seen, asked: list[Question]) -> list[Step]:
     """One line for the program, each call and each question, in the order of their beginning."""
-    questions = seen.progress.questions if seen.progress else []
-    asked = {question.id for question in questions}
-    calls = [_call(entry, arguments) for entry, arguments, _ in story.calls if entry.id not in asked]
-    found = [_program_step(story, seen), *calls, *map(_question, questions)]
+    ids = {question.id for question in asked}
+    calls = [_call(entry, arguments) for entry, arguments, _ in story.calls if entry.id not in ids]
+    found = [_program_step(story, seen), *calls, *map(_question, asked)]
     return sorted(found, key=lambda step: step.started_at or 0.0)
 
 

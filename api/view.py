@@ -7,16 +7,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from urllib.parse import quote
 
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
-from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError
-from temporalio.exceptions import TimeoutError as TooLate
+from temporalio.client import (
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
+from api.endings import noticed
 from api.house import House
 from api.intake import not_started
 from api.temporal import answering
 from holdfast.contracts.base import Failure, Json
 from holdfast.contracts.program import FINAL, QUERY_PROGRESS, ProgramResult, Progress, TaskState
+from holdfast.contracts.question import Question
 from holdfast.contracts.task import Task
 from holdfast.errors import NoTemporal
 from holdfast.ids import workflow_id
@@ -72,7 +77,7 @@ async def current(house: House, row: TaskRow) -> Seen:
         return await _unknown(house, row)
     if found.status == WorkflowExecutionStatus.RUNNING:
         return Seen(row, *await _asked(handle))
-    return Seen(await _ended(house, row, handle))
+    return Seen(await noticed(house, row, handle))
 
 
 async def handle_of(house: House, row: TaskRow) -> WorkflowHandle[Any, ProgramResult]:
@@ -96,6 +101,23 @@ async def query(handle: WorkflowHandle[Any, ProgramResult], name: str, gives: ty
         raise NoTemporal(f"no worker can tell how this task stands ({str(exc)[:200]}); is one running?") from exc
 
 
+async def questions(house: House, seen: Seen) -> list[Question]:
+    """All questions of a task. Once it is over, and no worker remembers them, there are none.
+
+    Raises:
+        NoTemporal: the task is not over, and no worker can tell.
+    """
+    if seen.progress:
+        return seen.progress.questions
+    try:
+        progress: Progress = await query(await handle_of(house, seen.row), QUERY_PROGRESS, Progress)
+    except NoTemporal:
+        if seen.row.state in FINAL:
+            return []
+        raise
+    return progress.questions
+
+
 async def _asked(handle: WorkflowHandle[Any, ProgramResult]) -> tuple[Progress | None, str]:
     try:
         return await query(handle, QUERY_PROGRESS, Progress), ""
@@ -109,56 +131,6 @@ async def _unknown(house: House, row: TaskRow) -> Seen:
     # Not written down: TEMPORAL_ADDRESS may merely name the wrong server today.
     where = f"{house.settings.temporal_address!r}, namespace {house.settings.temporal_namespace!r}"
     return Seen(row, note=f"the Temporal server at {where} does not know this task's workflow")
-
-
-async def _ended(house: House, row: TaskRow, handle: WorkflowHandle[Any, ProgramResult]) -> TaskRow:
-    row = await house.records.get(row.tenant, row.id)
-    if row.state in FINAL:
-        return row
-    try:
-        async with answering():
-            result = await handle.result()
-    except WorkflowFailureError as exc:
-        result = _failed(exc.cause)
-    log.warning("task.end_noticed", task_id=row.id, state=result.state)
-    change = await house.records.change(row.tenant, row.id, result.state, **_changes(result))
-    return change.row
-
-
-def _failed(cause: BaseException) -> ProgramResult:
-    match cause:
-        case ApplicationError(details=[{"state": _} as result, *_]):
-            return ProgramResult.model_validate(result)
-        case CancelledError():
-            return _end("CANCELLED", "Cancelled", "the task was cancelled")
-        case TooLate():
-            return _end("TIMED_OUT", "TimedOut", "Temporal ended the workflow at its time limit")
-        case TerminatedError(message=reason):
-            return _end(
-                "ERROR", "Terminated", f"the workflow was terminated in Temporal: {reason or 'no reason given'}"
-            )
-        case ApplicationError(type=kind, message=message):
-            return _end("ERROR", kind or "WorkflowFailed", message)
-        case FailureError(message=message):
-            return _end("ERROR", type(cause).__name__, message)
-    return _end("ERROR", type(cause).__name__, str(cause))
-
-
-def _end(state: TaskState, kind: str, message: str) -> ProgramResult:
-    return ProgramResult(state=state, error=Failure(type=kind, message=message))
-
-
-def _changes(result: ProgramResult) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    if result.error:
-        changes["failure"] = result.error.model_dump()
-    if result.journal or result.value or result.calls:
-        changes |= result.model_dump(
-            include={"journal", "stdout", "version", "calls", "repairs", "suspensions", "generations"}
-        )
-    if result.value:
-        changes |= {"output": result.value.inline, "output_ref": result.value.ref}
-    return changes
 
 
 async def ended(house: House, row: TaskRow, seconds: float) -> TaskRow:

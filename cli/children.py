@@ -37,6 +37,7 @@ class Child:
     process: "subprocess.Popen[bytes] | None" = None
     pause_s: float = FIRST_PAUSE_S
     started: float = field(default_factory=time.monotonic)
+    _log_begins: int = 0
 
     @property
     def pid(self) -> int:
@@ -46,6 +47,7 @@ class Child:
     def start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.started = time.monotonic()
+        self._log_begins = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 # -P: a folder of the project that is called like one of ours must not hide it.
@@ -68,7 +70,9 @@ class Child:
         ChildFailed: it has ended, although it should run.
         """
         if (code := self.ended()) is not None:
-            raise ChildFailed(f"{self.name} {how_it_ended(code)}. The end of {self.log}:\n{tail(self.log)}")
+            raise ChildFailed(
+                f"{self.name} {how_it_ended(code)}. The end of {self.log}:\n{tail(self.log, self._log_begins)}"
+            )
 
     async def again(self) -> None:
         """Start it again after a pause that doubles with each early death. A usage error would only come again.
@@ -100,6 +104,7 @@ def how_it_ended(code: int) -> str:
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
-def tail(log: Path) -> str:
-    lines = log.read_text("utf-8", errors="replace").splitlines() if log.is_file() else []
+def tail(log: Path, begin: int) -> str:
+    """The last lines of a log, of those behind its byte `begin`."""
+    lines = log.read_bytes()[begin:].decode("utf-8", errors="replace").splitlines()
     return "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])

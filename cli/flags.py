@@ -41,7 +41,9 @@ def environment(settings: Settings) -> dict[str, str]:
     """The environment in which a child process loads these same settings."""
     values = {name: getattr(settings, field) for name, field in VARIABLES.items()}
     set_ = {name: _text(value) for name, value in values.items() if value is not None}
-    return {**os.environ, **set_, "PYTHONUNBUFFERED": "1"}
+    # An editable install may hold an old copy of a module: children run the code that we run.
+    code = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, **set_, "PYTHONPATH": os.pathsep.join(filter(None, code)), "PYTHONUNBUFFERED": "1"}
 
 
 def temporal_url(settings: Settings, task_id: str, tenant: str = "default") -> str:

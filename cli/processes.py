@@ -39,10 +39,11 @@ def _all() -> list[Process]:
 
 
 def _read(folder: Path) -> Process | None:
-    """None if it ended while we looked. The name stands in brackets and may hold any character, brackets too."""
+    """None if it has ended. The name stands in brackets and may hold any character, brackets too."""
     try:
         text = (folder / "stat").read_text("utf-8", errors="replace")
     except OSError:
         return None
     name, _, rest = text.partition("(")[2].rpartition(")")
-    return Process(int(folder.name), int(rest.split()[1]), name)
+    state, parent, *_ = rest.split()
+    return None if state == "Z" else Process(int(folder.name), int(parent), name)

@@ -16,13 +16,15 @@ from holdfast.contracts.skill import SKILL_RUN
 class Proof:
     """Counts over all runs of one workflow. An activity's id is its call's id, so the history alone tells repeats.
 
-    `begun` counts attempts: a call that was in flight at a kill has begun twice and finished once.
+    `begun` counts attempts: a call that was in flight at a kill has begun twice and finished once. `failed` are calls
+    whose recorded answer is an error.
     """
 
     runs: int = 0
     events: int = 0
     scheduled: Counter[str] = field(default_factory=Counter)
     finished: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
     begun: int = 0
     repeated: int = 0
     attempts: int = 0
@@ -30,8 +32,9 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """No call was scheduled again, or finished again, once its completion stood in the history."""
-        return self.repeated == 0 and self.calls > 0 and set(self.finished) == set(self.scheduled)
+        """Every call has an end, and none was scheduled again once its completion stood in the history."""
+        ended = set(self.finished) | set(self.failed)
+        return self.repeated == 0 and self.calls > 0 and ended == set(self.scheduled)
 
     @property
     def calls(self) -> int:
@@ -67,6 +70,12 @@ def count(found: Proof, events: Iterable[HistoryEvent]) -> list[HistoryEvent]:
                 kind, call = kinds[event.activity_task_completed_event_attributes.scheduled_event_id]
                 _finished(found, kind, call)
                 ends += [event] if kind == PROGRAM_RUN.name else []
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
+                failed = event.activity_task_failed_event_attributes
+                _failed(found, *kinds[failed.scheduled_event_id])
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+                late = event.activity_task_timed_out_event_attributes
+                _failed(found, *kinds[late.scheduled_event_id])
     return ends
 
 
@@ -87,6 +96,11 @@ def _started(found: Proof, kind: str, attempt: int) -> None:
 def _finished(found: Proof, kind: str, call: str) -> None:
     if kind == SKILL_RUN.name:
         found.finished[call] += 1
+
+
+def _failed(found: Proof, kind: str, call: str) -> None:
+    if kind == SKILL_RUN.name:
+        found.failed[call] += 1
 
 
 async def _runs(client: Client, workflow_id: str) -> list[list[HistoryEvent]]:

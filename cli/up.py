@@ -79,7 +79,7 @@ def _told(stack: Stack) -> None:
 def _worker_line(stack: Stack, rows: list[dict[str, Any]], skills: int) -> str:
     ours = [row for row in rows if any(f":{worker.pid}:" in row["id"] for worker in stack.workers)]
     queues = sorted({queue for row in ours for queue in row["queues"]})
-    adapters = sorted({str(adapter.get("name")) for row in ours for adapter in row.get("adapters", [])})
+    adapters = sorted({adapter["isolation"].partition(":")[0] for row in ours for adapter in row["adapters"]})
     many = f"{len(stack.workers)} processes, " if len(stack.workers) > 1 else ""
     return f"{many}{len(queues)} task queues, {skills} skills, sandbox: {', '.join(adapters) or 'none'}"
 

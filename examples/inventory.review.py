@@ -22,9 +22,7 @@ async def review_module(path):
         )
     except SkillError as error:
         return {"path": path, "error": str(error)}
-    untyped = [
-        line.strip() for line in source["text"].splitlines() if line.startswith("def ") and "->" not in line
-    ]
+    untyped = [line.strip() for line in source["text"].splitlines() if line.startswith("def ") and "->" not in line]
     return {
         "path": path,
         "lines": source["lines"],
@@ -103,7 +101,9 @@ async def review():
     scan, history = await asyncio.gather(skills.security_scan(path=inside("shop")), changes())
     profiles = await asyncio.gather(*(profile_data(file["path"]) for file in data["files"]))
     money, files = await asyncio.gather(
-        skills.find_in_files(pattern=r"float\(|= 0\.0$|round\(.*, 2\)", regex=True, path=inside("shop"), glob="**/*.py"),
+        skills.find_in_files(
+            pattern=r"float\(|= 0\.0$|round\(.*, 2\)", regex=True, path=inside("shop"), glob="**/*.py"
+        ),
         skills.find_in_files(pattern="os.path.exists(", path=inside("shop"), glob="**/*.py"),
     )
 
@@ -120,7 +120,9 @@ async def review():
         "report": written["path"],
         "modules": len(modules),
         "not_reviewed": [module["path"] for module in modules if "error" in module],
-        "worst": min((m for m in modules if "score" in m), key=lambda m: (m["score"], m["path"]), default={}).get("path"),
+        "worst": min((m for m in modules if "score" in m), key=lambda m: (m["score"], m["path"]), default={}).get(
+            "path"
+        ),
         "issues": dict(sorted(rules.items())),
         "security": scan["summary"],
         "data_problems": {profile["path"]: len(profile["problems"]) for profile in profiles},

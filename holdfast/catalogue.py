@@ -81,7 +81,9 @@ class _Loading:
             raise _taken(name, found, self.skills[name].origin, self.places[name])
         if parsed.spec.kind == "native" and found.origin == "project":
             allowed = "prompt, script, hybrid; native skills are part of holdfast"
-            raise SpecInvalid(f"{found.label}: key 'kind': found 'native'; allowed: {allowed}", file=found.label, key="kind")
+            raise SpecInvalid(
+                f"{found.label}: key 'kind': found 'native'; allowed: {allowed}", file=found.label, key="kind"
+            )
         self.skills[name] = CatalogueSkill.of(parsed, found.origin)
         self.places[name] = found.label
         self.contents.update(parsed.files.values())

@@ -72,7 +72,7 @@ class Settings(BaseModel):
 
     @classmethod
     def load(cls, project: Path | None = None, **flags: Any) -> Self:
-        """Settings of the project folder at or above `project` (default: where one stands). A flag that is None is not set.
+        """Settings of the project at or above the folder `project` (default: the current one). None is a flag not set.
 
         Raises:
             SettingsInvalid: a value is wrong (names the source, what was found, what is allowed).

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from holdfast.errors import shown
 
-RESERVED = frozenset({"executor", "inputs", "result", "main"})
+RESERVED = frozenset({"executor", "inputs", "result", "main", "skills"})
 """What a program's own namespace holds; a skill of that name could not be called."""
 
 _MAX_LISTED = 40
@@ -21,7 +21,7 @@ def canonical_name(name: str) -> str:
 
 
 def identifier(name: str) -> str:
-    """The Python name of a skill in a program: `code-analysis` -> `code_analysis`, `import` -> `import_`, `3d` -> `_3d`."""
+    """Its Python name in programs: `code-analysis` -> `code_analysis`, `import` -> `import_`, `3d` -> `_3d`."""
     text = canonical_name(name).replace("-", "_")
     if keyword.iskeyword(text):
         return f"{text}_"

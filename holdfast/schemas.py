@@ -34,7 +34,15 @@ _ALLOWED = {
     "maxProperties": "at most {} keys",
     "uniqueItems": "items that differ",
 }
-_JSON_NAMES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
+_JSON_NAMES = {
+    dict: "object",
+    list: "array",
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    type(None): "null",
+}
 
 
 class Schema:
@@ -47,7 +55,9 @@ class Schema:
     def problems(self, value: Any, root: str) -> list[str]:
         """What does not fit, at most five: where, what was found, what is allowed. `root` names the whole value."""
         try:
-            errors = sorted(self._validator.iter_errors(value), key=lambda error: [str(step) for step in error.absolute_path])
+            errors = sorted(
+                self._validator.iter_errors(value), key=lambda error: [str(step) for step in error.absolute_path]
+            )
         except Unresolvable as exc:
             return [f"the schema refers to {exc.ref!r}, which is not in it"]
         except RecursionError:
@@ -134,7 +144,11 @@ def schema_fault(raw: Any) -> str | None:
         where = ".".join(str(step) for step in exc.absolute_path) or "the schema"
         return f"not a JSON Schema at {where}: found {shown(exc.instance)}; {exc.message[:200]}"
     lost = [ref for ref in references(raw) if not _resolves(raw, ref)]
-    return f"found $ref {lost[0]!r}, which leads nowhere; allowed are references within the schema ('#/$defs/…')" if lost else None
+    return (
+        f"found $ref {lost[0]!r}, which leads nowhere; allowed are references within the schema ('#/$defs/…')"
+        if lost
+        else None
+    )
 
 
 def _resolves(raw: Any, ref: str) -> bool:

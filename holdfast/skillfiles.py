@@ -27,6 +27,11 @@ class SkillText:
     body: str = ""
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def documents(self) -> list[Document]:
+        """Those that are there, the one that wins last."""
+        return [document for document in (self.front, self.side) if document is not None]
+
 
 def is_skill_folder(folder: Path) -> bool:
     """Whether the folder says that it is a skill, well or badly."""
@@ -47,7 +52,8 @@ def read_folder(folder: Path, label: str) -> dict[str, bytes]:
         total += len(files[name])
         if total > MAX_SKILL_BYTES or len(files) > MAX_FILES:
             raise SpecInvalid(
-                f"{label}: more than {MAX_SKILL_BYTES >> 20} MiB or {MAX_FILES} files; keep data outside of the skill", file=label
+                f"{label}: more than {MAX_SKILL_BYTES >> 20} MiB or {MAX_FILES} files; keep data outside of the skill",
+                file=label,
             )
     return files
 
@@ -57,7 +63,9 @@ def walk(folder: Path) -> list[Path]:
     found: list[Path] = []
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not _is_skipped(name))
-        found += [Path(root, name) for name in [*names, *folders] if not _is_skipped(name) and _counts(Path(root, name))]
+        found += [
+            Path(root, name) for name in [*names, *folders] if not _is_skipped(name) and _counts(Path(root, name))
+        ]
         if len(found) > MAX_FILES * 2:
             break
     return sorted(found)
@@ -75,12 +83,17 @@ def _read(path: Path, folder: Path, label: str) -> bytes:
     try:
         label.encode()
         if not path.resolve(strict=True).is_relative_to(folder.resolve()):
-            raise SpecInvalid(f"{label}: a symbolic link to {os.readlink(path)!r}, outside of the skill; put a copy here", file=label)
+            raise SpecInvalid(
+                f"{label}: a symbolic link to {str(path.readlink())!r}, outside of the skill; put a copy here",
+                file=label,
+            )
         size, mode = path.stat().st_size, path.stat().st_mode
         if not stat.S_ISREG(mode):
             raise SpecInvalid(f"{label}: not a regular file; allowed are files and folders", file=label)
         if size > MAX_FILE_BYTES:
-            raise SpecInvalid(f"{label}: {size} bytes; allowed are {MAX_FILE_BYTES}. Keep data outside of the skill", file=label)
+            raise SpecInvalid(
+                f"{label}: {size} bytes; allowed are {MAX_FILE_BYTES}. Keep data outside of the skill", file=label
+            )
         return path.read_bytes()
     except UnicodeEncodeError:
         raise SpecInvalid(f"{label!r}: a file name that is not UTF-8; rename it", file=label) from None
@@ -96,12 +109,16 @@ def read_text(files: dict[str, bytes], label: str) -> SkillText:
     markdown = next((name for name in MARKDOWN if name in files), None)
     side = next((name for name in SIDE if name in files), None)
     if markdown is None and side is None:
-        raise SpecInvalid(f"{label}: neither SKILL.md nor skill.yaml is here; one of them makes a folder a skill", file=label)
+        raise SpecInvalid(
+            f"{label}: neither SKILL.md nor skill.yaml is here; one of them makes a folder a skill", file=label
+        )
     typed = None if side is None else read_mapping(_text(files[side], f"{label}/{side}"), f"{label}/{side}")
     if markdown is None:
-        return SkillText(None, typed, warnings=[] if typed is None else typed.warnings)
-    front, body, warnings = _markdown(_text(files[markdown], f"{label}/{markdown}"), f"{label}/{markdown}", typed is not None)
-    return SkillText(front, typed, body, [*warnings, *(typed.warnings if typed else [])])
+        return SkillText(None, typed)
+    front, body, warnings = _markdown(
+        _text(files[markdown], f"{label}/{markdown}"), f"{label}/{markdown}", typed is not None
+    )
+    return SkillText(front, typed, body, warnings)
 
 
 def body_of(data: bytes) -> str:
@@ -128,22 +145,30 @@ def _markdown(text: str, file: str, has_side: bool) -> tuple[Document | None, st
             return None, text.strip(), [f"{file}: no front matter; skill.yaml speaks for it"]
         found = shown(lines[start][:80])
         raise SpecInvalid(
-            f"{file}:{start + 1}: found {found}; the first line must be '---', with name and description below", file=file, line=start + 1
+            f"{file}:{start + 1}: found {found}; the first line must be '---', with name and description below",
+            file=file,
+            line=start + 1,
         )
     end, warnings = _end_of_front(lines, start, file)
     document = read_mapping("\n".join(lines[start + 1 : end]), file, first_line=start + 2)
     rest = lines[end + 1 :] if end < len(lines) and _is_fence(lines[end]) else lines[end:]
     if len(rest) > _BODY_LINES:
-        warnings.append(f"{file}: {len(rest)} lines of instructions; above {_BODY_LINES} they cost context, move parts to references/")
-    return document, "\n".join(rest).strip(), [*warnings, *document.warnings]
+        warnings.append(
+            f"{file}: {len(rest)} lines of instructions; above {_BODY_LINES}, better move parts to references/"
+        )
+    return document, "\n".join(rest).strip(), warnings
 
 
 def _end_of_front(lines: list[str], start: int, file: str) -> tuple[int, list[str]]:
     for number in range(start + 1, len(lines)):
         if _is_fence(lines[number]):
             return number, []
-    ends = (number for number in range(start + 1, len(lines)) if not lines[number].strip() or lines[number].startswith("#"))
-    return next(ends, len(lines)), [f"{file}:{start + 1}: the front matter has no closing '---'; read up to the first empty line"]
+    ends = (
+        number for number in range(start + 1, len(lines)) if not lines[number].strip() or lines[number].startswith("#")
+    )
+    return next(ends, len(lines)), [
+        f"{file}:{start + 1}: the front matter has no closing '---'; read up to the first empty line"
+    ]
 
 
 def _is_fence(line: str) -> bool:

@@ -160,7 +160,11 @@ class Catalogue:
         Raises:
             UnknownSkill: one of the names is not here.
         """
-        chosen = self.skills.values() if names is None else {self.find(name).name: self.find(name) for name in names}.values()
+        chosen = (
+            self.skills.values()
+            if names is None
+            else {self.find(name).name: self.find(name) for name in names}.values()
+        )
         return [skill.facts() for skill in chosen]
 
     def save(self, blobs: BlobStore) -> str:
@@ -197,6 +201,8 @@ class Catalogue:
 def _opened(root: Path, sha: str) -> Catalogue:
     found = BlobStore(root).get_json(sha)
     if found.get("format") != FORMAT:
-        raise OperatorError(f"catalogue {sha} has format {shown(found.get('format'))}; this version reads {FORMAT}: update it")
+        raise OperatorError(
+            f"catalogue {sha} has format {shown(found.get('format'))}; this version reads {FORMAT}: update it"
+        )
     skills = (CatalogueSkill.model_validate(row) for row in found["skills"])
     return Catalogue({skill.name: skill for skill in skills})

@@ -22,7 +22,6 @@ UndeclaredEffect = Literal["guess", "once", "pure"]
 SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\].*\.py$")]
 FunctionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Schema = dict[str, Json]
 
 
 class Example(Contract):
@@ -41,8 +40,8 @@ class SkillSpec(Contract):
     version: str = "0.0.0"
     tags: list[str] = []
     kind: Kind = "script"
-    input_schema: Schema = {"type": "object"}
-    output_schema: Schema = {}
+    input_schema: dict[str, Json] = {"type": "object"}
+    output_schema: dict[str, Json] = {}
     parameters: list[str] = []
     effect: Effect = "pure"
     effect_declared: bool = False
@@ -89,8 +88,9 @@ def parse_skill(folder: Path, undeclared: UndeclaredEffect = "guess", label: str
     label = label or str(folder)
     files = read_folder(folder, label)
     text = read_text(files, label)
-    draft = Draft.of(text, folder.name, label, frozenset(files))
+    draft = Draft.of(text, folder.name, label, files)
     spec = _finished(draft, undeclared)
+    _advise_schemas(spec, draft)
     _advise_code(spec, files, draft)
     return ParsedSkill(spec, draft.warnings, text.body, files)
 
@@ -101,7 +101,6 @@ def _finished(draft: Draft, undeclared: UndeclaredEffect) -> SkillSpec:
     spec = _validated(draft, values)
     if not spec.effect_declared:
         spec = spec.model_copy(update={"effect": _guessed(spec, undeclared, draft)})
-    _advise(spec, draft)
     return spec
 
 
@@ -120,19 +119,20 @@ def _guessed(spec: SkillSpec, undeclared: UndeclaredEffect, draft: Draft) -> Eff
         return "pure"
     reaches_out = spec.network or spec.writes or bool(spec.secrets)
     effect: Effect = ("once" if reaches_out else "pure") if undeclared == "guess" else undeclared
-    draft.warn(f"key 'effect' is not set; {effect!r} is assumed. Allowed: pure, idempotent, keyed, once")
+    draft.warn("effect", f"not set; {effect!r} is assumed. Allowed: pure, idempotent, keyed, once")
     return effect
 
 
-def _advise(spec: SkillSpec, draft: Draft) -> None:
+def _advise_schemas(spec: SkillSpec, draft: Draft) -> None:
     """Warn of what will only hurt when the skill is called: defaults and examples that do not fit the schema."""
-    for name, part in spec.input_schema.get("properties", {}).items():
-        if isinstance(part, dict) and "default" in part:
-            for problem in compiled(part).problems(part["default"], name):
-                draft.warn(f"the default does not fit its own schema: {problem}", "input_schema")
-    for number, example in enumerate(spec.examples):
-        for problem in compiled(spec.input_schema).problems(example.arguments, "arguments") if example.arguments is not None else []:
-            draft.warn(f"example {number + 1} does not fit input_schema: {problem}", "examples")
+    schema = spec.input_schema
+    defaults = compiled(schema).with_defaults({})
+    for problem in compiled({**schema, "required": []}).problems(defaults, "defaults"):
+        draft.warn("input_schema", f"a default does not fit its own schema: {problem}")
+    for number, example in enumerate(spec.examples, 1):
+        if example.arguments is not None:
+            for problem in compiled(schema).problems(compiled(schema).with_defaults(example.arguments), "arguments"):
+                draft.warn("examples", f"example {number} does not fit input_schema: {problem}")
 
 
 def _advise_code(spec: SkillSpec, files: dict[str, bytes], draft: Draft) -> None:
@@ -141,9 +141,9 @@ def _advise_code(spec: SkillSpec, files: dict[str, bytes], draft: Draft) -> None
     source = files[spec.handler]
     fault = syntax_fault(source, f"{draft.label}/{spec.handler}")
     if fault is not None:
-        draft.warnings.append(fault)
+        draft.own_warnings.append(fault)
         return
     for key, name in (("function", spec.function), ("check", spec.check)):
         missing = missing_function(source, name) if name else None
         if missing:
-            draft.warn(missing, key)
+            draft.warn(key, missing)

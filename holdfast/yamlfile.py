@@ -31,13 +31,16 @@ class Document:
 
     def wrong(self, key: str, message: str) -> SpecInvalid:
         """The error that names this file, the key and its line."""
-        line = self.lines.get(key.split(".")[0])
+        line = self.lines.get(key.partition(".")[0])
         place = f"{self.file}:{line}" if line else self.file
         return SpecInvalid(f"{place}: key {key!r}: {message}", file=self.file, line=line, key=key)
 
+    def warn(self, key: str, message: str) -> None:
+        self.warnings.append(str(self.wrong(key, message)))
+
 
 def read_mapping(text: str, file: str, first_line: int = 1) -> Document:
-    """Read a mapping. If it does not parse, values that break it (a colon in a sentence) are quoted and it is read again.
+    """Read a mapping. Values that break it (a colon in a sentence) are put in quotes, and it is read again.
 
     Raises:
         SpecInvalid: no YAML, no mapping, too large, or values that JSON does not have.
@@ -54,9 +57,9 @@ def read_mapping(text: str, file: str, first_line: int = 1) -> Document:
 
 
 def _second_reading(text: str, first: yaml.YAMLError, file: str, first_line: int) -> Document:
-    line = _line_of(first, first_line)
+    hint = f"{file}:{_line_of(first, first_line)}: not valid YAML; read with its values quoted. Put them in quotes"
     try:
-        return _document(text, file, first_line, [f"{file}:{line}: not valid YAML; read with its values quoted. Put quotes around the value"])
+        return _document(text, file, first_line, [hint])
     except yaml.YAMLError:
         raise _unparsed(first, file, first_line) from None
 
@@ -107,7 +110,11 @@ def _document(text: str, file: str, first_line: int, warnings: list[str]) -> Doc
     if node is None or values is None:
         return Document(file, warnings=warnings)
     if not isinstance(node, yaml.MappingNode):
-        raise SpecInvalid(f"{file}:{first_line}: found {shown(values)}; a mapping of keys to values is expected", file=file, line=first_line)
+        raise SpecInvalid(
+            f"{file}:{first_line}: found {shown(values)}; a mapping of keys to values is expected",
+            file=file,
+            line=first_line,
+        )
     _bounded(values, file)
     document = Document(file, values, warnings=warnings)
     _place(document, node, first_line)
@@ -118,7 +125,9 @@ def _place(document: Document, node: yaml.MappingNode, first_line: int) -> None:
     for key, value in node.value:
         line = first_line + key.start_mark.line
         if key.value in document.lines:
-            document.warnings.append(f"{document.file}:{line}: key {key.value!r} stands here twice; the last one counts")
+            document.warnings.append(
+                f"{document.file}:{line}: key {key.value!r} stands here twice; the last one counts"
+            )
         document.lines[key.value] = line
         if isinstance(value, yaml.ScalarNode) and value.tag != "tag:yaml.org,2002:null":
             document.texts[key.value] = value.value
@@ -132,7 +141,9 @@ def _bounded(value: Any, file: str) -> None:
         depth, item = stack.pop()
         count += 1
         if count > _MAX_NODES or depth > _MAX_DEPTH:
-            raise SpecInvalid(f"{file}: more than {_MAX_NODES} values or {_MAX_DEPTH} levels, aliases counted in full", file=file)
+            raise SpecInvalid(
+                f"{file}: more than {_MAX_NODES} values or {_MAX_DEPTH} levels, aliases counted in full", file=file
+            )
         stack.extend((depth + 1, child) for child in _children(item, file))
 
 
@@ -145,11 +156,15 @@ def _children(item: Any, file: str) -> Iterator[Any]:
         case float() if not math.isfinite(item):
             raise SpecInvalid(f"{file}: found {item!r}; allowed are finite numbers", file=file)
         case str() if not item.isascii() and _SURROGATE.search(item):
-            raise SpecInvalid(f"{file}: found {shown(item)}, which holds half a character; allowed is valid Unicode", file=file)
+            raise SpecInvalid(
+                f"{file}: found {shown(item)}, which holds half a character; allowed is valid Unicode", file=file
+            )
         case None | bool() | int() | float() | str():
             return
         case _:
-            raise SpecInvalid(f"{file}: found {shown(item)}; allowed are text, numbers, true, false, null, lists, mappings", file=file)
+            raise SpecInvalid(
+                f"{file}: found {shown(item)}; allowed are text, numbers, true, false, null, lists, mappings", file=file
+            )
 
 
 class _Loader(yaml.SafeLoader):

@@ -4,6 +4,7 @@ Never the worker's own environment: only interpreter, standard library and share
 """
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -76,7 +77,7 @@ def _examine(path: str, uid: int | None) -> tuple[str, Interpreter | None]:
     except FileNotFoundError:
         return "not there", None
     except (OSError, subprocess.TimeoutExpired) as exc:
-        return closed_at(Path(path), uid) or str(exc), None
+        return _refusal(exc, Path(path), uid), None
     if asked.returncode:
         return f"not complete: {asked.stderr.strip()[-200:]}", None
     facts = json.loads(asked.stdout)
@@ -121,6 +122,12 @@ def _libraries(ldd: str) -> Iterable[tuple[str, str]]:
         for folder in standard:
             places.setdefault(f"{folder}/{os.path.basename(path)}", os.path.realpath(path))  # noqa: PTH119
     return [(here, there) for there, here in places.items()]
+
+
+def _refusal(exc: Exception, path: Path, uid: int | None) -> str:
+    if isinstance(exc, OSError) and exc.errno in (errno.EPERM, errno.EINVAL):
+        return f"this process may not become uid {uid}; run the worker as another user than root"
+    return closed_at(path, uid) or str(exc)
 
 
 def closed_at(path: Path, uid: int | None) -> str:

@@ -120,7 +120,9 @@ class LocalBox:
 
     @property
     def exit_code(self) -> int | None:
-        return self._child.exit_code
+        code = self._child.exit_code
+        # A kill of bwrap itself: Python counts signals downwards from 0, the port counts them upwards from 128.
+        return 128 - code if code is not None and code < 0 else code
 
     @property
     def noise(self) -> str:

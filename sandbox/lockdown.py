@@ -7,8 +7,8 @@ from typing import Any
 from sandbox.base import BoxLimits
 from sandbox.seccomp import stage2
 
-MEMORY_HEADROOM_BYTES = 64 << 20
-"""Address space of the interpreter itself, on top of what the program may use."""
+MEMORY_HEADROOM_BYTES = 128 << 20
+"""Address space of the interpreter and the guest (103 MB measured), on top of what the program may use."""
 
 _PROCESSES = 64
 

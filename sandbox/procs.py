@@ -26,8 +26,8 @@ def tree(root: int) -> list[int]:
 def _children(pid: int) -> list[int]:
     pids: list[int] = []
     with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  (five times a second for each box)
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as file:  # noqa: PTH123
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as file:
                 pids += map(int, file.read().split())
     return pids
 
@@ -38,7 +38,7 @@ def resident_bytes(pids: list[int]) -> int:
 
 def _resident(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1]) * _PAGE
     except (OSError, IndexError):
         return 0

@@ -1,7 +1,23 @@
 """How bad a flake8-bandit rule's finding is, and what to do about it."""
 
 _HIGH = {
-    *("S102", "S301", "S302", "S307", "S501", "S506", "S602", "S604", "S605", "S608", "S610", "S611", "S701", "S202", "S502"),
+    *(
+        "S102",
+        "S301",
+        "S302",
+        "S307",
+        "S501",
+        "S506",
+        "S602",
+        "S604",
+        "S605",
+        "S608",
+        "S610",
+        "S611",
+        "S701",
+        "S202",
+        "S502",
+    ),
     *("S507", "invalid-syntax"),
 }
 _LOW = {"S110", "S112", "S311", "S403", "S404", "S603", "S607", "S108", "S103"}
@@ -29,7 +45,7 @@ _FIXES = {
     "S603": "Make sure that no argument comes from outside unchecked",
     "S605": "Use subprocess.run with a list of arguments",
     "S607": "Name the program by its full path if the PATH is not yours",
-    "S608": "Pass values as parameters: execute('… WHERE id = ?', (id,)); choose table and column names from a fixed list",
+    "S608": "Pass values as parameters: execute('… WHERE id = ?', (id,)); take names of tables from a fixed list",
     "S701": "Create the environment with autoescape=True",
     "invalid-syntax": "Mend the syntax; a file that does not parse is not checked",
 }

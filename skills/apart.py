@@ -1,4 +1,4 @@
-"""Work on untrusted files in a process of its own: a hostile file may hang, crash or fill it, and the worker lives on."""
+"""Work on untrusted files in a process of its own: a hostile file may hang, crash or fill it; the worker lives on."""
 
 import json
 import subprocess
@@ -12,7 +12,9 @@ from holdfast.errors import SkillCrashed, SkillInputError, SkillTimeout
 _ENTRY = Path(__file__).with_name("apart_entry.py")
 
 
-def run_apart(script: Path, job: dict[str, Any], *, seconds: float, memory_bytes: int = 1 << 30, fds: Sequence[int] = ()) -> dict[str, Any]:
+def run_apart(
+    script: Path, job: dict[str, Any], *, seconds: float, memory_bytes: int = 1 << 30, fds: Sequence[int] = ()
+) -> dict[str, Any]:
     """What `main(job)` of a script answers: a JSON object. The script sees no environment, and only these descriptors.
 
     Raises:
@@ -23,12 +25,21 @@ def run_apart(script: Path, job: dict[str, Any], *, seconds: float, memory_bytes
     what = script.parent.name
     try:
         done = subprocess.run(
-            command, input=json.dumps(job).encode(), capture_output=True, timeout=seconds, env={"LC_ALL": "C.UTF-8"}, pass_fds=fds
+            command,
+            input=json.dumps(job).encode(),
+            capture_output=True,
+            timeout=seconds,
+            env={"LC_ALL": "C.UTF-8"},
+            pass_fds=fds,
         )
     except subprocess.TimeoutExpired as exc:
-        raise SkillTimeout(f"{what} worked for {seconds:g} s, which is its limit, and was stopped; give it less at a time") from exc
+        raise SkillTimeout(
+            f"{what} worked for {seconds:g} s, which is its limit, and was stopped; give it less at a time"
+        ) from exc
     if done.returncode != 0:
-        raise SkillCrashed(f"{what} ended with {done.returncode}: {done.stderr.decode('utf-8', 'replace')[-400:].strip()}")
+        raise SkillCrashed(
+            f"{what} ended with {done.returncode}: {done.stderr.decode('utf-8', 'replace')[-400:].strip()}"
+        )
     answer: dict[str, Any] = json.loads(done.stdout)
     if "refused" in answer:
         raise SkillInputError(answer["refused"])

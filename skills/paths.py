@@ -80,7 +80,7 @@ def find(root: str, path: str, *, make_folders: bool = False) -> Iterator[Spot]:
 
 
 class _Descent:
-    """Walks a path from the workspace down. `..` goes back to a folder that is still open, so it cannot be moved away."""
+    """Walks a path from the workspace down. `..` goes back to a folder that is still open, wherever it was moved."""
 
     def __init__(self, root: int, path: str, open_folders: ExitStack, make_folders: bool) -> None:
         self._open_folders = open_folders
@@ -150,7 +150,7 @@ class _Descent:
 
     def _refused(self, why: str) -> PathRefused:
         return PathRefused(
-            f"[blocked_by: workspace] {shown(self._asked)} {why}; paths are relative to the workspace and stay inside of it"
+            f"[blocked_by: workspace] {shown(self._asked)} {why}; paths are relative to the workspace and stay inside"
         )
 
 
@@ -170,4 +170,8 @@ def _near(spot: Spot | None) -> str:
     if spot is None:
         return ""
     close = difflib.get_close_matches(spot.name, sorted(os.listdir(spot.folder)), 1)
-    return f"; did you mean {shown('/'.join([*spot.path.split('/')[:-1], close[0]]))}?" if close and close[0] != spot.name else ""
+    return (
+        f"; did you mean {shown('/'.join([*spot.path.split('/')[:-1], close[0]]))}?"
+        if close and close[0] != spot.name
+        else ""
+    )

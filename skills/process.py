@@ -54,6 +54,7 @@ class RunnerProcess(asyncio.SubprocessProtocol):
         self._tail = bytearray()
         self._answer: asyncio.Future[bytes] | None = None
         self.gone = asyncio.Event()
+        self.since = 0.0
 
     @classmethod
     async def start(cls, key: RunnerKey) -> "RunnerProcess":
@@ -147,34 +148,46 @@ class RunnerProcess(asyncio.SubprocessProtocol):
 
 
 class RunnerPool:
-    """Idle processes, at most `size`: the one idle for longest is ended first. Knows all that live, busy ones too."""
+    """Processes that wait for the next call, and all that live, busy ones too.
 
-    def __init__(self, size: int = 8) -> None:
-        self.size = size
-        self._idle: list[tuple[RunnerKey, RunnerProcess]] = []
+    At most `size` wait, none for longer than `idle_seconds`; the one that waits longest is ended first.
+    """
+
+    def __init__(self, size: int = 20, idle_seconds: float = 60.0) -> None:
+        self.size, self.idle_seconds = size, idle_seconds
+        self._idle: dict[RunnerProcess, RunnerKey] = {}
         self._living: set[RunnerProcess] = set()
 
     async def take(self, key: RunnerKey) -> RunnerProcess:
-        """An idle process of exactly this key, else a new one. It is the caller's until given back or killed.
+        """A waiting process of exactly this key, else a new one. It is the caller's until given back or killed.
 
         Raises:
             OSError: the interpreter cannot be started.
         """
-        for place in reversed(range(len(self._idle))):
-            if self._idle[place][0] == key:
-                process = self._idle.pop(place)[1]
-                if process.is_alive:
-                    return process
-                process.kill()
+        for process in reversed([process for process, own in self._idle.items() if own == key]):
+            del self._idle[process]
+            if process.is_alive:
+                return process
+            process.kill()
         process = await RunnerProcess.start(key)
         self._living = {other for other in self._living if other.is_alive} | {process}
         return process
 
     def give(self, key: RunnerKey, process: RunnerProcess) -> None:
         """Take back a process that has answered."""
-        self._idle.append((key, process))
+        self._idle[process] = key
+        process.since = asyncio.get_running_loop().time()
+        asyncio.get_running_loop().call_later(self.idle_seconds, self._expire, process, process.since)
         while len(self._idle) > self.size:
-            self._idle.pop(0)[1].kill()
+            self._end(next(iter(self._idle)))
+
+    def _expire(self, process: RunnerProcess, since: float) -> None:
+        if process in self._idle and process.since == since:
+            self._end(process)
+
+    def _end(self, process: RunnerProcess) -> None:
+        del self._idle[process]
+        process.kill()
 
     async def close(self) -> None:
         """Kill all processes and wait until they are gone."""
@@ -186,7 +199,7 @@ class RunnerPool:
 
 
 def clean_environment(environ: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """What a project's skill sees of the worker's environment: where programs and home are, language, time; its secrets."""
+    """What a project's skill sees of the worker's environment: paths, language, time zone, and its secrets."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SYSTEMROOT")
     values = {name: environ[name] for name in kept if name in environ}
     values.setdefault("PATH", os.defpath)

@@ -33,7 +33,7 @@ from holdfast.log import get_logger
 from skills import runner
 from skills.cache import materialised
 from skills.process import AnswerTooLarge, Gone, RunnerKey, RunnerPool, RunnerProcess, clean_environment, interpreter
-from skills.secrets import hidden, secrets_of
+from skills.secrets import hidden, hidden_in, secrets_of
 
 log = get_logger(__name__)
 
@@ -71,8 +71,15 @@ class SkillRunner:
     """Runs skills for one worker. Built-in code runs in this process, a project's own in processes kept warm for it."""
 
     def __init__(
-        self, blobs: BlobStore, home: Path, environ: Mapping[str, str], project_python: str | None = None
+        self,
+        blobs: BlobStore,
+        home: Path,
+        environ: Mapping[str, str],
+        project_python: str | None = None,
+        builtin: Path = BUILTIN,
     ) -> None:
+        """Secrets are looked up in `environ`; `project_python` runs a project's skills, by default our own does."""
+        self._builtin = builtin
         self._blobs, self._home, self._environ = blobs, home, environ
         self._python = interpreter(project_python)
         self._pool = RunnerPool()
@@ -113,24 +120,29 @@ class SkillRunner:
         await self._pool.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _call(self, skill: CatalogueSkill, function: str | None, arguments: dict[str, Json], context: SkillContext) -> Json:
+    async def _call(
+        self, skill: CatalogueSkill, function: str | None, arguments: dict[str, Json], context: SkillContext
+    ) -> Json:
         if skill.spec.kind in ("prompt", "hybrid"):
-            raise NoModel(f"skill {skill.name!r} is of kind {skill.spec.kind!r} and needs a language model; none is set up")
+            raise NoModel(
+                f"skill {skill.name!r} is of kind {skill.spec.kind!r}: it needs a language model, none is set up"
+            )
         assert skill.spec.kind == "script", f"{skill.name} is answered by the workflow"
         where = self._in_worker if skill.origin == "builtin" else self._in_process
         try:
             async with asyncio.timeout(context.timeout_seconds):
                 return await where(skill, function, arguments, context)
         except TimeoutError:
-            raise SkillTimeout(f"skill {skill.name!r} ran longer than its {context.timeout_seconds:g} s (timeout_seconds)") from None
+            limit = f"{context.timeout_seconds:g} s (timeout_seconds)"
+            raise SkillTimeout(f"skill {skill.name!r} ran longer than its {limit}") from None
 
     async def _in_worker(
         self, skill: CatalogueSkill, function: str | None, arguments: dict[str, Json], context: SkillContext
     ) -> Json:
-        """Built-in code. A thread cannot be ended: after a timeout, what it still does is without effect on the task."""
+        """Built-in code. A thread cannot be ended: what it does after a timeout has no effect on the task."""
         secrets = secrets_of(skill, self._environ)
         seen = SimpleNamespace(**context.shared(), secrets=secrets, log=partial(_log, skill.name))
-        folder = BUILTIN / skill.name
+        folder = self._builtin / skill.name
         try:
             module = await self._in_thread(self._module, skill)
             called = runner.find_function(module, skill.spec.handler or "", function)
@@ -139,12 +151,13 @@ class SkillRunner:
                 value = await called(*args, **kwargs)
             else:
                 value = await self._in_thread(called, *args, **kwargs)
-            return json.loads(await self._in_thread(runner.encoded, value))
+            return await self._in_thread(lambda: _hidden_answer(runner.encoded(value), secrets))
         except HoldfastError:
             raise
-        except Exception as exc:  # The edge between our code and a skill's: any error of its own is its answer.
+        except Exception as exc:  # noqa: BLE001 - our code ends here: any error of a skill's own is its answer
             log.debug("skill.raised", skill=skill.name, trace="".join(traceback.format_exception(exc))[-4000:])
-            raise _raised(skill, runner.describe(exc, str(folder)), secrets) from exc
+            # A cause travels into histories as it is, and this one may hold a secret.
+            raise _raised(skill, runner.describe(exc, str(folder)), secrets) from (None if secrets else exc)
 
     async def _in_thread(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         context = contextvars.copy_context()
@@ -155,7 +168,9 @@ class SkillRunner:
         with self._importing:
             if skill.name not in self._modules:
                 name = f"holdfast_builtin_{skill.spec.identifier}"
-                self._modules[skill.name] = runner.load_module(str(BUILTIN / skill.name), skill.spec.handler or "", name)
+                self._modules[skill.name] = runner.load_module(
+                    str(self._builtin / skill.name), skill.spec.handler or "", name
+                )
             return self._modules[skill.name]
 
     async def _in_process(
@@ -167,34 +182,40 @@ class SkillRunner:
         key = RunnerKey(self._python, folder, skill.spec.handler or "", environment, context.tenant)
         shared = context.shared() | {"secrets": secrets}
         frame = json.dumps({"function": function, "arguments": arguments, "context": shared}).encode() + b"\n"
-        answer = json.loads(hidden(await self._ask(skill, key, frame, secrets), secrets))
+        line = await self._ask(skill, key, frame, secrets)
+        answer = await self._in_thread(_hidden_answer, line, secrets)
         if "error" in answer:
             raise _raised(skill, answer["error"], secrets)
         return answer["value"]
 
-    async def _ask(self, skill: CatalogueSkill, key: RunnerKey, frame: bytes, secrets: Mapping[str, str]) -> str:
+    async def _ask(self, skill: CatalogueSkill, key: RunnerKey, frame: bytes, secrets: Mapping[str, str]) -> bytes:
         process = await self._started(key)
         try:
             line = await process.ask(frame)
         except Gone as gone:
             process.kill()
-            raise _crashed(skill, gone, secrets) from gone
+            raise _crashed(skill, gone, secrets) from None
         except AnswerTooLarge:
             process.kill()
-            raise SkillOutputError(f"skill {skill.name!r} answered with more than {runner.MAX_ANSWER_BYTES} bytes") from None
+            raise SkillOutputError(f"skill {skill.name!r} answered more than {runner.MAX_ANSWER_BYTES} bytes") from None
         except asyncio.CancelledError:
             process.kill()
             raise
         if process.tail:
             log.debug("skill.printed", skill=skill.name, tail=hidden(process.tail, secrets))
         self._pool.give(key, process)
-        return line.decode()
+        return line
 
     async def _started(self, key: RunnerKey) -> RunnerProcess:
         try:
             return await self._pool.take(key)
         except OSError as exc:
             raise SettingsInvalid(f"the skills' interpreter {key.python!r} cannot be started: {exc.strerror}") from exc
+
+
+def _hidden_answer(line: bytes, secrets: Mapping[str, str]) -> Json:
+    value = json.loads(line)
+    return hidden_in(value, secrets) if secrets else value
 
 
 def _raised(skill: CatalogueSkill, failure: Mapping[str, Any], secrets: Mapping[str, str]) -> HoldfastError:

@@ -1,4 +1,4 @@
-"""The child: runs one skill's code under any Python >= 3.9, and speaks JSON lines with the worker. Standard library only.
+"""The child: runs one skill's code, and speaks JSON lines with the worker. Standard library only, any Python >= 3.9.
 
     python runner.py <folder> <handler file>
 
@@ -8,7 +8,6 @@ that it starts die with the worker, and when the worker closes the channel.
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import inspect
 import json
@@ -18,8 +17,9 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, BinaryIO
 
@@ -44,8 +44,8 @@ class BadAnswer(Exception):
 
 def load_module(folder: str, handler: str, name: str) -> ModuleType:
     """Import a skill's code by path, as a package of its own, so that `from . import other` finds its neighbours."""
-    path = os.path.join(folder, handler)
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[os.path.dirname(path)])
+    path = Path(folder, handler)
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[str(path.parent)])
     if spec is None or spec.loader is None:
         raise NoHandler(f"{handler} is not a Python file")
     module = importlib.util.module_from_spec(spec)
@@ -64,17 +64,26 @@ def find_function(module: ModuleType, handler: str, named: str | None) -> Callab
         found = getattr(module, name, None)
         if callable(found):
             return found  # type: ignore[no-any-return]
-    defined = sorted(name for name, item in vars(module).items() if inspect.isfunction(item) and not name.startswith("_"))
+    defined = sorted(
+        name for name, item in vars(module).items() if inspect.isfunction(item) and not name.startswith("_")
+    )
     wanted = named or " or ".join(DEFAULT_FUNCTIONS)
     raise NoHandler(f"{handler} has no function {wanted}; it has: {', '.join(defined) or 'none'}")
 
 
-def positional_and_named(function: Callable[..., Any], arguments: dict[str, Any], context: Any) -> tuple[list[Any], dict[str, Any]]:
+def positional_and_named(
+    function: Callable[..., Any], arguments: dict[str, Any], context: Any
+) -> tuple[list[Any], dict[str, Any]]:
     """How this function wants its input: as keywords, or, if its only parameter says so, as one dict."""
     parameters = inspect.signature(function).parameters
     extra = {"context": context} if "context" in parameters and "context" not in arguments else {}
     others = [name for name in parameters if name not in extra]
-    if len(others) == 1 and others[0] in WHOLE_INPUT and others[0] not in arguments and parameters[others[0]].kind is not inspect.Parameter.VAR_KEYWORD:
+    if (
+        len(others) == 1
+        and others[0] in WHOLE_INPUT
+        and others[0] not in arguments
+        and parameters[others[0]].kind is not inspect.Parameter.VAR_KEYWORD
+    ):
         return [arguments], extra
     return [], {**arguments, **extra}
 
@@ -83,7 +92,13 @@ def describe(exc: BaseException, folder: str) -> dict[str, Any]:
     """An exception as data: class, message, the line of the skill's own code, and whether to try again."""
     is_final = type(exc).__name__ in FINAL_ERRORS or getattr(exc, "retryable", True) is False
     kind = "answer" if isinstance(exc, BadAnswer) else "input" if type(exc).__name__ == "SkillInputError" else "skill"
-    return {"kind": kind, "type": type(exc).__name__, "message": str(exc)[:4000], "place": _place(exc, folder), "retryable": not is_final}
+    return {
+        "kind": kind,
+        "type": type(exc).__name__,
+        "message": str(exc)[:4000],
+        "place": _place(exc, folder),
+        "retryable": not is_final,
+    }
 
 
 def _place(exc: BaseException, folder: str) -> str:
@@ -105,7 +120,9 @@ def encoded(value: Any) -> bytes:
     if fault:
         raise BadAnswer(f"the answer is not JSON: {fault}")
     if len(text) > MAX_ANSWER_BYTES:
-        raise BadAnswer(f"the answer has {len(text)} bytes; allowed are {MAX_ANSWER_BYTES}. Write it to a file in the workspace")
+        raise BadAnswer(
+            f"the answer has {len(text)} bytes; allowed are {MAX_ANSWER_BYTES}. Write it to a file in the workspace"
+        )
     return text
 
 
@@ -133,23 +150,28 @@ class _Runner:
         try:
             os.chdir(frame["context"]["workspace"])
             return b'{"value":' + encoded(self._call(frame)) + b"}\n"
-        except (Exception, SystemExit, KeyboardInterrupt) as exc:
+        except (Exception, SystemExit, KeyboardInterrupt) as exc:  # noqa: BLE001 - whatever the skill raises is its answer
             traceback.print_exc()
             return json.dumps({"error": describe(exc, self.folder)}).encode() + b"\n"
 
     def _call(self, frame: dict[str, Any]) -> Any:
         if self.module is None:
-            sys.path.insert(0, os.path.dirname(os.path.join(self.folder, self.handler)))
+            sys.path.insert(0, str(Path(self.folder, self.handler).parent))
             self.module = load_module(self.folder, self.handler, "holdfast_skill")
         function = find_function(self.module, self.handler, frame["function"])
         context = SimpleNamespace(**frame["context"], log=_log)
         args, kwargs = positional_and_named(function, frame["arguments"], context)
         value = function(*args, **kwargs)
-        return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
+        return _awaited(value) if inspect.isawaitable(value) else value
 
 
-async def _awaited(value: Any) -> Any:
-    return await value
+def _awaited(value: Awaitable[Any]) -> Any:
+    import asyncio  # Half of the time that a start takes; most skills are plain functions.
+
+    async def whole() -> Any:
+        return await value
+
+    return asyncio.run(whole())
 
 
 def _log(event: str, **values: Any) -> None:
@@ -159,7 +181,7 @@ def _log(event: str, **values: Any) -> None:
 def _channel() -> tuple[BinaryIO, BinaryIO]:
     """The two ends of the channel, moved away from 0 and 1, which from now on are /dev/null and stderr."""
     frames_in, frames_out = os.dup(0), os.dup(1)
-    with open(os.devnull, "rb") as nothing:
+    with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     return os.fdopen(frames_in, "rb"), os.fdopen(frames_out, "wb")

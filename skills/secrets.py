@@ -1,10 +1,10 @@
 """Secrets of a skill: exactly those that it names, and none of them in what leaves it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.catalogue import CatalogueSkill
+from holdfast.contracts.base import Json
 from holdfast.errors import SecretMissing
 
 _SHORTEST = 6
@@ -29,12 +29,27 @@ def _value(name: str, skill: str, environ: Mapping[str, str]) -> str:
     try:
         return Path(path).read_text("utf-8").strip()
     except OSError as exc:
-        raise SecretMissing(f"skill {skill!r} needs the secret {name}: {name}_FILE names {path!r}: {exc.strerror}") from None
+        raise SecretMissing(
+            f"skill {skill!r} needs the secret {name}: {name}_FILE names {path!r}: {exc.strerror}"
+        ) from None
 
 
 def hidden(text: str, secrets: Mapping[str, str]) -> str:
-    """The text (plain or JSON) with the values of secrets replaced by their names."""
+    """The text with the values of secrets replaced by their names."""
     for name, value in secrets.items():
         if len(value) >= _SHORTEST:
-            text = text.replace(json.dumps(value, ensure_ascii=False)[1:-1], f"[secret {name}]").replace(value, f"[secret {name}]")
+            text = text.replace(value, f"[secret {name}]")
     return text
+
+
+def hidden_in(value: Json, secrets: Mapping[str, str]) -> Json:
+    """A JSON value with the same done to all of its texts, keys too."""
+    match value:
+        case str():
+            return hidden(value, secrets)
+        case list():
+            return [hidden_in(item, secrets) for item in value]
+        case dict():
+            return {hidden(key, secrets): hidden_in(item, secrets) for key, item in value.items()}
+        case _:
+            return value

@@ -20,7 +20,9 @@ def one_text(code: str | None, path: str | None, context: InWorkspace) -> str:
     """
     if (code is None) == (path is None):
         given = "both" if code is not None else "neither"
-        raise SkillInputError(f"found {given} of code and path; exactly one is expected: the text itself, or a file of the workspace")
+        raise SkillInputError(
+            f"found {given} of code and path; exactly one is expected: the text itself, or a file of the workspace"
+        )
     if path is not None:
         return decoded(read_bytes(context.workspace, path), path)[0]
     assert code is not None
@@ -54,18 +56,34 @@ def ruff_folder(folder: Path, rules: list[str]) -> list[Finding]:
 
 
 def _ruff(arguments: list[str], text: str) -> list[Finding]:
-    from ruff.__main__ import find_ruff_bin
+    from ruff import find_ruff_bin
 
-    fixed = ["check", "--output-format", "json", "--isolated", "--no-cache", "--no-respect-gitignore", "--target-version", "py314"]
+    fixed = [
+        "check",
+        "--output-format",
+        "json",
+        "--isolated",
+        "--no-cache",
+        "--no-respect-gitignore",
+        "--target-version",
+        "py314",
+    ]
     command = [find_ruff_bin(), *fixed, *arguments]
     try:
         done = subprocess.run(
-            command, input=text.encode(), capture_output=True, timeout=_RUFF_SECONDS, env={"RAYON_NUM_THREADS": "1"}, cwd="/"
+            command,
+            input=text.encode(),
+            capture_output=True,
+            timeout=_RUFF_SECONDS,
+            env={"RAYON_NUM_THREADS": "1"},
+            cwd="/",
         )
     except subprocess.TimeoutExpired as exc:
         raise SkillTimeout(f"ruff worked for {_RUFF_SECONDS:g} s, which is its limit, and was stopped") from exc
     if done.returncode not in (0, 1):
-        raise SkillCrashed(f"ruff ended with {done.returncode}: {done.stderr.decode('utf-8', 'replace')[-400:].strip()}")
+        raise SkillCrashed(
+            f"ruff ended with {done.returncode}: {done.stderr.decode('utf-8', 'replace')[-400:].strip()}"
+        )
     return sorted(_finding(found) for found in json.loads(done.stdout))
 
 

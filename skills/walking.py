@@ -17,7 +17,9 @@ MAX_ENTRIES = 100_000
 """Entries that one walk looks at, in any number of folders."""
 
 _MAX_CHOICES = 64
-_CLOSED = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache"})
+_CLOSED = frozenset(
+    {".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache"}
+)
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 
 EntryKind = Literal["file", "folder", "closed", "link", "special", "name"]
@@ -66,7 +68,7 @@ def walk(root: str, path: str = ".") -> Listing:
         parent = spot.path.rpartition("/")[0]
         only = _entry(spot.folder, spot.name, f"{parent}/" if parent else "") if spot.name else None
     if only is not None and only.kind == "file":
-        return Listing(parent or ".", [only], False)
+        return Listing(parent or ".", [only], is_cut=False)
     with open_folder(root, path) as (fd, start):
         prefix = "" if start == "." else f"{start}/"
         found = list(islice(_below(fd, prefix, MAX_DEPTH), MAX_ENTRIES + 1))

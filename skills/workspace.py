@@ -1,4 +1,4 @@
-"""Files of a task's lasting workspace, as skills open, read and replace them. Which paths are allowed: `skills.paths`."""
+"""Files of a task's lasting workspace, as skills open, read and replace them. Which paths are allowed: `paths`."""
 
 import os
 import stat
@@ -13,6 +13,7 @@ MAX_TEXT_BYTES = 1 << 20
 """Largest text file that a skill reads or writes whole."""
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
 
 class InWorkspace(Protocol):
     """What the workspace skills use of the context that `run` is given."""
@@ -47,7 +48,9 @@ def read_bytes(root: str, path: str, limit: int = MAX_TEXT_BYTES, *, sensitive: 
         data = file.read(limit + 1)
         size = max(len(data), os.fstat(fd).st_size)
     if len(data) > limit:
-        raise FileUnfit(f"{shown(path)} has {size} bytes; at most {limit} are read. find_in_files and data_profile look into parts")
+        raise FileUnfit(
+            f"{shown(path)} has {size} bytes; at most {limit} are read. find_in_files and data_profile look into parts"
+        )
     return data
 
 
@@ -57,7 +60,12 @@ def decoded(data: bytes, path: str) -> tuple[str, str]:
     Raises:
         FileUnfit: the bytes are no text.
     """
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"", "utf-8")):
+    for mark, encoding in (
+        (b"\xef\xbb\xbf", "utf-8-sig"),
+        (b"\xff\xfe", "utf-16"),
+        (b"\xfe\xff", "utf-16"),
+        (b"", "utf-8"),
+    ):
         if data.startswith(mark):
             try:
                 text = data.decode(encoding)
@@ -83,7 +91,9 @@ def write_bytes(root: str, path: str, data: bytes) -> str:
         refuse_sensitive(spot.path)
         mode = _mode_to_keep(spot, path)
         draft = f".holdfast-{os.urandom(8).hex()}.tmp"
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=spot.folder)
+        fd = os.open(
+            draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=spot.folder
+        )
         try:
             _fill(fd, data, mode)
             os.replace(draft, spot.name, src_dir_fd=spot.folder, dst_dir_fd=spot.folder)
@@ -124,7 +134,9 @@ def _check_regular(mode: int, path: str) -> None:
     if stat.S_ISDIR(mode):
         raise FileUnfit(f"{shown(path)} is a folder; the path of a file is expected. list_files shows what it holds")
     if not stat.S_ISREG(mode):
-        raise PathRefused(f"[blocked_by: workspace] {shown(path)} is a link, device, pipe or socket; only regular files are opened")
+        raise PathRefused(
+            f"[blocked_by: workspace] {shown(path)} is a link, device, pipe or socket; only regular files are opened"
+        )
 
 
 @contextmanager

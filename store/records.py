@@ -133,6 +133,8 @@ class Records:
         state: TaskState | Sequence[TaskState] | None = None,
         type_prefix: str | None = None,
         user_hash: str | None = None,
+        session_id: str | None = None,
+        parent_id: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page:
@@ -141,7 +143,8 @@ class Records:
         Raises:
             CursorInvalid: the cursor is not one that a page gave.
         """
-        fits = [TaskRow.tenant == tenant, *_filters(state, type_prefix, user_hash)]
+        same = _same(tenant=tenant, user_hash=user_hash, session_id=session_id, parent_id=parent_id)
+        fits = [*same, *_stands(state), *_begins(type_prefix)]
         size = min(max(limit, 1), MAX_PAGE)
         rest = [_older_than(cursor)] if cursor else []
         newest = select(TaskRow).where(*fits, *rest).order_by(TaskRow.created_at.desc(), TaskRow.id.desc())
@@ -189,16 +192,17 @@ def _write(row: TaskRow, state: TaskState, changes: Changes) -> None:
         row.finished_at = now
 
 
-def _filters(state: str | Sequence[str] | None, type_prefix: str | None, user_hash: str | None) -> list[ColumnElement[bool]]:
-    filters: list[ColumnElement[bool]] = []
-    if state:
-        filters.append(TaskRow.state.in_([state] if isinstance(state, str) else state))
-    if type_prefix:
-        # Not LIKE: it takes no heed of case on SQLite.
-        filters.append(func.substr(TaskRow.type, 1, len(type_prefix)) == type_prefix)
-    if user_hash:
-        filters.append(TaskRow.user_hash == user_hash)
-    return filters
+def _same(**wanted: str | None) -> list[ColumnElement[bool]]:
+    return [getattr(TaskRow, column) == value for column, value in wanted.items() if value is not None]
+
+
+def _stands(state: str | Sequence[str] | None) -> list[ColumnElement[bool]]:
+    return [TaskRow.state.in_([state] if isinstance(state, str) else state)] if state else []
+
+
+def _begins(prefix: str | None) -> list[ColumnElement[bool]]:
+    # Not LIKE: it takes no heed of case on SQLite.
+    return [func.substr(TaskRow.type, 1, len(prefix)) == prefix] if prefix else []
 
 
 def _cursor(row: TaskRow) -> str:

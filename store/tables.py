@@ -81,7 +81,8 @@ class TaskRow(Base):
         Index("ix_tasks_state", "tenant", "state", "created_at", "id"),
         Index("ix_tasks_user_hash", "tenant", "user_hash", "created_at", "id"),
         Index("ix_tasks_type", "tenant", "type", "created_at", "id"),
-        Index("ix_tasks_parent_id", "tenant", "parent_id"),
+        Index("ix_tasks_session_id", "tenant", "session_id", "created_at", "id"),
+        Index("ix_tasks_parent_id", "tenant", "parent_id", "created_at", "id"),
     )
 
     tenant: Mapped[str] = mapped_column(String(63), primary_key=True)

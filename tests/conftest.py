@@ -1,13 +1,13 @@
 """Fixtures that any test may ask for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from temporalio.client import Client
 
 from tests.support.stack import Stack
 
-pytest_plugins = ["tests.support.postgres"]
+pytest_plugins = ["tests.support.offline", "tests.support.postgres"]
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +25,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 async def client(stack: Stack) -> Client:
     return await stack.client()
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Prints a figure into the test run's own output: these are the numbers that the docs quote."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def speak(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n  {request.node.name}: {text}")
+
+    return speak

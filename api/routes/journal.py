@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from api.house import House, OurHouse, OurTenant
 from api.story import Story, export, first_version, steps, told
-from api.view import Seen, current
+from api.view import Seen, current, questions
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import FINAL, Version
 from holdfast.contracts.task import Step
@@ -36,7 +36,7 @@ async def journal(task_id: UUID, house: OurHouse, tenant: OurTenant) -> JournalE
 async def list_steps(task_id: UUID, house: OurHouse, tenant: OurTenant) -> list[Step]:
     """What people want to see, in the order of beginning: the program, its calls, its questions."""
     seen, story = await _story(house, tenant, task_id)
-    return steps(story, seen)
+    return steps(story, seen, await questions(house, seen))
 
 
 async def _story(house: House, tenant: str, task_id: UUID) -> tuple[Seen, Story]:

@@ -13,9 +13,9 @@ from api.house import House, OurHouse, OurTenant
 from api.intake import checked_source, user_hash
 from api.problems import InvalidRequest
 from api.temporal import answering, refusal
-from api.view import Seen, current, handle_of, query
+from api.view import Seen, current, handle_of, questions
 from holdfast.contracts.base import Json
-from holdfast.contracts.program import FINAL, QUERY_PROGRESS, UPDATE_ANSWER, Progress
+from holdfast.contracts.program import FINAL, UPDATE_ANSWER
 from holdfast.contracts.question import OUTCOMES, AnswerMessage, Question
 from holdfast.errors import Conflict, NoTemporal, NotFound, shown
 from holdfast.snapshot import Catalogue
@@ -36,14 +36,14 @@ class Answer(BaseModel):
 @router.get("", operation_id="list_questions")
 async def find(task_id: UUID, house: OurHouse, tenant: OurTenant) -> list[Question]:
     """Open and closed questions of a task, the oldest first."""
-    return await _questions(house, await _seen(house, tenant, task_id))
+    return await questions(house, await _seen(house, tenant, task_id))
 
 
 @router.post("/{question_id}", operation_id="answer_question")
 async def answer(task_id: UUID, question_id: str, body: Answer, house: OurHouse, tenant: OurTenant) -> Question:
     """Answer an open question. The first answer wins; a second one is a conflict."""
     seen = await _seen(house, tenant, task_id)
-    question = _one(await _questions(house, seen), question_id, task_id)
+    question = _one(await questions(house, seen), question_id, task_id)
     if question.state != "open" or seen.row.state in FINAL:
         raise Conflict(
             f"question {question_id!r} is {question.state} already; the first answer wins", state=question.state
@@ -58,26 +58,10 @@ async def _seen(house: House, tenant: str, task_id: UUID) -> Seen:
     return await current(house, await house.records.get(tenant, str(task_id)))
 
 
-async def _questions(house: House, seen: Seen) -> list[Question]:
-    """
-    Raises:
-        NoTemporal: the task is not over, and no worker can tell.
-    """
-    if seen.progress:
-        return seen.progress.questions
-    try:
-        progress: Progress = await query(await handle_of(house, seen.row), QUERY_PROGRESS, Progress)
-    except NoTemporal:
-        if seen.row.state in FINAL:
-            return []
-        raise
-    return progress.questions
-
-
-def _one(questions: list[Question], question_id: str, task_id: UUID) -> Question:
-    found = next((one for one in questions if one.id == question_id), None)
+def _one(asked: list[Question], question_id: str, task_id: UUID) -> Question:
+    found = next((one for one in asked if one.id == question_id), None)
     if found is None:
-        known = ", ".join(repr(one.id) for one in questions if one.state == "open") or "none"
+        known = ", ".join(repr(one.id) for one in asked if one.state == "open") or "none"
         raise NotFound(f"no question {shown(question_id)} in task {task_id}; open: {known}")
     return found
 

@@ -21,7 +21,9 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 Wait = Annotated[float, Query(ge=0, le=60, description="seconds to wait for the end of the task")]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
-Status = Literal["pending", "running", "done", "error"]
+Status = Literal[
+    "pending", "running", "done", "error", "PENDING", "RUNNING", "WAITING", "DONE", "ERROR", "CANCELLED", "TIMED_OUT"
+]
 _STATES: dict[str, list[TaskState]] = {
     "pending": ["PENDING"],
     "running": ["RUNNING", "WAITING"],
@@ -61,7 +63,7 @@ async def find(
     response: Response,
     house: OurHouse,
     tenant: OurTenant,
-    status_filter: Status | TaskState | None = None,
+    status_filter: Status | None = None,
     state: TaskState | None = None,
     kind: Annotated[str | None, Query(alias="type", description="a type, or how it begins")] = None,
     user_id_hash: Sha256 | None = None,

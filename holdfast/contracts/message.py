@@ -7,12 +7,19 @@ from pydantic import Field
 from holdfast.contracts.base import Contract, Sha256
 
 
-class TextPart(Contract):
+class _Kind(Contract):
+    """A part always says its `type`, also where fields that nobody set are left out: it is told apart by that."""
+
+    def model_post_init(self, _context: object) -> None:
+        self.model_fields_set.add("type")
+
+
+class TextPart(_Kind):
     type: Literal["text"] = "text"
     text: str
 
 
-class BlobPart(Contract):
+class BlobPart(_Kind):
     """Bytes by reference: an image, a document, a large text."""
 
     type: Literal["blob"] = "blob"

@@ -15,6 +15,7 @@ from typing import IO
 
 from holdfast.config import Settings
 from holdfast.errors import NoTemporal
+from holdfast.temporal.tied import tied
 
 VERSION = "1.5.1"
 MODULE = f"github.com/temporalio/cli/cmd/temporal@v{VERSION}"
@@ -120,6 +121,7 @@ async def _made(target: Path, say: Say, limit_s: float, make: Maker) -> Path:
         async with _alone(target.parent, say):
             with contextlib.suppress(_Unusable):
                 return await _cached(target, say)
+            _sweep(target.parent)
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as folder:
                 new = await _checked(await make(Path(folder), say, limit_s))
                 new.replace(target)
@@ -128,9 +130,15 @@ async def _made(target: Path, say: Say, limit_s: float, make: Maker) -> Path:
         raise _Unusable(f"{target.parent}: {exc.strerror}") from exc
 
 
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process left half made. We hold the lock, so nobody is at it."""
+    for left in folder.glob(".new-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 async def _download(folder: Path, say: Say, limit_s: float) -> Path:
     say(f"No Temporal dev server here; trying to download version {VERSION} (at most {limit_s:.0f} s)")
-    await _run([sys.executable, "-m", "holdfast.temporal.download", str(folder), VERSION], limit_s)
+    await _run(tied([sys.executable, "-m", "holdfast.temporal.download", str(folder), VERSION]), limit_s)
     files = [path for path in folder.iterdir() if path.is_file() and os.access(path, os.X_OK)]
     if len(files) != 1:
         raise _Unusable(f"the download left {len(files)} programs, not one")
@@ -147,7 +155,7 @@ async def _build(folder: Path, say: Say, limit_s: float) -> Path:
     def tick() -> None:
         say(f"  still building: {time.monotonic() - began:.0f} s (about 3 minutes, once)")
 
-    await _run([go, "install", MODULE], limit_s, {**os.environ, "GOBIN": str(folder)}, tick)
+    await _run(tied([go, "install", MODULE]), limit_s, {**os.environ, "GOBIN": str(folder)}, tick)
     say(f"  built in {time.monotonic() - began:.0f} s")
     return folder / "temporal"
 
@@ -194,7 +202,9 @@ async def _run(
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
     if process.returncode != 0:
-        raise _Unusable(f"{Path(argv[0]).name} ended with {process.returncode}: {output.strip()[-300:] or 'no output'}")
+        raise _Unusable(
+            f"`{' '.join(argv[-3:])}` ended with {process.returncode}: {output.strip()[-300:] or 'no output'}"
+        )
     return output.strip()
 
 

@@ -51,7 +51,7 @@ async def connect(settings: Settings, *, lazy: bool = False, codec: PayloadCodec
 
 
 def connection(settings: Settings) -> ClientConnectConfig:
-    """Address, namespace, TLS and key: Temporal's own profile (TEMPORAL_* variables, temporal.toml), under our settings.
+    """Address, namespace, TLS, key: Temporal's own profile (TEMPORAL_* variables, temporal.toml), under our settings.
 
     A profile made for another address than the one that was set here lends nothing: its key must not go there.
     """

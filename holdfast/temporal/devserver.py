@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import fcntl
-import os
 import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from temporalio.service import RPCError
 from holdfast.config import Settings
 from holdfast.errors import NoTemporal
 from holdfast.temporal import attributes, binary
+from holdfast.temporal.tied import tied
 
 START_SECONDS = 20.0
 RETENTION_SECONDS = 30 * 86400
@@ -32,14 +31,6 @@ DYNAMIC_CONFIG = {
     "matching.numTaskqueueReadPartitions": "1",
     "matching.numTaskqueueWritePartitions": "1",
 }
-
-# Run between fork and exec, in a fresh interpreter: a Python function in a process with threads may deadlock there.
-_DIE_WITH_PARENT = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 9)
-if os.getppid() != int(sys.argv[1]): sys.exit("the parent is gone")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 @dataclass(frozen=True)
@@ -142,9 +133,7 @@ def _refuse_taken(host: str, port: int, variable: str) -> None:
 def _launch(settings: Settings, program: Path, host: str, port: int, headless: bool, lock: IO[str]) -> DevServer:
     log = settings.home / "logs" / "temporal.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    arguments = [str(program), *_arguments(settings, host, port, headless)]
-    if sys.platform == "linux":
-        arguments = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *arguments]
+    arguments = tied([str(program), *_arguments(settings, host, port, headless)])
     with log.open("ab") as output:
         process = subprocess.Popen(
             arguments,

@@ -213,6 +213,14 @@ async def test_two_who_need_the_server_build_it_once(toolbox: Path) -> None:
     assert sorted(path.name for path in found[0].parent.iterdir()) == [".lock", f"temporal-{binary.VERSION}"]
 
 
+async def test_what_a_killed_build_left_is_removed(toolbox: Path) -> None:
+    left = binary.cache_path().parent / ".new-left"
+    left.mkdir(parents=True)
+    (left / "temporal").write_text("half a program")
+    await binary.find(settings_for(toolbox), lambda _line: None)
+    assert not left.exists()
+
+
 async def test_build_beyond_its_limit_is_stopped_and_leaves_nothing(toolbox: Path) -> None:
     with pytest.raises(NoTemporal, match=r"go install .*no end within 0 s"):
         await binary.find(settings_for(toolbox), lambda _line: None, build_seconds=0.001)

@@ -44,7 +44,7 @@ class WorkerProcess:
     def pid(self) -> int:
         return self.process.pid
 
-    def wait_up(self, seconds: float = 30) -> "WorkerProcess":
+    def wait_up(self, seconds: float = 60) -> "WorkerProcess":
         deadline = time.monotonic() + seconds
         while READY not in self.log.read_bytes():
             assert self.process.poll() is None, self.log.read_text()
@@ -170,11 +170,11 @@ def _guests() -> list[tuple[int, list[int]]]:
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and b"/guest.py" in _read(folder / "cmdline"):
-            found.append((int(folder.name), _parents(int(folder.name))))
+            found.append((int(folder.name), parents_of(int(folder.name))))
     return found
 
 
-def _parents(pid: int) -> list[int]:
+def parents_of(pid: int) -> list[int]:
     parents: list[int] = []
     while pid > 1:
         fields = _read(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()

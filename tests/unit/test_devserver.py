@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 from temporalio.common import SearchAttributeKey
 
+from holdfast.contracts.message import BlobPart, Message, TextPart
 from holdfast.errors import NoTemporal, SettingsInvalid
 from holdfast.temporal import attributes, binary
 from holdfast.temporal.connect import connect, connection, converter
@@ -183,3 +184,9 @@ def test_histories_hold_no_field_that_nobody_set() -> None:
     (payload,) = payload_converter.to_payloads([_Sample(name="ü")])
     assert payload.data.decode() == '{"name":"ü"}'
     assert payload_converter.from_payloads([payload], [_Sample]) == [_Sample(name="ü", limit=3)]
+
+
+def test_parts_of_a_message_are_told_apart_on_the_other_side() -> None:
+    message = Message(role="user", parts=[TextPart(text="see"), BlobPart(ref="0" * 64, size_bytes=1)])
+    payload_converter = converter().payload_converter
+    assert payload_converter.from_payloads(payload_converter.to_payloads([message]), [Message]) == [message]

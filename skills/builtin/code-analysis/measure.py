@@ -1,4 +1,4 @@
-"""Lizard's figures of one text, in a process of its own: it tokenises with regular expressions, which a text can stall."""
+"""Lizard's figures of one text, in a process of its own: it tokenises with regular expressions, which can stall."""
 
 from typing import Any
 
@@ -14,7 +14,11 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         known = ", ".join(sorted(extensions))
         return {"refused": f"language {job['language'] or job['extension']!r} is not known; known: {known}"}
     found = lizard.analyze_file.analyze_source_code(f"code.{extension}", job["text"])
-    return {"nloc": found.nloc, "tokens": found.token_count, "functions": sorted(map(_function, found.function_list), key=_place)}
+    return {
+        "nloc": found.nloc,
+        "tokens": found.token_count,
+        "functions": sorted(map(_function, found.function_list), key=_place),
+    }
 
 
 def _extensions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Static analysis of one source text: ruff for Python, lizard's figures for every language it knows. No model is asked."""
+"""Static analysis of one source text: ruff for Python, lizard's figures for any language it knows. It asks no model."""
 
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,10 @@ def run(
     checks: list[str] | None = None,
     context: InWorkspace,
 ) -> dict[str, Any]:
-    """The score is 100 less 10 per error, 3 per warning and 1 per info, counted per 100 lines in texts longer than that."""
+    """The score is 100 less 10 an error, 3 a warning and 1 an info, counted per 100 lines in texts longer than that."""
     text = one_text(code, path, context)
     wanted = _checks(checks)
-    extension = "" if language else (Path(path).suffix.lstrip(".") if path else "py")
+    extension = "" if language else (Path(path).suffix.lower().lstrip(".") if path else "py")
     measured = _measured(text, language, extension)
     is_python = (language or extension).lower() in ("python", "py", "python3")
     issues = _python_issues(text, wanted) if is_python else _measured_issues(measured["functions"], wanted)
@@ -112,11 +112,12 @@ def _suggestions(issues: list[dict[str, Any]], functions: list[dict[str, Any]]) 
     """What to do first: complex functions, then each kind of issue once, errors first."""
     complex_ones = [function for function in functions if function["complexity"] > _MAX_COMPLEXITY]
     split = [
-        f"Split {f['name']!r} (line {f['line']}): its complexity is {f['complexity']}, at most {_MAX_COMPLEXITY} is easy to follow"
+        f"Split {f['name']!r} (line {f['line']}): its complexity is {f['complexity']} (limit {_MAX_COMPLEXITY})"
         for f in complex_ones
     ]
     kinds: dict[str, list[dict[str, Any]]] = {}
-    for issue in sorted(issues, key=lambda issue: list(_COST).index(issue["severity"])):
+    rest = [issue for issue in issues if issue["rule"] not in ("C901", "lizard-complexity")]
+    for issue in sorted(rest, key=lambda issue: list(_COST).index(issue["severity"])):
         kinds.setdefault(issue["rule"], []).append(issue)
     return (split + [_advice(rule, found) for rule, found in kinds.items()])[:20]
 

@@ -108,7 +108,10 @@ def _records(file: Iterable[str], delimiter: str, problems: Problems) -> Iterato
             problems.note("unreadable", f"line {reader.line_num}: {exc}; the record is left out")
             continue
         if reader.line_num - line > _LONG_RECORD:
-            problems.note("quote", f"the record at line {line + 1} spans {reader.line_num - line} lines: a quote is probably not closed")
+            problems.note(
+                "quote",
+                f"the record at line {line + 1} spans {reader.line_num - line} lines: a quote is probably not closed",
+            )
         line = reader.line_num
         yield record
 
@@ -187,7 +190,9 @@ def _write_objects(items: list[tuple[int, Any]], table: Table) -> None:
     if not rows:
         table.problems.note("empty", "the file holds no rows")
     _note_mixed(columns, rows, table.problems)
-    table.write(columns, ([_cell(item.get(name), row, name, table.problems.note) for name in columns] for row, item in rows))
+    table.write(
+        columns, ([_cell(item.get(name), row, name, table.problems.note) for name in columns] for row, item in rows)
+    )
 
 
 def _note_mixed(columns: list[str], rows: list[tuple[int, dict[str, Any]]], problems: Problems) -> None:

@@ -16,11 +16,8 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         try:
             return _profiled(job["source"], job["format"], Path(folder), job["max_rows"])
         except (Refused, duckdb.Error, UnicodeDecodeError) as exc:
-            return {"refused": f"{job['path']!r} cannot be profiled as {job['format']}: {_first_line(exc)}"}
-
-
-def _first_line(exc: Exception) -> str:
-    return str(exc).partition("\n")[0][:300]
+            why = str(exc).partition("\n")[0].replace(job["source"], "it")[:300]
+            return {"refused": f"{job['path']!r} cannot be profiled as {job['format']}: {why}"}
 
 
 def _profiled(source: str, form: str, folder: Path, max_rows: int) -> dict[str, Any]:
@@ -55,7 +52,9 @@ def _measured(form: str, columns: Columns, problems: Problems) -> dict[str, Any]
     return _answer(form, columns.rows, found, columns.duplicates(), problems)
 
 
-def _answer(form: str, rows: int, columns: list[dict[str, Any]], duplicates: dict[str, Any], problems: Problems) -> dict[str, Any]:
+def _answer(
+    form: str, rows: int, columns: list[dict[str, Any]], duplicates: dict[str, Any], problems: Problems
+) -> dict[str, Any]:
     listed = sorted(problems.listed, key=lambda found: (found["row"] or 0, found["column"] or "", found["message"]))
     return {
         "format": form,

@@ -12,9 +12,12 @@ _MAX_LINE = 500
 def main(job: dict[str, Any]) -> dict[str, Any]:
     """Searches file after file; `re` looks for signals while it matches, so an alarm ends a runaway expression."""
     try:
-        wanted = re.compile(job["pattern"] if job["regex"] else re.escape(job["pattern"]), re.IGNORECASE if job["ignore_case"] else 0)
+        wanted = re.compile(
+            job["pattern"] if job["regex"] else re.escape(job["pattern"]), re.IGNORECASE if job["ignore_case"] else 0
+        )
     except (re.error, RecursionError, OverflowError) as exc:
-        return {"refused": f"pattern {job['pattern'][:200]!r} is no regular expression: {exc}. With regex=false it is looked for as it is"}
+        found = f"pattern {job['pattern'][:200]!r} is no regular expression: {exc}"
+        return {"refused": f"{found}. With regex=false it is looked for as it is"}
     signal.signal(signal.SIGALRM, _too_long)
     return _Search(wanted, job).over(job["files"])
 
@@ -59,7 +62,9 @@ class _Search:
             self._searched += 1
         except TimeoutError:
             del self._matches[before:]
-            self._skipped.append({"path": path, "why": f"the expression took longer than {self._file_seconds:g} s here; make it simpler"})
+            self._skipped.append(
+                {"path": path, "why": f"the expression took longer than {self._file_seconds:g} s here; make it simpler"}
+            )
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -26,7 +26,7 @@ def run(
     limit: int = 200,
     context: InWorkspace,
 ) -> dict[str, Any]:
-    """Matching lines by path and line number. A regular expression that takes too long on a file costs that file only."""
+    """Matching lines by path and line number. An expression that takes too long on a file costs that file only."""
     if not pattern or len(pattern) > 1000:
         raise SkillInputError(f"pattern has {len(pattern)} characters; 1 to 1000 are allowed")
     files, skipped = _texts(context.workspace, path, glob)
@@ -52,7 +52,9 @@ def _texts(root: str, path: str, glob: str) -> tuple[list[list[str]], list[dict[
     names = [entry.path for entry in walk(root, path).matching(glob) if entry.kind == "file"]
     for name in names:
         if len(texts) == _MAX_FILES or left <= 0:
-            skipped.append({"path": name, "why": f"beyond {_MAX_FILES} files or {_MAX_BYTES} bytes; narrow path or glob"})
+            skipped.append(
+                {"path": name, "why": f"beyond {_MAX_FILES} files or {_MAX_BYTES} bytes; narrow path or glob"}
+            )
             break
         try:
             text = _text(root, name)

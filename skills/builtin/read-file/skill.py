@@ -11,7 +11,9 @@ def run(
 ) -> dict[str, Any]:
     """Lines as they stand in the file, their ends included; only `\\n` ends a line, so CRLF survives a round trip."""
     if end_line is not None and end_line < start_line:
-        raise SkillInputError(f"end_line {end_line} is before start_line {start_line}; both count from 1 and are included")
+        raise SkillInputError(
+            f"end_line {end_line} is before start_line {start_line}; both count from 1 and are included"
+        )
     text, encoding = decoded(read_bytes(context.workspace, path), path)
     lines = text.split("\n")
     lines = [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])

@@ -14,9 +14,13 @@ from skills.workspace import MAX_TEXT_BYTES, InWorkspace, decoded, read_bytes
 
 _HERE = Path(__file__).parent
 _MAX_FILES = 2000
-_MAX_BYTES = 32 << 20
+_MAX_BYTES = 8 << 20
+_SECONDS = 60.0
+_SECONDS_PER_FILE = 20.0
 _MAX_LISTED = 500
-_KEY_FIX = "Revoke it where it was issued, take the new one from the environment, and clean the history of the repository"
+_KEY_FIX = (
+    "Revoke it where it was issued, take the new one from the environment, and clean the history of the repository"
+)
 _ORDER = {"high": 0, "medium": 1, "low": 2}
 
 
@@ -35,19 +39,18 @@ def run(*, path: str | None = None, code: str | None = None, context: InWorkspac
         "findings": findings[:_MAX_LISTED],
         "secrets": secrets[:_MAX_LISTED],
         "summary": _summary(copies, findings, secrets),
-        "skipped": copies.skipped,
+        "skipped": sorted(copies.skipped, key=lambda item: (item["path"], item["why"])),
     }
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Copy:
     name: str
     place: Path
-    key: str
 
 
 class _Copies:
-    """Texts of the workspace, copied: scanners get a snapshot that no link can lead out of. One numbered folder a file."""
+    """Texts of the workspace, copied: scanners get a snapshot that no link can lead out of, under numbers for names."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -77,40 +80,56 @@ class _Copies:
         self.add(path, text)
 
     def add(self, path: str, text: str) -> None:
-        key = f"{len(self.files):06}"
-        place = self.folder / key / _scanned_name(Path(path).name)
-        place.parent.mkdir()
+        number = f"{len(self.files):06}"
+        place = self.folder / f"{number}{_ending(path)}"
         place.write_text(text, encoding="utf-8", newline="")
-        self.files[key] = _Copy(path, place, key)
+        self.files[number] = _Copy(path, place)
         self._left -= len(text)
 
     def original(self, place: str) -> str:
-        return self.files[Path(place).parent.name].name
+        return self.files[Path(place).name[:6]].name
 
 
-def _scanned_name(name: str) -> str:
-    """detect-secrets looks for values without quotes only in files that its list calls settings; `.env` is not on it."""
-    return f"{name}.ini" if name.casefold().startswith(".env") else name
+def _ending(path: str) -> str:
+    """detect-secrets looks for values without quotes only in what its list calls settings; `.env` is not on it."""
+    name = Path(path).name.casefold()
+    return ".ini" if name.startswith(".env") else Path(name).suffix[:16]
 
 
 def _secrets(copies: _Copies) -> list[dict[str, Any]]:
-    job = {"files": {key: str(copy.place) for key, copy in copies.files.items()}}
-    found = run_apart(_HERE / "leaks.py", job, seconds=60)["secrets"]
+    files = [[number, str(copy.place), copy.name] for number, copy in copies.files.items()]
+    job = {"files": files, "seconds": _SECONDS, "seconds_per_file": _SECONDS_PER_FILE}
+    answer = run_apart(_HERE / "leaks.py", job, seconds=_SECONDS + 2 * _SECONDS_PER_FILE)
+    why = "not searched for keys: it took too long; scan a smaller path"
+    copies.skipped += [{"path": copies.files[number].name, "why": why} for number in answer["late"]]
+    copies.is_cut = copies.is_cut or bool(answer["late"])
     listed = [
-        {"type": secret["type"], "file": copies.files[key].name, "line": secret["line"], "masked": secret["masked"], "fix": _KEY_FIX}
-        for key, secrets in found.items()
-        for secret in secrets
+        {
+            "type": found["type"],
+            "file": copies.files[number].name,
+            "line": found["line"],
+            "masked": found["masked"],
+            "fix": _KEY_FIX,
+        }
+        for number, secrets in answer["secrets"].items()
+        for found in secrets
     ]
     return sorted(listed, key=lambda secret: (secret["file"], secret["line"], secret["type"], secret["masked"]))
 
 
 def _findings(copies: _Copies, secrets: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Ruff's findings, without hard-coded passwords that stand among the secrets already, and files that should not be there."""
+    """Ruff's findings, less passwords that stand among the secrets already, and files that should not be there."""
     leaks = {(secret["file"], secret["line"]) for secret in secrets}
-    found = [_finding(finding, copies.original(finding.file)) for finding in ruff_folder(copies.folder, ["S"]) if finding.rule != "S101"]
+    found = [
+        _finding(finding, copies.original(finding.file))
+        for finding in ruff_folder(copies.folder, ["S"])
+        if finding.rule != "S101"
+    ]
     known = [f for f in found if not (f["rule"] in ("S105", "S106", "S107") and (f["file"], f["line"]) in leaks)]
     holding = {secret["file"] for secret in secrets}
-    return known + [_closed_file(copy.name, copy.name in holding) for copy in copies.files.values() if is_sensitive(copy.name)]
+    return known + [
+        _closed_file(copy.name, copy.name in holding) for copy in copies.files.values() if is_sensitive(copy.name)
+    ]
 
 
 def _finding(finding: Finding, file: str) -> dict[str, Any]:
@@ -130,11 +149,16 @@ def _closed_file(path: str, holds_secrets: bool) -> dict[str, Any]:
         "severity": "medium" if holds_secrets else "low",
         "file": path,
         "line": 1,
-        "message": f"a file of this name usually holds keys or passwords; {'some were found in it' if holds_secrets else 'none were found'}",
+        "message": f"a name that keys or passwords are kept under; {'some' if holds_secrets else 'none'} were found",
         "fix": "Keep it out of version control (.gitignore) and out of images; commit an example without values",
     }
 
 
 def _summary(copies: _Copies, findings: list[dict[str, Any]], secrets: list[dict[str, Any]]) -> dict[str, Any]:
     counts = {level: sum(found["severity"] == level for found in findings) for level in _ORDER}
-    return {"files": len(copies.files), **counts, "secrets": len(secrets), "truncated": copies.is_cut or len(findings) > _MAX_LISTED}
+    return {
+        "files": len(copies.files),
+        **counts,
+        "secrets": len(secrets),
+        "truncated": copies.is_cut or len(findings) > _MAX_LISTED,
+    }

@@ -11,6 +11,8 @@ def run(*, path: str, content: str, context: InWorkspace) -> dict[str, Any]:
     """Idempotent: the same call again leaves the same file and gives the same answer."""
     data = content.encode("utf-8")
     if len(data) > MAX_TEXT_BYTES:
-        raise SkillInputError(f"content has {len(data)} bytes; at most {MAX_TEXT_BYTES} fit one file. Write several files")
+        raise SkillInputError(
+            f"content has {len(data)} bytes; at most {MAX_TEXT_BYTES} fit one file. Write several files"
+        )
     written = write_bytes(context.workspace, path, data)
     return {"path": written, "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}

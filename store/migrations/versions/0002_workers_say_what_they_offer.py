@@ -1,4 +1,4 @@
-"""Workers say which sandbox adapters and providers they offer; children of a task are found by it.
+"""Workers say which sandbox adapters and providers they offer; tasks are found by session and by parent.
 
 Down drops only what each living worker writes again within seconds.
 """
@@ -17,11 +17,13 @@ def upgrade() -> None:
         workers.add_column(sa.Column("adapters", sa.JSON(), nullable=False, server_default="[]"))
         workers.add_column(sa.Column("providers", sa.JSON(), nullable=False, server_default="[]"))
         workers.create_index("ix_workers_seen_at", ["seen_at"])
-    op.create_index("ix_tasks_parent_id", "tasks", ["tenant", "parent_id"])
+    for column in ("session_id", "parent_id"):
+        op.create_index(f"ix_tasks_{column}", "tasks", ["tenant", column, "created_at", "id"])
 
 
 def downgrade() -> None:
-    op.drop_index("ix_tasks_parent_id", "tasks")
+    for column in ("session_id", "parent_id"):
+        op.drop_index(f"ix_tasks_{column}", "tasks")
     with op.batch_alter_table("workers") as workers:
         workers.drop_index("ix_workers_seen_at")
         workers.drop_column("providers")

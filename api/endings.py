@@ -1,0 +1,75 @@
+"""Ends of workflows that did not write their own record: terminated, timed out, or lost their last activity."""
+
+from typing import Any
+
+from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHistoryEventFilterType
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError
+from temporalio.exceptions import TimeoutError as TooLate
+
+from api.house import House
+from api.temporal import answering
+from holdfast.contracts.base import Failure
+from holdfast.contracts.program import FINAL, ProgramResult, TaskState
+from holdfast.log import get_logger
+from store.records import TaskRow
+
+log = get_logger(__name__)
+
+
+async def noticed(house: House, row: TaskRow, handle: WorkflowHandle[Any, ProgramResult]) -> TaskRow:
+    """The final record of a task whose workflow is closed, written here if the workflow could not."""
+    row = await house.records.get(row.tenant, row.id)
+    if row.state in FINAL:
+        return row
+    try:
+        async with answering():
+            result = await handle.result()
+    except WorkflowFailureError as exc:
+        result = await _terminated(handle) if isinstance(exc.cause, TerminatedError) else _failed(exc.cause)
+    log.warning("task.end_noticed", task_id=row.id, state=result.state)
+    change = await house.records.change(row.tenant, row.id, result.state, **_changes(result))
+    return change.row
+
+
+async def _terminated(handle: WorkflowHandle[Any, ProgramResult]) -> ProgramResult:
+    reason = "no reason given"
+    async with answering():
+        async for event in handle.fetch_history_events(event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT):
+            reason = event.workflow_execution_terminated_event_attributes.reason or reason
+    return _end("ERROR", "Terminated", f"the workflow was terminated in Temporal: {reason}")
+
+
+def _failed(cause: BaseException) -> ProgramResult:
+    match cause:
+        case ApplicationError(details=[{"state": _} as result, *_]):
+            return ProgramResult.model_validate(result)
+        case CancelledError():
+            return _end("CANCELLED", "Cancelled", "the task was cancelled")
+        case TooLate():
+            return _end("TIMED_OUT", "TimedOut", "Temporal ended the workflow at its time limit")
+        case TerminatedError(message=reason):
+            return _end(
+                "ERROR", "Terminated", f"the workflow was terminated in Temporal: {reason or 'no reason given'}"
+            )
+        case ApplicationError(type=kind, message=message):
+            return _end("ERROR", kind or "WorkflowFailed", message)
+        case FailureError(message=message):
+            return _end("ERROR", type(cause).__name__, message)
+    return _end("ERROR", type(cause).__name__, str(cause))
+
+
+def _end(state: TaskState, kind: str, message: str) -> ProgramResult:
+    return ProgramResult(state=state, error=Failure(type=kind, message=message))
+
+
+def _changes(result: ProgramResult) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if result.error:
+        changes["failure"] = result.error.model_dump()
+    if result.journal or result.value or result.calls:
+        changes |= result.model_dump(
+            include={"journal", "stdout", "version", "calls", "repairs", "suspensions", "generations"}
+        )
+    if result.value:
+        changes |= {"output": result.value.inline, "output_ref": result.value.ref}
+    return changes

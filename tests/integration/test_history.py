@@ -1,0 +1,54 @@
+"""What a task leaves in Temporal: counts that must not grow unnoticed, and a story that people can read."""
+
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client
+
+from tests.support.stack import Stack
+
+SEQUENTIAL = "for i in range({n}): skills.echo(i=i)"
+GATHER = "import asyncio\nfor k in range({k}):\n    await asyncio.gather(*[skills.echo(i=k * 10 + j) for j in range(10)])"
+
+
+async def events(stack: Stack, client: Client, source: str) -> list[Any]:
+    handle = await stack.start(client, source)
+    await handle.result()
+    return [event async for event in handle.fetch_history_events()]
+
+
+def count(found: list[Any], kind: str) -> int:
+    return sum(event.event_type == EventType.Value(f"EVENT_TYPE_{kind}") for event in found)
+
+
+async def test_a_lone_call_costs_eleven_events_and_one_update(stack: Stack, client: Client) -> None:
+    few, many = [await events(stack, client, SEQUENTIAL.format(n=n)) for n in (5, 25)]
+    assert (len(many) - len(few)) / 20 <= 11.0
+    assert (count(many, "WORKFLOW_EXECUTION_UPDATE_ACCEPTED") - count(few, "WORKFLOW_EXECUTION_UPDATE_ACCEPTED")) / 20 == 1.0
+
+
+async def test_a_call_in_a_gather_of_ten_costs_less_than_seven_events(stack: Stack, client: Client) -> None:
+    few, many = [await events(stack, client, GATHER.format(k=k)) for k in (1, 6)]
+    assert (len(many) - len(few)) / 50 <= 7.0
+    updates = [count(found, "WORKFLOW_EXECUTION_UPDATE_ACCEPTED") for found in (few, many)]
+    assert (updates[1] - updates[0]) / 50 <= 0.6
+
+
+async def test_a_call_stores_less_than_three_kilobytes_of_history(stack: Stack, client: Client) -> None:
+    source = "for i in range({n}): skills.big(i=i, size=2000)"
+    few, many = [await events(stack, client, source.format(n=n)) for n in (5, 25)]
+    size = [sum(event.ByteSize() for event in found) for found in (few, many)]
+    assert (size[1] - size[0]) / 20 <= 3000
+
+
+async def test_every_activity_has_a_summary_that_tells_the_story(stack: Stack, client: Client) -> None:
+    handle = await stack.start(client, "skills.echo(i=1, tag='näh')\nskills.echo(i=2)")
+    await handle.result()
+    summaries = []
+    async for event in handle.fetch_history_events():
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            summaries.append(await client.data_converter.decode([event.user_metadata.summary], [str]))
+    assert all(summaries) and ["echo(i=1, tag='näh')"] in summaries and ["echo(i=2)"] in summaries
+    assert ["program version 1, generation 1"] in summaries
+    details = await handle.query("__temporal_workflow_metadata")
+    assert "2 of 2 calls answered" in str(details)

@@ -1,0 +1,114 @@
+"""Records the histories that test_replay.py replays: `python -m tests.replay.record`.
+
+Until 0.1.0 they are recorded anew in the commit that changes a workflow; from then on `workflow.patched` keeps
+the old ones valid.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+
+from holdfast.contracts.question import AnswerMessage
+from tests.support.stack import Stack, progress, until
+
+FOLDER = Path(__file__).parent
+ASKS = "a = skills.echo(i=1)\nq = skills.ask(text='ok?')\nresult = [a['i'], q]"
+BREAKS = "a = skills.echo(i=1)\n1/0"
+GIVES_UP = "import asyncio\ntry:\n    await asyncio.wait_for(skills.ask(text='anyone?'), 0.2)\nexcept TimeoutError:\n    result = 'gave up'"
+MANY = "import asyncio\nfor k in range(6):\n    await asyncio.gather(*[skills.echo(i=k * 5 + j) for j in range(5)])"
+
+Handle = WorkflowHandle[Any, Any]
+
+
+async def answered(stack: Stack, client: Client, source: str, value: Any, **fields: Any) -> Handle:
+    handle = await stack.start(client, source, **fields)
+
+    async def asked() -> Any:
+        seen = await progress(handle)
+        return seen.state == "WAITING" and not seen.box and seen.questions
+
+    [question] = await until(asked)
+    await handle.execute_update("answer", AnswerMessage(question_id=question.id, value=value))
+    await handle.result()
+    return handle
+
+
+async def cancelled(stack: Stack, client: Client) -> Handle:
+    handle = await stack.start(client, "skills.echo(i=1, ms=8000)")
+    await until(lambda: stack.begins(handle))
+    await handle.cancel()
+    await _over(handle)
+    return handle
+
+
+async def ended(stack: Stack, client: Client, source: str, **fields: Any) -> Handle:
+    handle = await stack.start(client, source, **fields)
+    await _over(handle)
+    return handle
+
+
+async def _over(handle: Handle) -> None:
+    try:
+        await handle.result()
+    except WorkflowFailureError:
+        return
+
+
+async def record(stack: Stack) -> None:
+    """One history for each way through the workflow; of a chain of runs, the first and the second."""
+    client = await stack.client()
+    stories = {
+        "plain": await ended(stack, client, "result = skills.echo(i=1)['i']"),
+        "question": await answered(stack, client, ASKS, "yes"),
+        "repair": await answered(stack, client, BREAKS, "result = skills.echo(i=1)['i']", on_error="ask"),
+        "gave-up": await ended(stack, client, GIVES_UP),
+        "error": await ended(stack, client, "1/0"),
+        "cancelled": await cancelled(stack, client),
+        "timed-out": await ended(stack, client, "skills.ask(text='ever?')", limits={"task_seconds": 1.0}),
+        "continued": await ended(stack, client, MANY, tuning={"bound_events": 60}),
+    }
+    for name, handle in stories.items():
+        await _save(client, handle, name)
+
+
+async def _save(client: Client, handle: Handle, name: str) -> None:
+    first = client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+    history = await first.fetch_history()
+    _write(name, history.to_json_dict())
+    following = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+    if following:
+        _write(f"{name}-2", (await client.get_workflow_handle(handle.id, run_id=following).fetch_history()).to_json_dict())
+
+
+def _write(name: str, history: dict[str, Any]) -> None:
+    _anonymous(history)
+    (FOLDER / f"{name}.json").write_text(json.dumps(history, indent=1, sort_keys=True) + "\n")
+
+
+def _anonymous(part: Any) -> None:
+    """No name of the machine that recorded it."""
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if key == "identity":
+            part[key] = "holdfast@recorder"
+        elif isinstance(value, (dict, list)):
+            _anonymous(value)
+
+
+def main() -> None:
+    stack = Stack(Path(tempfile.mkdtemp()) / "home")
+    try:
+        stack.start_server()
+        stack.start_worker().wait_up()
+        asyncio.run(record(stack))
+    finally:
+        stack.close()
+
+
+if __name__ == "__main__":
+    main()
+    sys.exit(0)

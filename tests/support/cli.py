@@ -1,0 +1,96 @@
+"""The `holdfast` command as people use it: a process with a terminal's environment, in a project folder of its own."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cli.demo import free_ports
+from cli.processes import descendants
+
+ROOT = Path(__file__).parents[2]
+UP = "Ctrl-C stops everything"
+
+
+@dataclass
+class Project:
+    """A project folder, its ports, and the commands run in it."""
+
+    folder: Path
+    ports: list[int] = field(default_factory=lambda: free_ports(3))
+    up: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def env(self) -> dict[str, str]:
+        api, temporal, ui = map(str, self.ports)
+        own = {"HOLDFAST_PORT": api, "TEMPORAL_ADDRESS": f"127.0.0.1:{temporal}", "HOLDFAST_TEMPORAL_UI_PORT": ui}
+        return os.environ | own | {"PYTHONPATH": str(ROOT)}
+
+    @property
+    def said(self) -> str:
+        """All that `up` has printed."""
+        return (self.folder / "up.out").read_text("utf-8")
+
+    def run(self, *words: str, stdin: str = "", seconds: float = 60, **env: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *words],
+            cwd=self.folder,
+            env=self.env | env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+
+    def program(self, text: str, name: str = "program.py") -> str:
+        (self.folder / name).write_text(text, "utf-8")
+        return name
+
+    def start_up(self) -> None:
+        with (self.folder / "up.out").open("wb") as out:
+            command = [sys.executable, "-m", "cli.main", "up"]
+            self.up = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=out, stderr=out)
+        self.wait(lambda: UP in self.said)
+
+    def stop_up(self, number: int = signal.SIGTERM) -> int:
+        assert self.up is not None
+        self.up.send_signal(number)
+        return self.up.wait(60)
+
+    def processes(self, word: str) -> list[int]:
+        """Pids of our children whose command line has `word`."""
+        assert self.up is not None
+        return [process.pid for process in descendants(self.up.pid) if word in _command(process.pid)]
+
+    def wait(self, condition: Any, seconds: float = 50) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert self.up is None or self.up.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+        return found
+
+
+@contextlib.contextmanager
+def project(folder: Path) -> Iterator[Project]:
+    """A project whose `up`, if one runs at the end, is stopped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "holdfast.yaml").touch()
+    one = Project(folder)
+    try:
+        yield one
+    finally:
+        if one.up is not None and one.up.poll() is None:
+            one.stop_up()
+
+
+def _command(pid: int) -> list[str]:
+    with contextlib.suppress(OSError):
+        return (Path("/proc") / str(pid) / "cmdline").read_text("utf-8", errors="replace").split("\0")
+    return []

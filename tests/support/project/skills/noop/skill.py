@@ -1,0 +1,2 @@
+def run(i):
+    return i

@@ -1,0 +1,247 @@
+"""The house around the code: containers, variables, documents, pins and the arrows that import-linter cannot see."""
+
+import ast
+import json
+import re
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic_core import PydanticUndefined
+from typer.main import get_command
+
+from cli.main import app
+from holdfast.config import VARIABLES, Settings
+from tests.support.offline import LeftTheMachine
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("holdfast", "workflows", "activities", "skills", "sandbox", "store", "api", "cli")
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+COMPOSE_ONLY = {"HOLDFAST_PROJECT", "POSTGRES_PASSWORD"}
+TEMPORALS_OWN = {"TEMPORAL_CONFIG_FILE", "TEMPORAL_PROFILE", "TEMPORAL_API_KEY"}
+PASSED_ON = {"PATH", "HOME", "PYTHONPATH"}
+"""Read or set for the sake of others; nothing that a user of holdfast sets."""
+
+ISSUE_3 = [
+    *("M-08", "M-09", "M-10", "M-12", "M-14", "M-15", "M-16", "M-23", "M-26", "M-45", "M-52", "M-55", "M-56"),
+    *("P-30", "P-35", "R-29", "R-33", "L-29", "L-52"),
+]
+
+
+def sources() -> Iterator[Path]:
+    yield ROOT / "worker.py"
+    for room in ROOMS:
+        yield from (ROOT / room).rglob("*.py")
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level names of all that a module imports, at its head or later."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+# -- containers
+
+
+def test_compose_file_fits_the_compose_schema() -> None:
+    checker = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*checker, "docker-compose.yml"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_services_wait_for_services_that_say_when_they_are_healthy() -> None:
+    for name, service in SERVICES.items():
+        for wanted, how in service.get("depends_on", {}).items():
+            assert how == {"condition": "service_healthy"}, f"{name} -> {wanted}"
+            assert "healthcheck" in SERVICES[wanted], f"{name} waits for {wanted}, which has no healthcheck"
+    assert all("healthcheck" in service for name, service in SERVICES.items() if name != "temporal-ui")
+
+
+def test_images_are_pinned_and_services_can_be_scaled() -> None:
+    for name, service in SERVICES.items():
+        assert "container_name" not in service, name
+        assert re.search(r":\d+\.\d+(\.\d+)?$", service["image"]), service["image"]
+    for base in re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
+        assert re.search(r":\d+\.\d+\.\d+", base), base
+
+
+def test_only_api_and_temporal_ui_are_reached_from_this_machine_and_none_from_elsewhere() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert set(published) == {"api", "temporal-ui"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_every_command_of_a_container_is_one_of_the_cli() -> None:
+    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert {service["command"][0] for service in OURS.values()} <= known
+    assert OURS["worker"]["healthcheck"]["test"][1:] == ["holdfast", "doctor"]
+    assert "doctor" in known
+
+
+def test_containers_get_only_variables_that_holdfast_reads() -> None:
+    for name, service in OURS.items():
+        assert set(service["environment"]) <= set(VARIABLES), name
+
+
+def test_volumes_and_mounted_files_are_there() -> None:
+    for name, service in SERVICES.items():
+        for volume in service.get("volumes", []):
+            source = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", volume).split(":")[0]
+            there = (ROOT / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
+            assert there, f"{name}: {volume}"
+
+
+def test_seccomp_profile_opens_what_bubblewrap_needs_and_no_more() -> None:
+    (place,) = [one for one in OURS["worker"]["security_opt"] if one.startswith("seccomp:")]
+    rules = json.loads((ROOT / place.removeprefix("seccomp:")).read_text())["syscalls"]
+    needed = {"clone", "clone3", "unshare", "mount", "umount2", "pivot_root", "setns", "sethostname"}
+    opened = [rule for rule in rules if needed & set(rule["names"])]
+    assert len(opened) == 1
+    assert set(opened[0]["names"]) == needed
+    assert opened[0]["action"] == "SCMP_ACT_ALLOW"
+    without_conditions = {name for rule in rules if "includes" not in rule for name in rule["names"]}
+    assert not {"bpf", "init_module", "kexec_load", "ptrace_attach", "reboot", "swapon"} & without_conditions
+
+
+def test_image_runs_as_a_user_without_privileges_with_the_uv_of_the_makefile() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    uv = re.search(r"^UV_VERSION=(\S+)", (ROOT / ".ci/bootstrap").read_text(), re.MULTILINE)
+    assert uv and f"uv=={uv[1]}" in dockerfile
+    assert re.search(r"^USER 1000$", dockerfile, re.MULTILINE)
+
+
+# -- variables
+
+
+def variables_in_code() -> set[str]:
+    """Names that any module reads from the environment, by any of its spellings."""
+    spelled = re.compile(r"""(?:environ(?:\.get|\.pop|\.setdefault)?|getenv)\s*[\[(]\s*["']([A-Z][A-Z0-9_]*)["']""")
+    named_in_typer = re.compile(r"""envvar=["']([A-Z][A-Z0-9_]*)["']""")
+    texts = [path.read_text() for path in sources()]
+    return {name for text in texts for rule in (spelled, named_in_typer) for name in rule.findall(text)}
+
+
+def documented() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    pairs = (re.match(r"#? ?([A-Z][A-Z0-9_]*)=(.*)$", line) for line in lines)
+    return {pair[1]: pair[2] for pair in pairs if pair}
+
+
+def test_every_variable_that_is_read_is_in_the_example_and_nothing_else() -> None:
+    read = variables_in_code() - PASSED_ON | set(VARIABLES) | TEMPORALS_OWN | COMPOSE_ONLY
+    assert set(documented()) == read
+
+
+def test_example_shows_the_defaults_of_the_settings() -> None:
+    example = documented()
+    for name, field in VARIABLES.items():
+        default = Settings.model_fields[field].default
+        if default not in (None, "", PydanticUndefined):
+            shown = str(int(default)) if isinstance(default, bool) else str(default)
+            assert example[name] == shown, name
+
+
+def test_example_changes_nothing_when_copied_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    before = Settings.load(tmp_path)
+    (tmp_path / ".env").write_text((ROOT / ".env.example").read_text())
+    assert Settings.load(tmp_path) == before
+
+
+def test_variables_of_the_compose_file_are_in_the_example() -> None:
+    used = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
+    assert used <= set(documented())
+
+
+# -- documents
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)\)", document.read_text()):
+        assert "://" in target or (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_in_documents_exist(document: Path) -> None:
+    text = document.read_text()
+    code = "\n".join([*re.findall(r"```\n(.*?)```", text, re.DOTALL), *re.findall(r"`([^`\n]+)`", text)])
+    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert set(re.findall(r"(?:^|[/ ])holdfast ([a-z]+)\b", code, re.MULTILINE)) <= known
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z]+)", code, re.MULTILINE)) <= targets
+    assert set(re.findall(r"\bpoe ([a-z]+)", code)) <= set(PYPROJECT["tool"]["poe"]["tasks"])
+
+
+def coverage() -> dict[str, tuple[str, str]]:
+    rows = re.findall(
+        r"^\| ([A-Z]-\d\d) \|.*?\| (.*?) \| (.*?) \|$", (ROOT / "docs/coverage.md").read_text(), re.MULTILINE
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+@pytest.mark.parametrize("requirement", ISSUE_3)
+def test_finished_requirement_names_its_place_and_its_test(requirement: str) -> None:
+    place, shown_by = coverage()[requirement]
+    for column in (place, shown_by):
+        paths = re.findall(r"`([^`:]+)(?:::(\w+))?`", column)
+        assert paths, f"{requirement}: no file named in {column!r}"
+        for path, function in paths:
+            assert (ROOT / path).exists(), f"{requirement} names {path}"
+            assert not function or f"def {function}(" in (ROOT / path).read_text(), f"{path} has no {function}"
+
+
+# -- pins and arrows
+
+
+def test_every_installed_package_is_pinned_to_the_version_that_is_installed() -> None:
+    wanted = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["dependency-groups"]["dev"]]
+    wanted += PYPROJECT["tool"]["uv"]["constraint-dependencies"]
+    pins = {_normal(re.split(r"==|\[", pin)[0]): pin.partition("==")[2] for pin in wanted}
+    assert all(pins.values())
+    installed = {_normal(found.name): found.version for found in metadata.distributions()}
+    for own_tool in ("holdfast", "pip", "setuptools", "wheel", "uv"):
+        installed.pop(own_tool, None)
+    assert {name: pins.get(name) for name in installed} == installed
+
+
+def test_no_test_leaves_this_machine() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outward, pytest.raises(LeftTheMachine):
+        outward.connect(("192.0.2.1", 9))
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_guest_imports_the_standard_library_alone() -> None:
+    assert imports(ROOT / "sandbox/guest.py") <= set(sys.stdlib_module_names) | {"__future__"}
+
+
+def test_only_the_cli_imports_the_worker_and_nobody_the_cli() -> None:
+    for path in sources():
+        room = path.relative_to(ROOT).parts[0]
+        if room != "cli":
+            assert not {"cli", "worker"} & imports(path), path
+
+
+def test_worker_imports_workflows_activities_and_the_floor_alone() -> None:
+    assert imports(ROOT / "worker.py") & set(ROOMS) <= {"workflows", "activities", "holdfast"}

@@ -1,0 +1,175 @@
+"""The filters, run by an interpreter of classic BPF: so the one for a machine that is not here is tested too."""
+
+import errno
+import struct
+
+import pytest
+
+from holdfast.errors import NoIsolation
+from sandbox import seccomp
+from sandbox.base import BoxLimits
+from sandbox.lockdown import _counts_per_namespace, lockdown
+
+ALLOWED, KILLED = "allowed", "killed"
+ARCHES = ["x86_64", "aarch64"]
+SIGCHLD = 17
+THREAD = 0x3D0F00
+"""What glibc's pthread_create passes to clone: VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, …"""
+
+
+def verdict(code: bytes, arch: str, number: int, *arguments: int) -> str | int:
+    """What the kernel would do: "allowed", "killed", or the errno."""
+    words = [*arguments, 0, 0, 0, 0, 0, 0][:6]
+    data = struct.pack("<iIQ6Q", number, seccomp.AUDIT_ARCH[arch], 0, *words)
+    at = accumulator = 0
+    while True:
+        operation, if_true, if_false, value = struct.unpack_from("<HBBI", code, at * 8)
+        at += 1
+        match operation:
+            case seccomp.LOAD:
+                (accumulator,) = struct.unpack_from("<I", data, value)
+            case seccomp.JUMP_EQUAL:
+                at += if_true if accumulator == value else if_false
+            case seccomp.JUMP_GREATER:
+                at += if_true if accumulator > value else if_false
+            case seccomp.JUMP_ANY_BIT:
+                at += if_true if accumulator & value else if_false
+            case seccomp.RETURN:
+                return _read(value)
+            case _:
+                raise AssertionError(f"unknown operation {operation:#x}")
+
+
+def _read(value: int) -> str | int:
+    if value & 0xFFFF0000 == seccomp.ERRNO:
+        return value & 0xFFFF
+    return {seccomp.ALLOW: ALLOWED, seccomp.KILL_PROCESS: KILLED}[value]
+
+
+def of(name: str, arch: str, *arguments: int, stage: int = 1) -> str | int:
+    code = seccomp.stage1(arch) if stage == 1 else seccomp.stage2(arch)
+    return verdict(code, arch, seccomp.numbers(arch)[name], *arguments)
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+@pytest.mark.parametrize("name", ["read", "openat", "mmap", "futex", "getrandom", "execve", "prctl", "fchmodat2"])
+def test_stage_1_allows_what_python_needs(arch, name):
+    assert of(name, arch) == ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("name", "x86_64", "aarch64"),
+    [
+        ("ptrace", 101, 117),
+        ("mount", 165, 40),
+        ("umount2", 166, 39),
+        ("chroot", 161, 51),
+        ("pivot_root", 155, 41),
+        ("setns", 308, 268),
+        ("unshare", 272, 97),
+        ("bpf", 321, 280),
+        ("perf_event_open", 298, 241),
+        ("io_uring_setup", 425, 425),
+        ("userfaultfd", 323, 282),
+        ("keyctl", 250, 219),
+        ("memfd_create", 319, 279),
+        ("process_vm_readv", 310, 270),
+        ("pidfd_getfd", 438, 438),
+        ("setuid", 105, 146),
+        ("shmget", 29, 194),
+        ("kexec_load", 246, 104),
+        ("personality", 135, 92),
+    ],
+)
+def test_stage_1_refuses_the_calls_that_reach_the_kernel_or_others(name, x86_64, aarch64):
+    found = {arch: verdict(seccomp.stage1(arch), arch, n) for arch, n in [("x86_64", x86_64), ("aarch64", aarch64)]}
+    assert found == {"x86_64": errno.EPERM, "aarch64": errno.EPERM}, name
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_stage_1_makes_no_namespace(arch):
+    assert of("clone", arch, SIGCHLD) == ALLOWED
+    assert of("clone", arch, THREAD) == ALLOWED
+    for bit in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000):
+        assert of("clone", arch, bit | SIGCHLD) == errno.EPERM, hex(bit)
+    assert of("clone3", arch) == errno.ENOSYS
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_stage_1_opens_unix_sockets_only(arch):
+    found = {family: of("socket", arch, family) for family in range(46)}
+    assert [family for family, answer in found.items() if answer == ALLOWED] == [1]
+    assert set(found.values()) == {ALLOWED, errno.EAFNOSUPPORT}
+    assert of("socket", arch, 1 << 32 | 2) == errno.EAFNOSUPPORT, "the high word must not hide the family"
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_stage_1_types_into_no_terminal(arch):
+    for request in (seccomp.TIOCSTI, seccomp.TIOCLINUX, seccomp.TIOCSETD, 1 << 32 | seccomp.TIOCSTI):
+        assert of("ioctl", arch, 0, request) == errno.EPERM, hex(request)
+    assert of("ioctl", arch, 0, 0x5401) == ALLOWED
+
+
+@pytest.mark.parametrize("stage", [seccomp.stage1, seccomp.stage2])
+def test_another_abi_is_killed(stage):
+    assert verdict(stage("x86_64"), "aarch64", 0) == KILLED
+    assert verdict(stage("aarch64"), "x86_64", 63) == KILLED
+    assert verdict(stage("x86_64"), "x86_64", 0x40000000 | 0) == KILLED
+    assert verdict(stage("x86_64"), "x86_64", -1) == KILLED
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_calls_newer_than_our_tables_do_not_exist(arch):
+    assert verdict(seccomp.stage1(arch), arch, 453) == errno.ENOSYS
+    assert verdict(seccomp.stage1(arch), arch, 450) == errno.EPERM
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_stage_2_starts_threads_and_nothing_else(arch):
+    assert of("clone", arch, THREAD, stage=2) == ALLOWED
+    assert of("clone", arch, SIGCHLD, stage=2) == errno.EPERM
+    assert of("clone", arch, 0x4111, stage=2) == errno.EPERM, "vfork by way of clone"
+    assert of("clone3", arch, stage=2) == errno.ENOSYS
+    for name in ("execve", "execveat", "fork", "vfork"):
+        if name in seccomp.numbers(arch):
+            assert of(name, arch, stage=2) == errno.EPERM, name
+    assert of("read", arch, stage=2) == ALLOWED
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+@pytest.mark.parametrize("stage", [seccomp.stage1, seccomp.stage2])
+def test_every_path_through_a_filter_ends(arch, stage):
+    code = stage(arch)
+    assert len(code) // 8 < 4096
+    for number in range(600):
+        for argument in (0, 1, SIGCHLD, THREAD, 0x10000000, seccomp.TIOCSTI):
+            assert verdict(code, arch, number, argument, argument)
+
+
+def test_the_tables_agree_with_what_python_knows():
+    assert set(seccomp.numbers("aarch64")) - set(seccomp.numbers("x86_64")) == set()
+    for arch in ARCHES:
+        found = seccomp.numbers(arch)
+        assert len(set(found.values())) == len(found), "a number stands twice"
+
+
+def test_an_unknown_machine_is_refused_with_its_name():
+    with pytest.raises(NoIsolation, match="'riscv64'; known: x86_64, aarch64"):
+        seccomp.stage1("riscv64")
+
+
+def test_lockdown_says_the_limits_as_plain_data():
+    found = lockdown(BoxLimits(memory_bytes=1 << 28, disk_bytes=1 << 20, cpu_seconds=5))
+    assert found["rlimits"]["AS"] >= 1 << 28
+    assert found["rlimits"]["FSIZE"] == 1 << 20
+    assert found["rlimits"]["CPU"] == 5
+    assert found["rlimits"]["CORE"] == 0
+    assert bytes.fromhex(found["filter"]) == seccomp.stage2()
+
+
+@pytest.mark.parametrize(
+    ("release", "expected"),
+    [("6.18.44-fc", True), ("5.14.0", True), ("5.10.0-28-amd64", False), ("4.18.0", False), ("odd", False)],
+)
+def test_a_kernel_that_counts_processes_of_the_whole_machine_is_known(release, expected):
+    assert _counts_per_namespace(release) is expected
