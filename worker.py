@@ -39,9 +39,7 @@ PASSED_THROUGH = (
 
 def workers(client: Client, queues: Sequence[str], found: Wired) -> list[Worker]:
     """One Temporal worker a queue."""
-    runner = SandboxedWorkflowRunner(
-        restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
-    )
+    runner = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
     return [
         Worker(
             client,

@@ -42,7 +42,16 @@ class Frames(Protocol):
 class Host:
     """One box's run, from `job` to its last frame."""
 
-    def __init__(self, job: ProgramJob, attempt: int, channel: Frames, updates: Updates, known: Known, catalogue: Catalogue, blobs: BlobStore) -> None:
+    def __init__(
+        self,
+        job: ProgramJob,
+        attempt: int,
+        channel: Frames,
+        updates: Updates,
+        known: Known,
+        catalogue: Catalogue,
+        blobs: BlobStore,
+    ) -> None:
         self.job, self.attempt = job, attempt
         self.channel, self.updates, self.known = channel, updates, known
         self.catalogue, self.blobs = catalogue, blobs
@@ -102,7 +111,9 @@ class Host:
             try:
                 await self._ask(int(number), str(skill), args, kwargs, known)
             except (HoldfastError, ValueError) as exc:
-                local.append([number, 0.0, False, _payload(str(skill), Failure(type=type(exc).__name__, message=str(exc)))])
+                local.append(
+                    [number, 0.0, False, _payload(str(skill), Failure(type=type(exc).__name__, message=str(exc)))]
+                )
         for number in frame["drops"]:
             self._drop(int(number))
         self.seen += [int(one) for one in frame["seen"]]
@@ -110,14 +121,20 @@ class Host:
         await self._answer(known, local)
         self._pump()
 
-    async def _ask(self, number: int, skill: str, args: list[Any], kwargs: dict[str, Any], known: list[Answered]) -> None:
+    async def _ask(
+        self, number: int, skill: str, args: list[Any], kwargs: dict[str, Any], known: list[Answered]
+    ) -> None:
         self.asked += 1
         if self.asked > self.job.limits.max_calls:
-            return self._stop(_raised("CallLimit", f"the program made more than {self.job.limits.max_calls} calls (limits.max_calls)"))
+            return self._stop(
+                _raised("CallLimit", f"the program made more than {self.job.limits.max_calls} calls (limits.max_calls)")
+            )
         found = self.catalogue.find(skill)
         name = found.spec.name
         if name not in self.granted:
-            raise UnknownSkill(f"skill {name!r} is not granted to this task; granted: {', '.join(sorted(self.granted)) or 'none'}")
+            raise UnknownSkill(
+                f"skill {name!r} is not granted to this task; granted: {', '.join(sorted(self.granted)) or 'none'}"
+            )
         arguments = found.bind(args, kwargs)
         digest = call_hash(SCOPE, name, arguments)
         self.occurrences[digest] += 1
@@ -151,7 +168,12 @@ class Host:
     def _print(self, text: str) -> None:
         self.printed_bytes += len(text)
         if self.printed_bytes > self.job.limits.output_bytes:
-            self._stop(_raised("OutputLimit", f"the program printed more than {self.job.limits.output_bytes} bytes (limits.output_bytes)"))
+            self._stop(
+                _raised(
+                    "OutputLimit",
+                    f"the program printed more than {self.job.limits.output_bytes} bytes (limits.output_bytes)",
+                )
+            )
         self.printed = (self.printed + text)[: self.job.limits.result_bytes]
 
     async def _finish(self, frame: dict[str, Any]) -> None:
@@ -187,7 +209,8 @@ class Host:
                 self._stop(_raised("ProgramTimeout", self._overtime(limit), {"kind": "timeout"}))
 
     def _overtime(self, limit: float) -> str:
-        return f"the program ran {limit:g} s of its own time, its limit (limits.run_seconds; waiting for skills does not count), after {self.asked} calls"
+        limit_text = f"{limit:g} s of its own time, its limit (limits.run_seconds; waiting for skills does not count)"
+        return f"the program ran {limit_text}, after {self.asked} calls"
 
     # updates out, answers in
 

@@ -67,7 +67,14 @@ class Programs:
                 raise ApplicationError(str(exc), type="Overtaken", non_retryable=True) from exc
             except (BoxLost, EOFError) as exc:
                 return losses.result_or_raise(exc)
-        log.info("program.run", outcome=end.outcome, park=end.park, generation=job.generation, attempt=end.attempt, calls=end.asked)
+        log.info(
+            "program.run",
+            outcome=end.outcome,
+            park=end.park,
+            generation=job.generation,
+            attempt=end.attempt,
+            calls=end.asked,
+        )
         return end
 
     async def _attempt(self, job: ProgramJob, losses: "_Losses") -> ProgramEnd:
@@ -92,7 +99,14 @@ class Programs:
         return await updates.send(UPDATE_HELLO, message, f"hello.{job.generation}.{attempt}", HelloReply)
 
     async def _hosted(
-        self, job: ProgramJob, attempt: int, box: Box, channel: Channel, updates: Updates, known: Known, catalogue: Catalogue
+        self,
+        job: ProgramJob,
+        attempt: int,
+        box: Box,
+        channel: Channel,
+        updates: Updates,
+        known: Known,
+        catalogue: Catalogue,
     ) -> ProgramEnd:
         host = Host(job, attempt, channel, updates, known, catalogue, self._blobs)
         await channel.send(_job_frame(job, attempt, known))
@@ -151,13 +165,19 @@ def _own_end(box: Box, job: ProgramJob) -> ProgramEnd:
         BoxLost: it was not the program's doing.
     """
     if box.cause is not None:
-        return _fault(f"{box.cause.capitalize()}Limit", f"the program was stopped: too much {box.cause} ({_LIMITS[box.cause]})")
+        return _fault(
+            f"{box.cause.capitalize()}Limit", f"the program was stopped: too much {box.cause} ({_LIMITS[box.cause]})"
+        )
     code = box.exit_code
     if code == 128 + signal.SIGXCPU:
         seconds = job.limits.run_seconds
-        return _fault("ProgramTimeout", f"the program used {seconds:g} s of processor time (limits.run_seconds)", "timeout")
+        return _fault(
+            "ProgramTimeout", f"the program used {seconds:g} s of processor time (limits.run_seconds)", "timeout"
+        )
     if code is not None and code < 128:
-        return _fault("ProgramExited", f"the program ended itself with exit code {code}; leave its result in `result` instead")
+        return _fault(
+            "ProgramExited", f"the program ended itself with exit code {code}; leave its result in `result` instead"
+        )
     raise BoxLost(f"the box died (exit code {code})")
 
 

@@ -76,7 +76,9 @@ class Skills:
 
 def _bind(call: SkillCall) -> None:
     task = call.task
-    structlog.contextvars.bind_contextvars(trace_id=task.trace_id, task_id=task.task_id, call_id=call.call_id, skill=call.skill)
+    structlog.contextvars.bind_contextvars(
+        trace_id=task.trace_id, task_id=task.task_id, call_id=call.call_id, skill=call.skill
+    )
 
 
 def _failed(exc: HoldfastError) -> ApplicationError:

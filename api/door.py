@@ -8,6 +8,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 
 from api import problems
+from api.guard import Guard
 from api.problems import TooLarge
 from holdfast import log
 from holdfast.config import Settings
@@ -71,7 +72,7 @@ class _Visit:
         given = given_trace(Headers(scope=scope))
         scope.setdefault("state", {}).update(trace_id=given or new_trace_id(), trace_given=given is not None)
 
-    async def through(self, app: App, guard: "Guard") -> None:
+    async def through(self, app: App, guard: Guard) -> None:
         log.clear()
         log.bind(trace_id=self.scope["state"]["trace_id"])
         try:

@@ -25,7 +25,6 @@ from holdfast.contracts.question import Question
 from holdfast.contracts.task import Task
 from holdfast.errors import NoTemporal
 from holdfast.ids import workflow_id
-from holdfast.log import get_logger
 from store.records import TaskRow
 
 _START_GRACE = timedelta(minutes=10)
@@ -42,8 +41,6 @@ STATUS: dict[TaskState, str] = {
     "TIMED_OUT": "error",
 }
 """The four words of P-05 for our states."""
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True)

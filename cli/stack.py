@@ -14,7 +14,7 @@ from cli.flags import environment
 from holdfast.config import Settings
 from holdfast.errors import HoldfastError, NoTemporal, OperatorError
 
-START_S = 60.0
+START_S = 90.0
 GRACE_S = 30.0
 _LOOK_S = 0.1
 

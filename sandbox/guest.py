@@ -185,7 +185,7 @@ def install_clock(clock, sleep):
 
         @classmethod
         def utcnow(cls):
-            return cls.fromtimestamp(time.time(), datetime.timezone.utc).replace(tzinfo=None)
+            return cls.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
 
         @classmethod
         def today(cls):
@@ -308,7 +308,9 @@ class Calls:
             if thread in self.blocked or thread.name in ("printed", "answers"):
                 continue
             frame = frames.get(thread.ident)
-            if frame is None or not re.search(r"(threading|queue|concurrent/futures/\w+)\.py$", frame.f_code.co_filename):
+            if frame is None or not re.search(
+                r"(threading|queue|concurrent/futures/\w+)\.py$", frame.f_code.co_filename
+            ):
                 return False
         return True
 
@@ -585,7 +587,7 @@ class Entry(ast.NodeTransformer):
 
     def visit_Expr(self, node):
         self.generic_visit(node)
-        if not re.fullmatch(r"(await )?(asyncio\.run\()?main\(.*\)", ast.unparse(node.value), re.S):
+        if not re.fullmatch(r"(await )?(asyncio\.run\()?main\(.*\)", ast.unparse(node.value), re.DOTALL):
             return node
         self.runs_main = True
         target = ast.Name("__main_result__", ast.Store())
@@ -663,9 +665,15 @@ def finished(value, limit):
     try:
         size = len(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as exc:
-        return refused("ResultNotJson", f"the result is not JSON: {exc}. Leave dicts, lists, strings, numbers, booleans or None in `result`")
+        return refused(
+            "ResultNotJson",
+            f"the result is not JSON: {exc}. Leave dicts, lists, strings, numbers, booleans or None in `result`",
+        )
     if size > limit:
-        return refused("ResultTooLarge", f"the result has {size} bytes of JSON; the limit is {limit}. Write large output with a skill, and leave a summary in `result`")
+        return refused(
+            "ResultTooLarge",
+            f"the result has {size} bytes of JSON; the limit is {limit}. Write large output with a skill, and leave a summary in `result`",
+        )
     return {"t": "done", "has_result": True, "result": value}
 
 

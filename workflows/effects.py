@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, TimeoutType, is_cancelled_exception
+from temporalio import exceptions, workflow
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType, is_cancelled_exception
 
 from holdfast.contracts.base import ActivityRef, Failure, Value
 from holdfast.contracts.question import OUTCOMES, Question
@@ -73,7 +73,9 @@ class Effects:
         if outcome == "done":
             result = answer.get("result") if isinstance(answer, dict) else None
             return SkillAnswer(value=Value(inline=result))
-        return SkillAnswer(error=Failure(type="OutcomeFailed", message=f"a human says that {call.skill} did not happen"))
+        return SkillAnswer(
+            error=Failure(type="OutcomeFailed", message=f"a human says that {call.skill} did not happen")
+        )
 
 
 async def _execute(ref: ActivityRef[Any, Any], call: SkillCall, policy: dict[str, Any], **options: Any) -> Any:
@@ -83,7 +85,7 @@ async def _execute(ref: ActivityRef[Any, Any], call: SkillCall, policy: dict[str
 def _unknown(exc: ActivityError) -> bool:
     """Whether the call had begun and its outcome was lost, not reported."""
     cause = exc.cause
-    if isinstance(cause, TimeoutError):
+    if isinstance(cause, exceptions.TimeoutError):
         return cause.type in (TimeoutType.HEARTBEAT, TimeoutType.START_TO_CLOSE)
     return isinstance(cause, ApplicationError) and cause.type in ("SkillCrashed", "SkillTimeout", "WorkerStopping")
 
@@ -93,7 +95,7 @@ def failure(cause: BaseException | None) -> Failure:
     if isinstance(cause, ApplicationError):
         details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
         return Failure(type=cause.type or "SkillFailed", message=cause.message, details=details)
-    if isinstance(cause, TimeoutError):
+    if isinstance(cause, exceptions.TimeoutError):
         kind = cause.type.name.lower() if cause.type else "timeout"
         return Failure(type="SkillTimeout", message=f"no answer in time ({kind})")
     return Failure(type=type(cause).__name__, message=str(cause))

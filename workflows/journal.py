@@ -5,6 +5,7 @@ whether or not anybody waits for it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 
 from temporalio import workflow
@@ -55,7 +56,9 @@ class Journal:
         self.calls += 1
         now = workflow.now().timestamp()
         effect = self._fact(ask.skill).effect
-        entry = Entry(id=ask.id, skill=ask.skill, arguments=ask.arguments, effect=effect, version=version.number, asked_at=now)
+        entry = Entry(
+            id=ask.id, skill=ask.skill, arguments=ask.arguments, effect=effect, version=version.number, asked_at=now
+        )
         self._open(entry)
 
     def want(self, ids: Iterable[str]) -> None:
@@ -71,7 +74,7 @@ class Journal:
             self.changes += 1
 
     def see(self, start: int, deliveries: list[int]) -> None:
-        """Note deliveries number `start` and on. Each message repeats those not yet acknowledged, so none is missing."""
+        """Note deliveries from number `start` on. A message repeats those not yet acknowledged, so none is missing."""
         have = self.seen_saved + len(self.seen)
         self.seen.extend(deliveries[max(0, have - start) :])
 
@@ -128,10 +131,8 @@ class Journal:
             if self._is_data(one):
                 task.cancel()
         if grace > 0 and self.tasks:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(lambda: not self.tasks, timeout=grace)
-            except TimeoutError:
-                pass
         for task in self.tasks.values():
             task.cancel()
         await workflow.wait_condition(lambda: not self.tasks)
@@ -205,7 +206,12 @@ class Journal:
         self.recorded += 1
         self.changes += 1
         dropped = self.entries[one].state == "dropped"
-        change = {"order": self.recorded, "answered_at": workflow.now().timestamp(), "value": answer.value, "error": answer.error}
+        change = {
+            "order": self.recorded,
+            "answered_at": workflow.now().timestamp(),
+            "value": answer.value,
+            "error": answer.error,
+        }
         self._change(one, state="failed" if answer.error else "answered", **change)
         self.unsaved.append(one)
         self.tasks.pop(one, None)

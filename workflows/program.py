@@ -8,6 +8,7 @@ program runs again from its first line, and the journal answers what it asked be
 """
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 from temporalio import workflow
@@ -153,10 +154,8 @@ class ProgramWorkflow:
         """WAIT: no box. Until one of the calls that the program waits for is answered, or its own timer is due."""
         await self._record("WAITING")
         left = None if self.wake_at is None else max(0.0, self.wake_at - workflow.now().timestamp())
-        try:
+        with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(lambda: self.journal.has_answer(self.parked_on), timeout=left)
-        except TimeoutError:
-            pass
         self.parked_on, self.wake_at = [], None
         await self._record("RUNNING")
         await self._drain()

@@ -60,7 +60,7 @@ class Questions:
             self.withdraw(question.id)
 
     async def wait(self, question_id: str) -> Question:
-        """The question once it is closed; an overdue one is closed as `expired` (its `on_timeout` says what that means)."""
+        """The question once it is closed. An overdue one is closed as `expired`; its `on_timeout` says what follows."""
         deadline = self.all[question_id].deadline
         left = None if deadline is None else max(0.0, deadline - workflow.now().timestamp())
         try:

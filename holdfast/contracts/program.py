@@ -22,7 +22,9 @@ FINAL: frozenset[str] = frozenset({"DONE", "ERROR", "CANCELLED", "TIMED_OUT"})
 class Limits(Contract):
     """The three limits of a program, and the bounds of its box. A field that is not set has the default given here."""
 
-    run_seconds: float = Field(default=30.0, gt=0, le=3600, description="own running time; waiting for skills does not count")
+    run_seconds: float = Field(
+        default=30.0, gt=0, le=3600, description="own running time; waiting for skills does not count"
+    )
     call_seconds: float | None = Field(default=None, gt=0, description="caps each skill's own timeout")
     task_seconds: float = Field(default=30 * 86400.0, gt=0, description="from start to end, waits included")
     memory_bytes: int = Field(default=512 << 20, ge=64 << 20)
@@ -249,7 +251,9 @@ class RecordChange(Contract):
 
 
 PROGRAM_RUN: ActivityRef[ProgramJob, ProgramEnd] = ActivityRef(name="program.run", takes=ProgramJob, gives=ProgramEnd)
-JOURNAL_SAVE: ActivityRef[SaveSegment, SavedSegment] = ActivityRef(name="journal.save", takes=SaveSegment, gives=SavedSegment)
+JOURNAL_SAVE: ActivityRef[SaveSegment, SavedSegment] = ActivityRef(
+    name="journal.save", takes=SaveSegment, gives=SavedSegment
+)
 RECORD_SAVE: ActivityRef[RecordChange, Nothing] = ActivityRef(name="record.save", takes=RecordChange, gives=Nothing)
 
 PROGRAM_WORKFLOW = "ProgramWorkflow"

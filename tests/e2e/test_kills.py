@@ -126,7 +126,9 @@ def _tree(root: int) -> list[int]:
 
 async def test_sigterm_drains_and_exits_0(standby: Stack) -> None:
     client = await standby.client()
-    handle = await standby.start(client, "total = 0\nfor i in range(20): total += skills.echo(i=i, ms=100)['i']\nresult = total")
+    handle = await standby.start(
+        client, "total = 0\nfor i in range(20): total += skills.echo(i=i, ms=100)['i']\nresult = total"
+    )
     await until(lambda: len(standby.ends(handle)) >= 3)
     worker = next(worker for worker in standby.workers if worker.pid == _holder(standby))
     worker.process.terminate()
@@ -140,7 +142,11 @@ async def test_two_workers_share_twenty_tasks(standby: Stack) -> None:
     handles = [await standby.start(client, "result = skills.echo(i=1, ms=100)['i']") for _ in range(20)]
     for handle in handles:
         assert standby.value(await handle.result()) == 1
-    identities = {event.activity_task_started_event_attributes.identity for handle in handles async for event in handle.fetch_history_events()}
+    identities = {
+        event.activity_task_started_event_attributes.identity
+        for handle in handles
+        async for event in handle.fetch_history_events()
+    }
     assert len(identities - {""}) == 2
 
 

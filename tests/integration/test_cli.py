@@ -12,8 +12,10 @@ import pytest
 
 from tests.support.cli import Project, project
 
+pytestmark = pytest.mark.timeout(150)
+
 ASKS = """
-answer = skills.ask(question="How many?")
+answer = skills.ask(text="How many?")
 result = {"answer": answer}
 """
 
@@ -170,10 +172,10 @@ def test_up_uses_a_temporal_server_that_answers_already(running, idle):
 
 
 def test_up_shows_why_a_child_does_not_start(idle):
-    ran = idle.run("up", DATABASE_URL="sqlite:////nowhere/at/all.db")
+    ran = idle.run("up", DATABASE_URL="sqlite:////proc/nowhere.db")
     assert ran.returncode == 3
     assert "The end of" in ran.stderr
-    assert "/nowhere/at/all.db" in ran.stderr
+    assert "/proc/nowhere.db" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

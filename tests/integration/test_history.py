@@ -8,7 +8,9 @@ from temporalio.client import Client
 from tests.support.stack import Stack
 
 SEQUENTIAL = "for i in range({n}): skills.echo(i=i)"
-GATHER = "import asyncio\nfor k in range({k}):\n    await asyncio.gather(*[skills.echo(i=k * 10 + j) for j in range(10)])"
+GATHER = (
+    "import asyncio\nfor k in range({k}):\n    await asyncio.gather(*[skills.echo(i=k * 10 + j) for j in range(10)])"
+)
 
 
 async def events(stack: Stack, client: Client, source: str) -> list[Any]:
@@ -24,7 +26,9 @@ def count(found: list[Any], kind: str) -> int:
 async def test_a_lone_call_costs_eleven_events_and_one_update(stack: Stack, client: Client) -> None:
     few, many = [await events(stack, client, SEQUENTIAL.format(n=n)) for n in (5, 25)]
     assert (len(many) - len(few)) / 20 <= 11.0
-    assert (count(many, "WORKFLOW_EXECUTION_UPDATE_ACCEPTED") - count(few, "WORKFLOW_EXECUTION_UPDATE_ACCEPTED")) / 20 == 1.0
+    assert (
+        count(many, "WORKFLOW_EXECUTION_UPDATE_ACCEPTED") - count(few, "WORKFLOW_EXECUTION_UPDATE_ACCEPTED")
+    ) / 20 == 1.0
 
 
 async def test_a_call_in_a_gather_of_ten_costs_less_than_seven_events(stack: Stack, client: Client) -> None:
@@ -44,10 +48,12 @@ async def test_a_call_stores_less_than_three_kilobytes_of_history(stack: Stack, 
 async def test_every_activity_has_a_summary_that_tells_the_story(stack: Stack, client: Client) -> None:
     handle = await stack.start(client, "skills.echo(i=1, tag='näh')\nskills.echo(i=2)")
     await handle.result()
-    summaries = []
-    async for event in handle.fetch_history_events():
-        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-            summaries.append(await client.data_converter.decode([event.user_metadata.summary], [str]))
+    scheduled = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+    summaries = [
+        await client.data_converter.decode([event.user_metadata.summary], [str])
+        async for event in handle.fetch_history_events()
+        if event.event_type == scheduled
+    ]
     assert all(summaries) and ["echo(i=1, tag='näh')"] in summaries and ["echo(i=2)"] in summaries
     assert ["program version 1, generation 1"] in summaries
     details = await handle.query("__temporal_workflow_metadata")

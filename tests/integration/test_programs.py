@@ -21,28 +21,55 @@ FORMS = {
     "result": ("result = 6 * 7", 42),
     "printed": ("print('forty-two')", "forty-two\n"),
     "blocking calls": ("result = skills.echo(i=1)['i'] + skills.echo(i=2)['i']", 3),
-    "top-level await": ("import asyncio\nresult = sum(x['i'] for x in await asyncio.gather(skills.echo(i=1), skills.echo(i=2)))", 3),
-    "main and asyncio.run": ("import asyncio\nasync def main():\n    return (await skills.echo(i=4))['i']\nasyncio.run(main())", 4),
-    "main under a guard": ("async def main():\n    return (await skills.echo(i=5))['i']\nif __name__ == '__main__':\n    import asyncio\n    asyncio.run(main())", 5),
+    "top-level await": (
+        "import asyncio\nresult = sum(x['i'] for x in await asyncio.gather(skills.echo(i=1), skills.echo(i=2)))",
+        3,
+    ),
+    "main and asyncio.run": (
+        "import asyncio\nasync def main():\n    return (await skills.echo(i=4))['i']\nasyncio.run(main())",
+        4,
+    ),
+    "main under a guard": (
+        "async def main():\n    return (await skills.echo(i=5))['i']\nif __name__ == '__main__':\n    import asyncio\n    asyncio.run(main())",
+        5,
+    ),
     "main alone": ("async def main():\n    return (await skills.echo(i=6))['i']", 6),
     "blocking main": ("def main():\n    return skills.echo(i=7)['i']\nmain()", 7),
-    "both": ("import asyncio\nx = await skills.echo(i=8)\nasync def main():\n    return x['i']\nasyncio.run(main())", 8),
+    "both": (
+        "import asyncio\nx = await skills.echo(i=8)\nasync def main():\n    return x['i']\nasyncio.run(main())",
+        8,
+    ),
     "import skills": ("from skills import echo, SkillError\nresult = echo(i=9)['i']", 9),
     "create_task": ("import asyncio\nt = asyncio.create_task(skills.echo(i=10))\nresult = (await t)['i']", 10),
     "positional": ("result = skills.echo(11)['i']", 11),
-    "executor": ("r = await executor.execute('echo', {'i': 12})\nresult = [r.success, r.output['i'], r.error, r.execution_time >= 0]", [True, 12, None, True]),
+    "executor": (
+        "r = await executor.execute('echo', {'i': 12})\nresult = [r.success, r.output['i'], r.error, r.execution_time >= 0]",
+        [True, 12, None, True],
+    ),
     "executor batch": (
         "rs = await executor.execute_batch([{'skill_name': 'echo', 'input_data': {'i': i}} for i in (3, 1, 2)])\nresult = [r.output['i'] for r in rs]",
         [3, 1, 2],
     ),
-    "executor failure": ("r = await executor.execute('boom', {'i': 1})\nresult = [r.success, 'boom 1' in r.error]", [False, True]),
+    "executor failure": (
+        "r = await executor.execute('boom', {'i': 1})\nresult = [r.success, 'boom 1' in r.error]",
+        [False, True],
+    ),
     "threads": (
         "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(4) as pool:\n    result = sorted(x['i'] for x in pool.map(lambda i: skills.echo(i=i), range(4)))",
         [0, 1, 2, 3],
     ),
-    "to_thread": ("import asyncio\nresult = [await asyncio.to_thread(sum, [1, 2]), (await asyncio.to_thread(skills.echo, 3))['i']]", [3, 3]),
-    "task group": ("import asyncio\nasync with asyncio.TaskGroup() as g:\n    a = g.create_task(skills.echo(i=1))\n    b = g.create_task(skills.echo(i=2))\nresult = a.result()['i'] + b.result()['i']", 3),
-    "spinning": ("import asyncio\nt = asyncio.create_task(skills.echo(i=1, ms=30))\nwhile not t.done():\n    await asyncio.sleep(0)\nresult = t.result()['i']", 1),
+    "to_thread": (
+        "import asyncio\nresult = [await asyncio.to_thread(sum, [1, 2]), (await asyncio.to_thread(skills.echo, 3))['i']]",
+        [3, 3],
+    ),
+    "task group": (
+        "import asyncio\nasync with asyncio.TaskGroup() as g:\n    a = g.create_task(skills.echo(i=1))\n    b = g.create_task(skills.echo(i=2))\nresult = a.result()['i'] + b.result()['i']",
+        3,
+    ),
+    "spinning": (
+        "import asyncio\nt = asyncio.create_task(skills.echo(i=1, ms=30))\nwhile not t.done():\n    await asyncio.sleep(0)\nresult = t.result()['i']",
+        1,
+    ),
     "inputs": ("result = inputs['who']", "Ada"),
     "big integers": ("result = skills.echo(i=2**60)['i']", 2**60),
 }
@@ -69,7 +96,11 @@ FAULTS = {
     "argument not JSON": ("skills.echo(i=object())", "TypeError", "not JSON"),
     "own exit": ("import os\nos._exit(3)", "ProgramExited", "code 3"),
     "sys.exit": ("import sys\nsys.exit('bad')", "SystemExit", "bad"),
-    "task group": ("import asyncio\nasync with asyncio.TaskGroup() as g:\n    g.create_task(skills.boom(i=1))", "ExceptionGroup", "boom 1"),
+    "task group": (
+        "import asyncio\nasync with asyncio.TaskGroup() as g:\n    g.create_task(skills.boom(i=1))",
+        "ExceptionGroup",
+        "boom 1",
+    ),
     "memory": ("x = []\nwhile True: x.append(bytearray(10_000_000))", "MemoryError", "MemoryError"),
 }
 
@@ -114,12 +145,15 @@ async def test_a_failing_skill_is_retried_and_its_attempts_are_counted(stack: St
 
 
 async def test_wrong_arguments_are_tried_once(stack: Stack, client: Client) -> None:
-    handle = await stack.start(client, "try:\n    skills.echo(i='one')\nexcept SkillError as e:\n    result = [e.type, e.skill]")
+    handle = await stack.start(
+        client, "try:\n    skills.echo(i='one')\nexcept SkillError as e:\n    result = [e.type, e.skill]"
+    )
     assert (await handle.result()).value is not None
     attempts = [
         event.activity_task_started_event_attributes.attempt
         async for event in handle.fetch_history_events()
-        if event.HasField("activity_task_failed_event_attributes") or event.HasField("activity_task_started_event_attributes")
+        if event.HasField("activity_task_failed_event_attributes")
+        or event.HasField("activity_task_started_event_attributes")
     ]
     assert max(attempts) == 1
 
@@ -144,7 +178,9 @@ async def test_a_call_that_was_given_up_does_not_hold_the_end(stack: Stack, clie
 
 
 async def test_a_program_that_awaits_nothing_ends_and_its_calls_are_drained(stack: Stack, client: Client) -> None:
-    source = "import asyncio\nt = asyncio.create_task(skills.echo(i=1, ms=300))\nawait asyncio.sleep(0.05)\nresult = 'left'"
+    source = (
+        "import asyncio\nt = asyncio.create_task(skills.echo(i=1, ms=300))\nawait asyncio.sleep(0.05)\nresult = 'left'"
+    )
     handle = await stack.start(client, source)
     assert stack.value(await handle.result()) == "left"
     assert stack.begins(handle) == stack.ends(handle)

@@ -58,7 +58,9 @@ async def milliseconds(client: Client, workflow_id: str, calls: int) -> float:
 
 
 async def bare(client: Client, calls: int, batch: int) -> float:
-    handle = await client.start_workflow(Bare.run, id=f"bare-{uuid.uuid4()}", task_queue=QUEUE, task_timeout=timedelta(seconds=4))
+    handle = await client.start_workflow(
+        Bare.run, id=f"bare-{uuid.uuid4()}", task_queue=QUEUE, task_timeout=timedelta(seconds=4)
+    )
     for start in range(0, calls, batch):
         await handle.execute_update(Bare.calls, list(range(start, start + batch)))
     await handle.signal(Bare.end)
@@ -93,5 +95,7 @@ async def test_a_call_is_at_most_half_again_as_slow_as_bare_temporal(
     ratios = [ours / theirs for theirs, ours in pairs]
     low, high = interval(ratios)
     medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
-    say(f"bare {medians[0]:.1f} ms, engine {medians[1]:.1f} ms a call; ratio {statistics.median(ratios):.2f} [{low:.2f}, {high:.2f}]")
+    say(
+        f"bare {medians[0]:.1f} ms, engine {medians[1]:.1f} ms a call; ratio {statistics.median(ratios):.2f} [{low:.2f}, {high:.2f}]"
+    )
     assert high <= 1.5

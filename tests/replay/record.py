@@ -82,7 +82,9 @@ async def _save(client: Client, handle: Handle, name: str) -> None:
     _write(name, history.to_json_dict())
     following = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
     if following:
-        _write(f"{name}-2", (await client.get_workflow_handle(handle.id, run_id=following).fetch_history()).to_json_dict())
+        _write(
+            f"{name}-2", (await client.get_workflow_handle(handle.id, run_id=following).fetch_history()).to_json_dict()
+        )
 
 
 def _write(name: str, history: dict[str, Any]) -> None:

@@ -31,7 +31,17 @@ def history(name: str) -> WorkflowHistory:
 
 
 def test_every_way_through_the_workflow_is_recorded() -> None:
-    assert {"plain", "question", "repair", "gave-up", "error", "cancelled", "timed-out", "continued", "continued-2"} <= set(HISTORIES)
+    assert {
+        "plain",
+        "question",
+        "repair",
+        "gave-up",
+        "error",
+        "cancelled",
+        "timed-out",
+        "continued",
+        "continued-2",
+    } <= set(HISTORIES)
 
 
 @pytest.mark.parametrize("name", HISTORIES)

@@ -14,7 +14,7 @@ from typing import Any
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 
-from tests.support.stack import Stack, parents_of, until
+from tests.support.stack import Stack, parents_of, runs_of, until
 
 PROGRAM = """
 import asyncio
@@ -114,29 +114,22 @@ class Chaos:
             task_id = handle.id.partition("/")[2]
             begins = [(call, at) for kind, _, call, _, at in self.stack.effects(task_id) if kind == "begin"]
             self.report.executions += len(begins)
-            scheduled, completed = await _activities(client, handle)
+            scheduled, completed = await _activities(self.stack, client, handle)
             assert len(completed) == CALLS, (handle.id, len(completed))
             self.report.scheduled_twice += [call for call, count in scheduled.items() if count > 1]
             self.report.repeated_after_completion += [call for call, at in begins if at > completed[call]]
 
 
-async def _activities(client: Client, handle: "WorkflowHandle[Any, Any]") -> tuple[Counter[str], dict[str, float]]:
+async def _activities(
+    stack: Stack, client: Client, handle: "WorkflowHandle[Any, Any]"
+) -> tuple[Counter[str], dict[str, float]]:
     """How often each call was scheduled, and when its completion came to stand in the history."""
-    scheduled: Counter[str] = Counter()
+    scheduled = await stack.scheduled(client, handle)
     completed: dict[str, float] = {}
-    run = handle.first_execution_run_id
-    while run:
-        calls: dict[int, str] = {}
-        async for event in client.get_workflow_handle(handle.id, run_id=run).fetch_history_events():
-            if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-                attributes = event.activity_task_scheduled_event_attributes
-                if attributes.activity_type.name == "skill.run":
-                    calls[event.event_id] = attributes.activity_id
-                    scheduled[attributes.activity_id] += 1
-            elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-                call = calls.get(event.activity_task_completed_event_attributes.scheduled_event_id)
-                if call:
-                    completed[call] = event.event_time.ToDatetime(tzinfo=UTC).timestamp()
-            last = event
-        run = last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
-    return scheduled, completed
+    async for events in runs_of(client, handle):
+        calls = {event.event_id: event.activity_task_scheduled_event_attributes.activity_id for event in events}
+        for event in events:
+            if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+                call = calls[event.activity_task_completed_event_attributes.scheduled_event_id]
+                completed[call] = event.event_time.ToDatetime(tzinfo=UTC).timestamp()
+    return scheduled, {call: at for call, at in completed.items() if call in scheduled}

@@ -68,7 +68,7 @@ class Project:
         assert self.up is not None
         return [process.pid for process in descendants(self.up.pid) if word in _command(process.pid)]
 
-    def wait(self, condition: Any, seconds: float = 50) -> Any:
+    def wait(self, condition: Any, seconds: float = 90) -> Any:
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             assert self.up is None or self.up.poll() is None, self.said

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,16 @@ from temporalio.client import Client, WorkflowHandle
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import load
 from holdfast.config import Settings
-from holdfast.contracts.program import PROGRAM_WORKFLOW, QUEUE_AGENTS, Limits, ProgramResult, ProgramSpec, Progress, Tuning
 from holdfast.contracts.principal import TaskRef
+from holdfast.contracts.program import (
+    PROGRAM_WORKFLOW,
+    QUEUE_AGENTS,
+    Limits,
+    ProgramResult,
+    ProgramSpec,
+    Progress,
+    Tuning,
+)
 from holdfast.ids import new_task_id, new_trace_id
 from holdfast.temporal import devserver
 from holdfast.temporal.connect import connect
@@ -160,6 +169,14 @@ class Stack:
         task_id = handle.id.partition("/")[2]
         return Counter(call for kind, _, call, _, _ in self.effects(task_id) if kind == what)
 
+    async def scheduled(self, client: Client, handle: "WorkflowHandle[Any, Any]") -> Counter[str]:
+        """How often each call stands in the history as scheduled, over all runs of the task."""
+        found: Counter[str] = Counter()
+        async for events in runs_of(client, handle):
+            attributes = [event.activity_task_scheduled_event_attributes for event in events]
+            found.update(one.activity_id for one in attributes if one.activity_type.name == "skill.run")
+        return found
+
     def boxes(self) -> list[int]:
         """Pids of guests below our workers, and of guests that outlived theirs."""
         mine = {worker.pid for worker in self.workers} | {1}
@@ -167,11 +184,8 @@ class Stack:
 
 
 def _guests() -> list[tuple[int, list[int]]]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and b"/guest.py" in _read(folder / "cmdline"):
-            found.append((int(folder.name), parents_of(int(folder.name))))
-    return found
+    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return [(pid, parents_of(pid)) for pid in pids if b"/guest.py" in _read(Path(f"/proc/{pid}/cmdline"))]
 
 
 def parents_of(pid: int) -> list[int]:
@@ -190,6 +204,15 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+async def runs_of(client: Client, handle: "WorkflowHandle[Any, Any]") -> AsyncIterator[list[Any]]:
+    """Events of every run in the chain of a task."""
+    run = handle.first_execution_run_id
+    while run:
+        events = [event async for event in client.get_workflow_handle(handle.id, run_id=run).fetch_history_events()]
+        yield events
+        run = events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
 
 
 async def progress(handle: "WorkflowHandle[Any, Any]") -> Progress:
