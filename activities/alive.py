@@ -12,12 +12,12 @@ BEAT_SECONDS = 0.5
 
 @contextlib.asynccontextmanager
 async def beating(beat: Callable[[], None] = activity.heartbeat) -> AsyncIterator[None]:
-    """Heartbeats from the first moment to the last: work that blocks for ever must still be seen alive."""
+    """Heartbeats while the work inside lasts. The first comes after half a second: a short call costs none."""
 
     async def again() -> None:
         while True:
-            beat()
             await asyncio.sleep(BEAT_SECONDS)
+            beat()
 
     task = asyncio.create_task(again())
     try:

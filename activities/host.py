@@ -23,8 +23,8 @@ from holdfast.ids import call_hash, call_id
 IN_FLIGHT = 8
 """Updates at once. The server allows 10; more make it refuse (notes/temporal.md, Overload)."""
 BATCH = 100
-REPOLL_SECONDS = 0.02
-"""How long an open call waits for the guest's next ones, to share their update."""
+REPOLL_SECONDS = 0.01
+"""How long an open call waits before it is asked for again: for the guest's next calls, and for more answers."""
 REPORT_SECONDS = 0.2
 TICK_SECONDS = 0.1
 PRINTED_KEPT = 8192
@@ -119,7 +119,8 @@ class Host:
         self.seen += [int(one) for one in frame["seen"]]
         self._rest(bool(frame["idle"]) and frame.get("got") == self.sent, frame.get("timer"))
         await self._answer(known, local)
-        self._pump()
+        if self.new:
+            self._pump()
 
     async def _ask(
         self, number: int, skill: str, args: list[Any], kwargs: dict[str, Any], known: list[Answered]
@@ -257,9 +258,9 @@ class Host:
         asked = [*(ask.id for ask in asks), *again]
         self.again += [one for one in asked if one not in answered and one in self.numbers]
         await self._answer(reply.answers)
-        if self.idle or not self.again:
+        if self.new:
             self._pump()
-        else:
+        elif self.again:
             asyncio.get_running_loop().call_later(REPOLL_SECONDS, self._pump)
         return None
 

@@ -1,6 +1,5 @@
 """The activities `skill.run` and `skill.check`: one call of one skill."""
 
-import asyncio
 from pathlib import Path
 
 import structlog
@@ -34,7 +33,7 @@ class Skills:
         _bind(call)
         async with beating():
             try:
-                skill = await self._skill(call)
+                skill = self._skill(call)
                 arguments = await loaded(self._blobs, call.arguments)
                 value = await self._runner.run(skill, arguments, self._context(call))
                 return SkillAnswer(value=await stored(self._blobs, value, INLINE_ANSWER_BYTES))
@@ -47,7 +46,7 @@ class Skills:
         _bind(call)
         async with beating():
             try:
-                skill = await self._skill(call)
+                skill = self._skill(call)
                 arguments = await loaded(self._blobs, call.arguments)
                 found = await self._runner.check(skill, arguments, self._context(call))
                 value = await stored(self._blobs, found["value"], INLINE_ANSWER_BYTES)
@@ -55,9 +54,8 @@ class Skills:
             except HoldfastError as exc:
                 raise _failed(exc) from exc
 
-    async def _skill(self, call: SkillCall) -> CatalogueSkill:
-        catalogue = await asyncio.to_thread(Catalogue.open, self._blobs, call.catalogue)
-        return catalogue.find(call.skill)
+    def _skill(self, call: SkillCall) -> CatalogueSkill:
+        return Catalogue.open(self._blobs, call.catalogue).find(call.skill)
 
     def _context(self, call: SkillCall) -> SkillContext:
         workspace = self._workspaces / call.task.principal.tenant / "default"

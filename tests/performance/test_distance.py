@@ -17,7 +17,7 @@ from tests.performance.bare import QUEUE, Bare
 from tests.support.stack import ROOT, Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-BLOCKS = 10
+BLOCKS = 8
 SHAPES = {
     "sequential": (40, 1, "for i in range(40): skills.noop(i=i)"),
     "gather of 10": (
