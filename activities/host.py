@@ -70,7 +70,7 @@ class Host:
         self.timer: float | None = None
         self.told_idle = False
         self.sent = 0
-        self.from_journal = 0
+        self.used: set[str] = set()
         self.asked = 0
         self.ran_seconds = 0.0
         self.busy_since: float | None = time.monotonic()
@@ -142,7 +142,7 @@ class Host:
         one = call_id(digest, self.occurrences[digest])
         self.numbers[one], self.ids[number] = number, one
         if one in self.known.answers:
-            self.from_journal += 1
+            self.used.add(one)
             known.append(self.known.answers[one])
             return None
         native = found.spec.kind == "native"
@@ -184,7 +184,8 @@ class Host:
             return
         result = frame.get("result") if frame.get("has_result") else self.printed
         value = await stored(self.blobs, result, INLINE_ANSWER_BYTES)
-        self._stop(ProgramEnd(outcome="done", value=value))
+        unused = sorted(set(self.known.answers) - self.used)
+        self._stop(ProgramEnd(outcome="done", value=value, unused=unused))
 
     # running time
 
@@ -305,7 +306,7 @@ class Host:
             update={
                 "stdout": self.printed[-PRINTED_KEPT:],
                 "attempt": self.attempt,
-                "answered_from_journal": self.from_journal,
+                "answered_from_journal": len(self.used),
                 "asked": self.asked,
                 "run_seconds": round(self.ran_seconds + running, 3),
             }

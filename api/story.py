@@ -31,6 +31,7 @@ class Story:
     seen: list[int] = field(default_factory=list)
     seed: int = 0
     started_at: float = 0.0
+    unused: frozenset[str] = frozenset()
 
 
 async def told(house: House, row: TaskRow) -> Story:
@@ -59,14 +60,16 @@ def _assembled(blobs: BlobStore, row: TaskRow, view: JournalView) -> Story:
     by_id |= {entry.id: entry for entry in view.fresh}
     entries = sorted(by_id.values(), key=lambda entry: (entry.asked_at, entry.order))
     seen = [one for segment in segments if segment.seen_version == view.version for one in segment.seen]
+    closing = segments[-1].closing if segments else None
     return Story(
         row=row,
         inputs=row.input if row.input_ref is None else blobs.get_json(row.input_ref),
-        program=_program(blobs, row, view),
+        program=closing.version if closing else _program(blobs, row, view),
         calls=[(entry, _loaded(blobs, entry.arguments), _loaded(blobs, entry.value)) for entry in entries],
         seen=[*seen, *view.seen],
-        seed=view.seed,
-        started_at=view.started_at,
+        seed=closing.seed if closing else view.seed,
+        started_at=closing.started_at if closing else view.started_at,
+        unused=frozenset(closing.unused) if closing else frozenset(),
     )
 
 
@@ -107,14 +110,16 @@ def export(story: Story) -> JournalExport:
         seed=story.seed,
         started_at=story.started_at,
         inputs=story.inputs,
-        entries=[_exported(*call) for call in story.calls],
+        entries=[_exported(call, story.unused) for call in story.calls],
         seen=story.seen,
     )
 
 
-def _exported(entry: Entry, arguments: Json, answer: Json) -> ExportedCall:
+def _exported(call: tuple[Entry, Json, Json], unused: frozenset[str]) -> ExportedCall:
+    entry, arguments, answer = call
     told = entry.model_dump(exclude={"arguments", "value", "scope"})
-    return ExportedCall(**told, arguments=arguments, value=answer, used=entry.state != "dropped")
+    used = entry.state != "dropped" and entry.id not in unused
+    return ExportedCall(**told, arguments=arguments, value=answer, used=used)
 
 
 def steps(story: Story, seen: Seen, asked: list[Question]) -> list[Step]:

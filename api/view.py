@@ -20,7 +20,7 @@ from api.house import House
 from api.intake import not_started
 from api.temporal import answering
 from holdfast.contracts.base import Failure, Json
-from holdfast.contracts.program import FINAL, QUERY_PROGRESS, ProgramResult, Progress, TaskState
+from holdfast.contracts.program import FINAL, QUERY_PROGRESS, ProgramResult, Progress, Segment, TaskState
 from holdfast.contracts.question import Question
 from holdfast.contracts.task import Task
 from holdfast.errors import NoTemporal
@@ -99,7 +99,7 @@ async def query(handle: WorkflowHandle[Any, ProgramResult], name: str, gives: ty
 
 
 async def questions(house: House, seen: Seen) -> list[Question]:
-    """All questions of a task. Once it is over, and no worker remembers them, there are none.
+    """All questions of a task; once it is over and no worker remembers them, those that its journal closed with.
 
     Raises:
         NoTemporal: the task is not over, and no worker can tell.
@@ -110,9 +110,16 @@ async def questions(house: House, seen: Seen) -> list[Question]:
         progress: Progress = await query(await handle_of(house, seen.row), QUERY_PROGRESS, Progress)
     except NoTemporal:
         if seen.row.state in FINAL:
-            return []
+            return await asyncio.to_thread(_closed_with, house, seen.row)
         raise
     return progress.questions
+
+
+def _closed_with(house: House, row: TaskRow) -> list[Question]:
+    if not row.journal:
+        return []
+    closing = Segment.model_validate(house.blobs.get_json(row.journal[-1])).closing
+    return closing.questions if closing else []
 
 
 async def _asked(handle: WorkflowHandle[Any, ProgramResult]) -> tuple[Progress | None, str]:

@@ -84,6 +84,7 @@ class Settings(BaseModel):
         values |= {key: value for key, value in flags.items() if value is not None}
         home = Path(values.get("home") or folder / ".holdfast")
         values |= {"project": folder, "home": (folder / home).resolve()}
+        values["url"] = values.get("url") or f"http://{values.get('host', '127.0.0.1')}:{values.get('port', 8000)}"
         values["database_url"] = values.get("database_url") or f"sqlite:///{values['home'] / 'holdfast.db'}"
         try:
             return cls.model_validate(values)

@@ -7,6 +7,13 @@ A run is a function of (source, seed, clock, deliveries). A delivery is an answe
 a time and only when nothing else can run; `job["seen"]` replays those of an earlier run in their old order.
 """
 
+from __future__ import annotations
+
+import builtins
+
+# A program that puts its own `len` or `max` into builtins must not change ours. Before any function is made.
+globals()["__builtins__"] = dict(vars(builtins))
+
 import ast
 import asyncio
 import codecs
@@ -14,12 +21,14 @@ import collections
 import contextlib
 import ctypes
 import datetime
+import fcntl
 import inspect
 import itertools
 import json
 import linecache
 import math
 import os
+import queue
 import random
 import re
 import resource
@@ -31,20 +40,48 @@ import time
 import traceback
 import types
 import uuid
+import warnings
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, NoReturn
 
 MARK = b"\x1eHF1"
-PIECE = 60_000
+PIECE_BYTES = 60_000
+FRAME_BYTES = 5_000_000
+"""The channel takes no frame above 5 MiB."""
+BATCH_BYTES = 1_000_000
+MAX_DEPTH = 100
+PRIVATE_FD = 64
+"""Our descriptors begin here: a program that closes the low ones in a loop keeps its host."""
 TIMER = -1
+"""Stands in `seen` for a timer that fired."""
 SPINS = 200
-SPUN = 0.001
+SPUN_SECONDS = 0.001
+LOOK_SECONDS = 0.25
+LATE_GRACE_SECONDS = 0.2
+"""What a timer that ended while there was no box still waits, for answers that came before its end."""
 NAME = "<program>"
-REAL = types.SimpleNamespace(monotonic=time.monotonic, sleep=time.sleep, datetime=datetime.datetime)
+HOST_GONE = 86
+CHANNEL_BROKEN = 87
+COMPILE = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+WAITS = re.compile(r"(threading|queue|concurrent/futures/\w+)\.py$")
+
+# The real ones, taken before a program can change them.
+to_json, from_json = json.JSONEncoder(allow_nan=False).encode, json.JSONDecoder().decode
+to_text = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
+real_monotonic, real_sleep = time.monotonic, time.sleep
+exit_now, read, write, wait_for = os._exit, os.read, os.write, select.select
 
 
 class SkillError(Exception):
     """A skill answered with an error. Attributes: skill, type, message, details."""
 
-    def __init__(self, message="", skill="", type="SkillFailed", details=None):
+    def __init__(
+        self,
+        message: str = "",
+        skill: str = "",
+        type: str = "SkillFailed",  # noqa: A002 (the word of the wire and of the attribute)
+        details: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message, self.skill, self.type, self.details = message, skill, type, details or {}
 
@@ -52,30 +89,40 @@ class SkillError(Exception):
 # --- the wire -------------------------------------------------------------------------------------------------
 
 
+def private(fd: int) -> int:
+    """The same open file on a high descriptor; the given one is closed."""
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, PRIVATE_FD)
+    os.close(fd)
+    return high
+
+
 class Wire:
     """Frames over two private descriptors. Printing cannot reach them by accident."""
 
-    def __init__(self):
-        self.fd_in, self.fd_out = os.dup(0), os.dup(1)
+    def __init__(self) -> None:
+        self.fd_in, self.fd_out = private(os.dup(0)), private(os.dup(1))
         self.lock = threading.Lock()
         self.buffer = b""
-        self.pieces = []
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
+        self.pieces: list[bytes] = []
+        self.null = private(os.open(os.devnull, os.O_RDWR))
+        os.dup2(self.null, 0)
 
-    def send(self, **frame):
-        text = json.dumps(frame, allow_nan=False).encode("ascii")
+    def send(self, **frame: Any) -> None:
+        self.send_text(to_json(frame))
+
+    def send_text(self, frame: str) -> None:
+        text = frame.encode("ascii")
         with self.lock:
-            while len(text) > PIECE:
-                self._write(MARK + b"+ " + text[:PIECE] + b"\n")
-                text = text[PIECE:]
+            while len(text) > PIECE_BYTES:
+                self._write(MARK + b"+ " + text[:PIECE_BYTES] + b"\n")
+                text = text[PIECE_BYTES:]
             self._write(MARK + b" " + text + b"\n")
 
-    def _write(self, data):
+    def _write(self, data: bytes) -> None:
         while data:
-            data = data[os.write(self.fd_out, data) :]
+            data = data[write(self.fd_out, data) :]
 
-    def receive(self):
+    def receive(self) -> dict[str, Any] | None:
         """The next frame, or None when the host is gone."""
         while True:
             line, newline, rest = self.buffer.partition(b"\n")
@@ -85,12 +132,12 @@ class Wire:
                 if frame is not None:
                     return frame
                 continue
-            data = os.read(self.fd_in, 1 << 20)
+            data = read(self.fd_in, 1 << 20)
             if not data:
                 return None
             self.buffer += data
 
-    def _line(self, line):
+    def _line(self, line: bytes) -> dict[str, Any] | None:
         if line.startswith(MARK + b"+ "):
             self.pieces.append(line[len(MARK) + 2 :])
             return None
@@ -98,35 +145,95 @@ class Wire:
             return None
         text = b"".join([*self.pieces, line[len(MARK) + 1 :]])
         self.pieces.clear()
-        return json.loads(text)
+        frame: dict[str, Any] = from_json(text.decode("ascii"))
+        return frame
+
+    def thread(self, name: str, body: Callable[[], None]) -> threading.Thread:
+        """Start a thread of ours. Without it nothing moves, so its failure is the end, told if it still can be."""
+
+        def run() -> None:
+            try:
+                body()
+            except BaseException as exc:
+                with contextlib.suppress(BaseException):
+                    self.send_text(raised("ChannelBroken", f"the program broke its channel to the host: {exc!r:.500}"))
+                exit_now(CHANNEL_BROKEN)
+
+        thread = threading.Thread(target=run, daemon=True, name=name)
+        thread.start()
+        return thread
 
 
 class Printed:
     """Descriptors 1 and 2 of the program: a pipe whose content leaves as `out` frames."""
 
-    def __init__(self, wire):
-        self.wire = wire
-        read, write = os.pipe()
-        os.dup2(write, 1)
-        os.dup2(write, 2)
-        os.close(write)
-        self.pump = threading.Thread(target=self._pump, args=(read,), daemon=True, name="printed")
-        self.pump.start()
+    def __init__(self, wire: Wire) -> None:
+        self.wire, self.moving = wire, threading.Lock()
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        out, into = os.pipe()
+        self.pipe = private(out)
+        os.dup2(into, 1)
+        os.dup2(into, 2)
+        os.close(into)
+        self.pump = wire.thread("printed", self._pump)
 
-    def _pump(self, read):
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        while data := os.read(read, 1 << 16):
-            self.wire.send(t="out", d=decoder.decode(data))
+    def _pump(self) -> None:
+        while True:
+            wait_for([self.pipe], [], [])
+            with self.moving:
+                if not (data := read(self.pipe, 1 << 16)):
+                    return
+                self.wire.send(t="out", d=self.decoder.decode(data))
 
-    def drain(self):
-        """Everything printed so far has left when this returns, or a second has passed."""
+    def drain(self) -> None:
+        """Everything printed so far has left when this returns."""
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 stream.flush()
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        self.pump.join(1.0)
+        os.dup2(self.wire.null, 1)
+        os.dup2(self.wire.null, 2)
+        while self.pump.is_alive():
+            with self.moving:
+                if not wait_for([self.pipe], [], [], 0)[0]:
+                    break
+            real_sleep(0.0005)
+        if rest := self.decoder.decode(b"", final=True):
+            self.wire.send(t="out", d=rest)
+
+
+def checked_json(value: object, what: str) -> str:
+    """JSON of a value, of a kind that the host takes unchanged.
+
+    Raises:
+        TypeError: it is not JSON.
+        UnicodeError: it holds half a surrogate pair, which is no text.
+        ValueError: it is nested deeper than 100 levels.
+    """
+    try:
+        text = to_json(value)
+        if "\\ud" in text:
+            to_text(value).encode("utf-8")
+    except RecursionError:
+        raise ValueError(f"{what} is nested deeper than {MAX_DEPTH} levels") from None
+    except UnicodeEncodeError as exc:
+        half = exc.object[exc.start]
+        raise UnicodeError(f"{what} holds half a surrogate pair, {half!r}, which is no text; remove it") from None
+    except (TypeError, ValueError) as exc:
+        raise TypeError(f"{what} is not JSON: {exc}") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and is_deep(value):
+        raise ValueError(f"{what} is nested deeper than {MAX_DEPTH} levels")
+    return text
+
+
+def is_deep(value: object) -> bool:
+    """Whether it has more levels than allowed. Level by level: recursion would meet its own limit."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner = [
+            each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list, tuple))
+        ]
+        level = [each for items in inner for each in items]
+    return bool(level)
 
 
 # --- one clock for everything -----------------------------------------------------------------------------------
@@ -138,364 +245,487 @@ class Clock:
     A look, not running time: what a re-run computes must not depend on how fast this machine is.
     """
 
-    def __init__(self, started_at):
+    def __init__(self, started_at: float) -> None:
         self.start = self.now = int(started_at * 1e9)
 
-    def look(self):
+    def look(self) -> int:
         self.now += 1000
         return self.now
 
-    def move_to(self, seconds):
-        self.now = max(self.now, int(seconds * 1e9))
+    def time(self) -> float:
+        return self.look() / 1e9
 
-    def pass_by(self, seconds):
-        self.now += max(0, math.ceil(seconds * 1e9))
+    def since_start_ns(self) -> int:
+        return self.look() - self.start
 
-    def since_start(self):
+    def since_start(self) -> float:
+        return self.since_start_ns() / 1e9
+
+    def loop_time(self) -> float:
+        """No look: how often a loop asks is its own affair."""
         return (self.now - self.start) / 1e9
 
+    def move_to(self, seconds: float) -> None:
+        self.now = max(self.now, int(seconds * 1e9))
 
-class Met(type):
-    def __instancecheck__(cls, other):
-        return isinstance(other, REAL.datetime)
-
-    def __subclasscheck__(cls, other):
-        return issubclass(other, REAL.datetime)
+    def pass_by(self, seconds: float) -> None:
+        self.now += max(0, math.ceil(seconds * 1e9))
 
 
-def install_clock(clock, sleep):
-    """Put the virtual clock behind `time` and `datetime`. threading and queue keep the real one."""
-    base = time.monotonic()
-    time.time = lambda: clock.look() / 1e9
-    time.time_ns = clock.look
-    time.monotonic = time.perf_counter = lambda: base + (clock.look() - clock.start) / 1e9
-    time.monotonic_ns = time.perf_counter_ns = lambda: int(base * 1e9) + clock.look() - clock.start
+def install_clock(clock: Clock, sleep: Callable[[float], None]) -> None:
+    """Put the virtual clock behind `time` and `datetime`. Waits of threads keep the real one."""
+    real_time = types.SimpleNamespace(monotonic=real_monotonic)
+    vars(sys.modules["concurrent.futures._base"])["time"] = real_time
+    vars(queue)["time"] = real_monotonic
+    ours: dict[str, Any] = {"time": clock.time, "time_ns": clock.look, "sleep": sleep}
+    for name in ("monotonic", "perf_counter", "process_time", "thread_time"):
+        ours |= {name: clock.since_start, f"{name}_ns": clock.since_start_ns}
     for name in ("localtime", "gmtime", "ctime"):
-        real = getattr(time, name)
-        setattr(time, name, lambda seconds=None, real=real: real(time.time() if seconds is None else seconds))
+        ours[name] = lambda seconds=None, real=getattr(time, name): real(clock.time() if seconds is None else seconds)
     strftime, asctime = time.strftime, time.asctime
-    time.strftime = lambda form, moment=None: strftime(form, moment or time.localtime())
-    time.asctime = lambda moment=None: asctime(moment or time.localtime())
-    time.sleep = sleep
+    ours["strftime"] = lambda form, moment=None: strftime(form, moment or time.localtime())
+    ours["asctime"] = lambda moment=None: asctime(moment or time.localtime())
+    ours["clock_gettime"] = lambda which: clock.time() if which == time.CLOCK_REALTIME else clock.since_start()
+    ours["clock_gettime_ns"] = lambda which: int(time.clock_gettime(which) * 1e9)
+    vars(time).update(ours)
+    vars(datetime)["datetime"] = virtual_datetime(clock)
 
-    class Datetime(REAL.datetime, metaclass=Met):
+
+def virtual_datetime(clock: Clock) -> type[datetime.datetime]:
+    class Datetime(datetime.datetime):
         @classmethod
-        def now(cls, tz=None):
-            return cls.fromtimestamp(time.time(), tz)
+        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+            return cls.fromtimestamp(clock.time(), tz)
 
         @classmethod
-        def utcnow(cls):
-            return cls.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
+        def utcnow(cls) -> Any:
+            return cls.now(datetime.UTC).replace(tzinfo=None)
 
         @classmethod
-        def today(cls):
+        def today(cls) -> Any:
             return cls.now()
+
+        def __repr__(self) -> str:
+            return "datetime." * (type(self) is Datetime) + super().__repr__()
 
     Datetime.__name__ = Datetime.__qualname__ = "datetime"
     Datetime.__module__ = "datetime"
-    datetime.datetime = Datetime
+    Datetime.min = Datetime(1, 1, 1)  # noqa: DTZ001 (as in CPython)
+    Datetime.max = Datetime(9999, 12, 31, 23, 59, 59, 999999)  # noqa: DTZ001 (as in CPython)
+    return Datetime
 
 
-def install_chance(seed):
+def install_chance(seed: int) -> None:
     """Derive every source of chance from the seed: random, uuid, os.urandom, secrets."""
-    source = random.Random(seed)
+    source, seed_of = random.Random(seed), random.Random.seed
 
-    class Random(random.Random):
-        def seed(self, a=None, version=2):
-            super().seed(source.getrandbits(64) if a is None else a, version)
+    def reseed(self: random.Random, a: Any = None, version: int = 2) -> None:
+        seed_of(self, source.getrandbits(64) if a is None else a, version)
 
-    def reseed(a=None, version=2):
-        shared.seed(source.getrandbits(64) if a is None else a, version)
-
-    def urandom(size):
+    def urandom(size: int) -> bytes:
         return source.randbytes(size)
 
-    shared = random._inst
+    shared: random.Random = vars(random)["_inst"]
     shared.seed(seed)
-    random.seed, random.Random = reseed, Random
-    os.urandom = random._urandom = urandom
-    uuid.uuid4 = lambda: uuid.UUID(bytes=urandom(16), version=4)
-    uuid.uuid1 = lambda node=None, clock_seq=None: uuid.UUID(bytes=urandom(16), version=1)
+    vars(random).update(_urandom=urandom, seed=types.MethodType(reseed, shared))
+    setattr(random.Random, "seed", reseed)  # noqa: B010 (mypy knows no other way to replace a method)
+    vars(os).update(urandom=urandom, getrandom=lambda size, flags=0: urandom(size))
+    by_version = {
+        f"uuid{version}": lambda *_, version=version: uuid.UUID(bytes=urandom(16), version=version)
+        for version in (1, 4)
+    }
+    vars(uuid).update(by_version)
 
 
 # --- calls ------------------------------------------------------------------------------------------------------
 
 
 class Waiting:
-    """One open call: a future of the loop, or a blocked thread."""
+    """One open call: a future of a loop, or a blocked thread."""
 
-    def __init__(self, number, future=None):
-        self.number, self.future = number, future
-        self.ready = threading.Event() if future is None else None
-        self.answer = None
+    def __init__(self, number: int, skill: str, future: asyncio.Future[Any] | None) -> None:
+        self.number, self.skill, self.future = number, skill, future
+        self.ready = threading.Event()
+        self.answer: tuple[float, bool, Any] = (0.0, False, {})
 
 
 class Calls:
     """All calls of this run, the deliveries so far, and the rule for what is delivered next."""
 
-    def __init__(self, wire, job, clock):
+    def __init__(self, wire: Wire, job: dict[str, Any], clock: Clock) -> None:
         self.wire, self.job, self.clock = wire, job, clock
-        self.script = collections.deque(job["seen"])
-        self.lock = threading.Lock()
+        self.script = collections.deque[int](job["seen"])
+        self.lock, self.sending = threading.Lock(), threading.Lock()
         self.numbers = itertools.count()
         self.asked = -1
-        self.open = {}
-        self.fresh, self.drops, self.seen = [], [], []
-        self.inbox = collections.OrderedDict()
+        self.open: dict[int, Waiting] = {}
+        self.inbox: dict[int, Waiting] = {}
+        self.fresh: list[str] = []
+        self.drops: list[int] = []
+        self.seen: list[int] = []
         self.got = 0
-        self.wake_in, self.wake_out = os.pipe()
-        os.set_blocking(self.wake_in, False)
-        self.live_from = REAL.monotonic()
-        self.resumed = job["resumed"]
-        self.blocked = set()
-        self.told_idle = True
-        self.main = threading.main_thread()
+        self.resumed, self.live_from = bool(job["resumed"]), real_monotonic()
+        self.resting: dict[threading.Thread, float | None] = {}
+        self.ours: set[threading.Thread] = set()
+        self.told_idle, self.quiet_looks = True, 0
+        self.loops: list[Selector] = []
 
     # asking
 
-    def ask(self, skill, args, kwargs, future=None):
-        try:
-            json.dumps([args, kwargs], allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as exc:
-            raise TypeError(f"arguments of skill {skill!r} are not JSON: {exc}") from None
+    def ask(self, skill: str, args: Any, kwargs: Any, future: asyncio.Future[Any] | None = None) -> Waiting:
+        """Encoded at once: what the program changes in its arguments later is no part of this call."""
+        of = f"of skill {skill!r}"
+        values = [checked_json(value, f"argument {place} {of}") for place, value in enumerate(args, 1)]
+        pairs = [
+            f"{checked_json(name, f'a name {of}')}: {checked_json(value, f'argument {name!r} {of}')}"
+            for name, value in kwargs.items()
+        ]
+        call = f"{checked_json(skill, 'the name of a skill')}, [{', '.join(values)}], {{{', '.join(pairs)}}}"
+        if len(call) > FRAME_BYTES:
+            raise ValueError(f"the arguments {of} have {len(call)} bytes of JSON; {FRAME_BYTES} can be sent")
         with self.lock:
-            waiting = Waiting(next(self.numbers), future)
+            waiting = Waiting(next(self.numbers), skill, future)
             self.asked = waiting.number
             self.open[waiting.number] = waiting
-            self.fresh.append([waiting.number, skill, list(args), kwargs])
+            self.fresh.append(f"[{waiting.number}, {call}]")
         return waiting
 
-    def flush(self, idle, timer=None):
-        """Send what is new since the last frame; nothing, if nothing is."""
-        with self.lock:
-            if not idle and not (self.fresh or self.drops or self.seen):
-                return
-            frame = {"calls": self.fresh, "drops": self.drops, "seen": self.seen, "got": self.got}
-            self.fresh, self.drops, self.seen = [], [], []
-            self.told_idle = idle
-            self.wire.send(t="calls", idle=idle, timer=timer, **frame)
+    def flush(self, idle: bool) -> None:
+        """Send what is new since the last frame; nothing, if nothing is.
 
-    async def call(self, skill, args, kwargs):
+        The host may be writing to us meanwhile and read nothing until we have read it: so `lock`, which the reading
+        thread needs, is not held.
+        """
+        with self.sending:
+            with self.lock:
+                if not idle and not (self.fresh or self.drops or self.seen):
+                    return
+                fresh, news = self.fresh, {"drops": self.drops, "seen": self.seen, "got": self.got}
+                self.fresh, self.drops, self.seen = [], [], []
+                self.told_idle, self.quiet_looks = idle, 0
+            while sum(map(len, fresh)) > BATCH_BYTES and len(fresh) > 1:
+                self._send(fresh[:1], {"drops": [], "seen": [], "got": self.got}, idle=False)
+                fresh = fresh[1:]
+            self._send(fresh, news, idle)
+
+    def _send(self, fresh: list[str], news: dict[str, Any], idle: bool) -> None:
+        due = [one for one in list(self.resting.values()) if one is not None]
+        timer = max(0.0, min(due) - real_monotonic()) if due and idle else None
+        head = to_json({"t": "calls", "idle": idle, "timer": timer, **news})
+        self.wire.send_text(f'{head[:-1]}, "calls": [{", ".join(fresh)}]}}')
+
+    async def call(self, skill: str, args: Any, kwargs: Any) -> Any:
         waiting = self.ask(skill, args, kwargs, asyncio.get_running_loop().create_future())
+        assert waiting.future is not None
         try:
             return await waiting.future
-        except asyncio.CancelledError:
+        finally:
             self.drop(waiting)
-            raise
 
-    def drop(self, waiting):
+    def drop(self, waiting: Waiting) -> None:
+        """Give a call up; one that was delivered is not open any more."""
         with self.lock:
+            self.inbox.pop(waiting.number, None)
             if self.open.pop(waiting.number, None):
-                self.inbox.pop(waiting.number, None)
                 self.drops.append(waiting.number)
 
-    def call_blocking(self, skill, args, kwargs):
-        """Ask and wait in this thread. The main thread of a plain script is idle meanwhile."""
+    def drop_all_of(self, loop: asyncio.AbstractEventLoop) -> None:
+        for waiting in list(self.open.values()):
+            if waiting.future is not None and waiting.future.get_loop() is loop:
+                self.drop(waiting)
+
+    def call_blocking(self, skill: str, args: Any, kwargs: Any) -> Any:
+        """Ask and wait in this thread."""
         waiting = self.ask(skill, args, kwargs)
-        me = threading.current_thread()
-        self.blocked.add(me)
-        try:
-            self.flush(idle=self.all_blocked())
+        with self.rest():
+            self.flush(idle=self.is_alone())
             waiting.ready.wait()
-        finally:
-            self.blocked.discard(me)
         return self.delivered(waiting)
 
-    def all_blocked(self):
-        """Whether every thread of the program waits: in a call, or for another thread."""
+    # who waits
+
+    @contextlib.contextmanager
+    def rest(self) -> Any:
+        me = threading.current_thread()
+        self.resting[me] = None
+        try:
+            yield
+        finally:
+            self.resting.pop(me, None)
+
+    def others(self) -> set[threading.Thread]:
+        return {*threading.enumerate()} - self.ours - {*self.resting}
+
+    def is_alone(self) -> bool:
+        """Whether this is the only thread of the program, so that nothing runs while it waits.
+
+        With others it takes the looks of `receive` to know: a thread that is just about to run seems to wait.
+        """
+        return not self.others() and len(self.resting) <= 1
+
+    def all_rest(self) -> bool:
+        """Whether every thread waits: in a call, in a loop, or for another thread."""
         frames = sys._current_frames()
-        for thread in threading.enumerate():
-            if thread in self.blocked or thread.name in ("printed", "answers"):
-                continue
-            frame = frames.get(thread.ident)
-            if frame is None or not re.search(
-                r"(threading|queue|concurrent/futures/\w+)\.py$", frame.f_code.co_filename
-            ):
-                return False
-        return True
+        found = [frames.get(thread.ident or 0) for thread in self.others()]
+        return all(frame and WAITS.search(frame.f_code.co_filename) for frame in found)
 
     # delivering
 
-    def receive(self):
+    def receive(self) -> None:
         """Body of the thread `answers`: takes frames from the host for as long as there is one."""
+        self.ours.add(threading.current_thread())
         while True:
-            if not self.wire.buffer and not select.select([self.wire.fd_in], [], [], 0.25)[0]:
-                if self.blocked and not self.told_idle and self.all_blocked():
-                    self.flush(idle=True)
+            if not self.wire.buffer and not wait_for([self.wire.fd_in], [], [], LOOK_SECONDS)[0]:
+                self.look_around()
                 continue
             frame = self.wire.receive()
             if frame is None:
-                os._exit(86)
+                exit_now(HOST_GONE)
             if frame["t"] == "answers":
                 self.take(frame["answers"])
 
-    def take(self, answers):
+    def look_around(self) -> None:
+        """Report idleness once two looks in a row saw it."""
+        if self.told_idle or not self.open or not self.resting or not self.all_rest():
+            self.quiet_looks = 0
+            return
+        self.quiet_looks += 1
+        if self.quiet_looks >= 2:
+            self.flush(idle=True)
+
+    def take(self, answers: list[Any]) -> None:
         with self.lock:
             self.got += len(answers)
+            self.quiet_looks = 0
             for number, *answer in answers:
                 waiting = self.open.get(number)
                 if waiting is None:
                     continue
-                waiting.answer = answer
+                waiting.answer = (answer[0], answer[1], answer[2])
                 if waiting.future is None:
                     del self.open[number]
                     waiting.ready.set()
                 else:
                     self.inbox[number] = waiting
-        os.write(self.wake_out, b".")
+        for loop in list(self.loops):
+            loop.wake()
 
-    def delivered(self, waiting):
+    def delivered(self, waiting: Waiting) -> Any:
         """Note the delivery, move the clock, and give the value or raise the error."""
         at, ok, payload = waiting.answer
         self.clock.move_to(at)
-        with self.lock:
-            if self.script:
-                self.script.popleft()
-            self.seen.append(waiting.number)
+        self.note(waiting.number)
         if ok:
             return payload
-        raise SkillError(**payload)
+        raise SkillError(**{**payload, "skill": payload.get("skill") or waiting.skill})
 
-    def deliver(self, number):
-        with self.lock:
-            waiting = self.inbox.pop(number)
-            self.open.pop(number, None)
-        if waiting.future.done():
-            return
-        try:
-            waiting.future.set_result(self.delivered(waiting))
-        except SkillError as exc:
-            waiting.future.set_exception(exc)
-
-    def fire(self, timeout):
+    def note(self, what: int) -> None:
         with self.lock:
             if self.script:
                 self.script.popleft()
-            self.seen.append(TIMER)
-        self.clock.pass_by(timeout)
+            self.seen.append(what)
 
-    def idle(self, timeout, ready):
+    def deliver(self, number: int) -> None:
+        with self.lock:
+            waiting = self.inbox.pop(number, None)
+            self.open.pop(number, None)
+        if waiting is None or waiting.future is None or waiting.future.done():
+            return
+        try:
+            settle(waiting.future, self.delivered(waiting), None)
+        except SkillError as exc:
+            settle(waiting.future, None, exc)
+
+    def fire(self, seconds: float) -> None:
+        self.note(TIMER)
+        self.clock.pass_by(seconds)
+
+    def idle(self, loop: Selector, timeout: float | None) -> list[Any]:
         """Nothing can run: hand out one delivery, or return the descriptors that became ready."""
-        while self.script:
-            what = self.script[0]
-            if what == TIMER:
-                if timeout is None:
-                    self.script.clear()
-                    break
-                self.fire(timeout or SPUN)
-                return []
-            if what in self.inbox:
-                self.deliver(what)
-                return []
-            if what <= self.asked and what not in self.open:
-                self.script.clear()
-                break
-            self.flush(idle=what <= self.asked)
-            if found := self.wait(None, ready):
-                return found
-        return self.idle_live(timeout, ready)
+        with self.rest():
+            while self.script:
+                if self.replay(self.script[0], timeout):
+                    return []
+                if self.script and (found := self.await_scripted(loop, self.script[0])):
+                    return found
+            return self.spin(loop) if timeout == 0 else self.go_on(loop, timeout)
 
-    def idle_live(self, timeout, ready):
-        late = 0.0
-        if self.resumed:
-            self.resumed = False
-            late = max(0.0, self.job["live_now"] + REAL.monotonic() - self.live_from - self.clock.now / 1e9)
-        if timeout == 0:
-            return self.spun(ready)
-        due = None if timeout is None else REAL.monotonic() + timeout - late
+    def replay(self, what: int, timeout: float | None) -> bool:
+        """Hand out the next delivery of the script, if it is there. If it can never be, the script ends here."""
+        if what == TIMER and timeout is not None:
+            self.fire(timeout or SPUN_SECONDS)
+            return True
+        if what in self.inbox:
+            self.deliver(what)
+            return True
+        if what == TIMER or (what <= self.asked and what not in self.open):
+            self.script.clear()
+        return False
+
+    def await_scripted(self, loop: Selector, what: int) -> list[Any]:
+        """Wait for an answer, or for another thread to ask for it; a call that nobody will ask ends the script."""
+        is_asked = what <= self.asked
+        self.flush(idle=is_asked and self.is_alone())
+        found = loop.wait(None if is_asked else LOOK_SECONDS)
+        if not found and what > self.asked and self.all_rest():
+            self.script.clear()
+        return found
+
+    def go_on(self, loop: Selector, timeout: float | None) -> list[Any]:
+        """Live: the next answer, or the next timer if that ends before."""
+        due = None if timeout is None else real_monotonic() + self.still(timeout)
+        self.resting[threading.current_thread()] = due
         while True:
-            number = next(iter(self.inbox), None)
-            expired = due is not None and REAL.monotonic() >= due
-            if number is not None and not (expired and self.answered_after(number, timeout)):
+            number = next(iter([*self.inbox]), None)
+            expired = due is not None and real_monotonic() >= due
+            if number is not None and not (expired and timeout is not None and self.came_after(number, timeout)):
                 self.deliver(number)
                 return []
-            if expired:
+            if expired and timeout is not None:
                 self.fire(timeout)
                 return []
-            left = None if due is None else max(0.0, due - REAL.monotonic())
-            self.flush(idle=True, timer=left)
-            if found := self.wait(left, ready):
+            alone = self.is_alone()
+            if alone and due is None and not self.open and loop.waits_for_nothing():
+                raise RuntimeError("the program waits for ever: no call, timer or thread is left that could wake it")
+            self.flush(idle=alone and bool(self.open or due is not None))
+            if found := loop.wait(None if due is None else max(0.0, due - real_monotonic())):
                 return found
 
-    def spun(self, ready):
+    def still(self, timeout: float) -> float:
+        """What is left of a timer in real seconds: behind a pause without a box, its time may have gone by."""
+        if not self.resumed:
+            return timeout
+        self.resumed = False
+        late = self.job["live_now"] + real_monotonic() - self.live_from - self.clock.now / 1e9
+        return max(timeout - max(0.0, late), min(timeout, LATE_GRACE_SECONDS))
+
+    def came_after(self, number: int, timeout: float) -> bool:
+        waiting = self.inbox.get(number)
+        return waiting is not None and waiting.answer[0] > self.clock.now / 1e9 + timeout
+
+    def spin(self, loop: Selector) -> list[Any]:
         """The loop turns without end (`while not done: await asyncio.sleep(0)`): time must pass, answers arrive."""
         self.flush(idle=False)
-        if found := self.wait(SPUN, ready):
+        if found := loop.wait(SPUN_SECONDS):
             return found
         if self.inbox:
-            self.deliver(next(iter(self.inbox)))
+            self.deliver(next(iter([*self.inbox])))
         else:
-            self.fire(SPUN)
+            self.fire(SPUN_SECONDS)
         return []
-
-    def answered_after(self, number, timeout):
-        return self.inbox[number].answer[0] > self.clock.now / 1e9 + timeout
-
-    def wait(self, seconds, ready):
-        """Until an answer, a descriptor of the loop, or time. Returns what became ready in the loop."""
-        found = ready(seconds, self.wake_in)
-        with contextlib.suppress(BlockingIOError):
-            os.read(self.wake_in, 65536)
-        return found
 
     # sleeping
 
-    def sleep_blocking(self, seconds):
-        if threading.current_thread() is not self.main:
-            return REAL.sleep(seconds)
-        if seconds > self.job["park_after"] and not in_loop():
-            self.call_blocking("sleep", [], {"seconds": seconds})
+    def sleep_blocking(self, seconds: float) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return real_sleep(seconds)
+        if seconds > self.job["park_after"] and math.isfinite(seconds) and not in_loop():
+            self.call_blocking("sleep", [], {"seconds": float(seconds)})
             return None
-        if not self.script:
-            REAL.sleep(seconds)
+        real_sleep(min(seconds, 0) if self.script else seconds)
         self.clock.pass_by(seconds)
         return None
 
-    def sleep_async(self, real):
-        async def sleep(delay, result=None):
-            if delay > self.job["park_after"]:
-                await self.call("sleep", [], {"seconds": delay})
-                return result
-            return await real(delay, result)
+    def sleep_async(self, real: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+        async def sleep(delay: float, result: Any = None) -> Any:
+            if not self.job["park_after"] < delay < math.inf:
+                return await real(delay, result)
+            await self.call("sleep", [], {"seconds": float(delay)})
+            return result
 
         return sleep
+
+
+def settle(future: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
+    """Also for a future of another thread's loop."""
+
+    def do() -> None:
+        if not future.done():
+            future.set_result(value) if error is None else future.set_exception(error)
+
+    loop = future.get_loop()
+    if loop is asyncio._get_running_loop():
+        do()
+    else:
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(do)
 
 
 class Selector(selectors.SelectSelector):
     """Sees when the loop has nothing to do: that is where idleness, timers and deliveries come from."""
 
-    def __init__(self, calls):
+    def __init__(self, calls: Calls) -> None:
         super().__init__()
         self.calls, self.spins = calls, 0
+        out, into = os.pipe()
+        self.wake_out, self.wake_in = private(out), private(into)
+        os.set_blocking(self.wake_out, False)
+        os.set_blocking(self.wake_in, False)
+        calls.loops.append(self)
 
-    def select(self, timeout=None):
-        found = super().select(0)
-        if found:
+    def close(self) -> None:
+        super().close()
+        if self in self.calls.loops:
+            self.calls.loops.remove(self)
+            os.close(self.wake_out)
+            os.close(self.wake_in)
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if found := super().select(0):
             return found
         if timeout is not None and timeout <= 0:
             self.spins += 1
             if self.spins < SPINS:
-                return found
+                return []
         self.spins = 0
-        return self.calls.idle(None if timeout is None else max(0.0, timeout), self.ready)
+        return self.calls.idle(self, None if timeout is None else max(0.0, timeout))
 
-    def ready(self, seconds=0, extra=None):
-        readers = [*self._readers, *([] if extra is None else [extra])]
-        select.select(readers, list(self._writers), [], seconds)
+    def wait(self, seconds: float | None) -> list[Any]:
+        """Until an answer, a descriptor of the loop, or time. Returns what became ready in the loop."""
+        wait_for([*self._readers, self.wake_out], [*self._writers], [], seconds)  # type: ignore[attr-defined]
+        with contextlib.suppress(BlockingIOError):
+            read(self.wake_out, 65536)
         return super().select(0)
+
+    def wake(self) -> None:
+        # Full is awake. Closed: the loop ended just now.
+        with contextlib.suppress(OSError):
+            write(self.wake_in, b".")
+
+    def waits_for_nothing(self) -> bool:
+        """Nothing but the loop's own pipe to itself is registered."""
+        return len(self.get_map()) <= 1
 
 
 class Loop(asyncio.SelectorEventLoop):
-    def __init__(self, calls):
-        self._clock = calls.clock
-        super().__init__(Selector(calls))
+    """The event loop of programs, on virtual time."""
+
+    calls: ClassVar[Calls]
+
+    def __init__(self) -> None:
+        super().__init__(Selector(self.calls))
         self._clock_resolution = 1e-6
 
-    def time(self):
-        return self._clock.since_start()
+    def time(self) -> float:
+        return self.calls.clock.loop_time()
+
+    def close(self) -> None:
+        self.calls.drop_all_of(self)
+        super().close()
 
 
-def in_loop():
+def install_loop(calls: Calls) -> None:
+    Loop.calls = calls
+    sleep = calls.sleep_async(asyncio.sleep)
+    vars(asyncio.tasks)["sleep"] = sleep
+    vars(asyncio.events)["new_event_loop"] = Loop
+    vars(asyncio).update(sleep=sleep, new_event_loop=Loop, SelectorEventLoop=Loop, EventLoop=Loop)
+    for policy in ("_UnixDefaultEventLoopPolicy", "_DefaultEventLoopPolicy"):
+        if found := getattr(asyncio.unix_events, policy, None):
+            found._loop_factory = Loop
+
+
+def in_loop() -> bool:
     return asyncio._get_running_loop() is not None
 
 
@@ -505,70 +735,67 @@ def in_loop():
 class Skills(types.ModuleType):
     """`skills.name(...)`: awaitable inside a running loop, blocking anywhere else."""
 
-    def __init__(self, calls):
+    def __init__(self, calls: Calls) -> None:
         super().__init__("skills", "The skills of this task.")
-        self.__dict__.update(_calls=calls, SkillError=SkillError, __path__=[])
+        vars(self).update(_calls=calls, SkillError=SkillError, __path__=[])
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(name)
 
-        def skill(*args, **kwargs):
-            return self._call(name, args, kwargs)
+        def skill(*args: Any, **kwargs: Any) -> Any:
+            return ask(vars(self)["_calls"], name, args, kwargs)
 
         skill.__name__ = skill.__qualname__ = name
         return skill
 
-    def _call(self, name, args, kwargs):
-        if in_loop():
-            return self._calls.call(name, args, kwargs)
-        return self._calls.call_blocking(name, args, kwargs)
+
+def ask(calls: Calls, name: str, args: Any, kwargs: Any) -> Any:
+    return (calls.call if in_loop() else calls.call_blocking)(name, args, kwargs)
 
 
 class Execution:
     """What `executor.execute` gives: success, output, error, execution_time (virtual seconds)."""
 
-    def __init__(self, output, error, execution_time):
+    def __init__(self, output: Any, error: str | None, execution_time: float) -> None:
         self.success, self.output, self.error = error is None, output, error
         self.execution_time = execution_time
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Execution(success={self.success}, output={self.output!r}, error={self.error!r})"
 
 
 class Executor:
     """The call form of the Motia agent system (M-09, M-10), over the same journal."""
 
-    def __init__(self, skills, clock):
-        self._skills, self._clock = skills, clock
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
 
-    def execute(self, skill_name, input_data=None):
+    def execute(self, skill_name: str, input_data: Any = None) -> Any:
         if in_loop():
             return self._execute(skill_name, input_data)
-        return self._settled(lambda: self._skills._call(skill_name, (), input_data or {}))
-
-    def execute_batch(self, requests):
-        if in_loop():
-            return self._gather(requests)
-        return [self.execute(item["skill_name"], item.get("input_data")) for item in requests]
-
-    async def _gather(self, requests):
-        return await asyncio.gather(*(self._execute(item["skill_name"], item.get("input_data")) for item in requests))
-
-    async def _execute(self, skill_name, input_data):
-        began = self._clock.now
+        began = self._calls.clock.now
         try:
-            output = await self._skills._call(skill_name, (), input_data or {})
+            return self._ended(began, self._calls.call_blocking(skill_name, (), input_data or {}), None)
         except SkillError as exc:
-            return Execution(None, exc.message, (self._clock.now - began) / 1e9)
-        return Execution(output, None, (self._clock.now - began) / 1e9)
+            return self._ended(began, None, exc.message)
 
-    def _settled(self, call):
-        began = self._clock.now
+    def execute_batch(self, requests: list[dict[str, Any]]) -> Any:
+        pairs = [(each["skill_name"], each.get("input_data")) for each in requests]
+        return self._gather(pairs) if in_loop() else [self.execute(*pair) for pair in pairs]
+
+    async def _gather(self, pairs: list[tuple[str, Any]]) -> list[Execution]:
+        return await asyncio.gather(*(self._execute(*pair) for pair in pairs))
+
+    async def _execute(self, skill_name: str, input_data: Any) -> Execution:
+        began = self._calls.clock.now
         try:
-            return Execution(call(), None, (self._clock.now - began) / 1e9)
+            return self._ended(began, await self._calls.call(skill_name, (), input_data or {}), None)
         except SkillError as exc:
-            return Execution(None, exc.message, (self._clock.now - began) / 1e9)
+            return self._ended(began, None, exc.message)
+
+    def _ended(self, began: int, output: Any, error: str | None) -> Execution:
+        return Execution(output, error, (self._calls.clock.now - began) / 1e9)
 
 
 # --- running ------------------------------------------------------------------------------------------------------
@@ -577,111 +804,172 @@ class Executor:
 class Entry(ast.NodeTransformer):
     """Keeps what `main` returns, and lets `asyncio.run` stand beside a top-level `await`."""
 
-    def __init__(self, awaits):
-        self.awaits, self.runs_main = awaits, False
+    def __init__(self, awaits: bool) -> None:
+        self.awaits = awaits
 
-    def visit_FunctionDef(self, node):
+    def visit_FunctionDef(self, node: ast.AST) -> ast.AST:
         return node
 
     visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = visit_FunctionDef
 
-    def visit_Expr(self, node):
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
         self.generic_visit(node)
-        if not re.fullmatch(r"(await )?(asyncio\.run\()?main\(.*\)", ast.unparse(node.value), re.DOTALL):
+        if not is_main(node.value):
             return node
-        self.runs_main = True
         target = ast.Name("__main_result__", ast.Store())
-        return ast.fix_missing_locations(ast.copy_location(ast.Assign([target], node.value), node))
+        return ast.copy_location(ast.Assign([target], node.value), node)
 
-    def visit_Call(self, node):
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        if self.awaits and ast.unparse(node.func) == "asyncio.run" and node.args:
-            return ast.copy_location(ast.Await(node.args[0]), node)
-        return node
+        return ast.copy_location(ast.Await(node.args[0]), node) if self.awaits and is_run(node) else node
 
 
-FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+def is_run(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="asyncio"), attr="run"), args=[_, *_]):
+            return True
+    return False
 
 
-def prepare(source, first_line):
-    tree = compile(source, NAME, "exec", FLAGS | ast.PyCF_ONLY_AST)
+def is_main(node: ast.AST) -> bool:
+    """`main()`, `await main()` or `asyncio.run(main())`."""
+    match node:
+        case ast.Call(func=ast.Name(id="main")):
+            return True
+        case ast.Await(value=inner):
+            return is_main(inner)
+        case ast.Call(args=[inner, *_]) if is_run(node):
+            return is_main(inner)
+    return False
+
+
+def prepare(source: str, first_line: int) -> tuple[types.CodeType, bool, bool]:
+    """The code of a program, whether it awaits at its top level, and whether it mentions its `main` anywhere."""
+    tree = parse(source, first_line)
+    awaits = bool(code_of(tree).co_flags & inspect.CO_COROUTINE)
+    names_main = any(isinstance(node, ast.Name) and node.id == "main" for node in ast.walk(tree))
+    return code_of(ast.fix_missing_locations(Entry(awaits).visit(tree))), awaits, names_main
+
+
+def parse(source: str, first_line: int) -> ast.Module:
+    try:
+        tree: ast.Module = compile(source, NAME, "exec", COMPILE | ast.PyCF_ONLY_AST, dont_inherit=True)
+    except SyntaxError as exc:
+        exc.lineno = (exc.lineno or 1) + first_line - 1
+        exc.end_lineno = (exc.end_lineno or 1) + first_line - 1
+        raise
     ast.increment_lineno(tree, first_line - 1)
-    awaits = bool(compile(tree, NAME, "exec", FLAGS).co_flags & inspect.CO_COROUTINE)
-    entry = Entry(awaits)
-    tree = ast.fix_missing_locations(entry.visit(tree))
-    return compile(tree, NAME, "exec", FLAGS), awaits, entry.runs_main
+    return tree
 
 
-def execute(job, namespace):
+def code_of(tree: ast.Module) -> types.CodeType:
+    code: types.CodeType = compile(tree, NAME, "exec", COMPILE, dont_inherit=True)
+    return code
+
+
+@contextlib.contextmanager
+def deep_and_quiet() -> Any:
+    """A long sum is a deep tree; and what a program printed is its result, so no warning about its text goes there."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def execute(job: dict[str, Any], namespace: dict[str, Any]) -> Any:
     """Run the program and return its result, or `...` if it leaves none."""
-    code, awaits, runs_main = prepare(job["source"], job["first_line"])
+    with deep_and_quiet():
+        code, awaits, names_main = prepare(job["source"], job["first_line"])
     if awaits:
         asyncio.run(eval(code, namespace))
     else:
         exec(code, namespace)
+    if "result" not in namespace and not names_main and is_callable_bare(namespace.get("main")):
+        value = namespace["main"]()
+        namespace["__main_result__"] = asyncio.run(value) if inspect.iscoroutine(value) else value
+    # As at the end of any script: its threads run to their ends, unless they are daemons.
+    vars(threading)["_shutdown"]()
     if "result" in namespace:
         return namespace["result"]
-    main = namespace.get("main")
-    if not runs_main and callable(main) and not inspect.isclass(main):
-        value = main()
-        namespace["__main_result__"] = asyncio.run(value) if inspect.iscoroutine(value) else value
     value = namespace.get("__main_result__")
     return ... if value is None else value
 
 
-def explain(exc):
-    """What went wrong as text for people and models: the program's own lines only."""
+def is_callable_bare(main: Any) -> bool:
+    if not callable(main) or inspect.isclass(main):
+        return False
+    try:
+        inspect.signature(main).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def explain(exc: BaseException, depth: int = 0) -> tuple[str, int | None]:
+    """What went wrong as text for people and models: the program's own lines only; and the number of the last."""
     rows, line = [], None
     for frame in traceback.extract_tb(exc.__traceback__):
         if frame.filename == NAME:
             line = frame.lineno
-            rows.append(f"  line {frame.lineno}, in {frame.name}: {(frame.line or '').strip()}")
+            rows.append(f"  line {line}, in {frame.name}: {(frame.line or '').strip()[:200]}")
     if isinstance(exc, SyntaxError) and exc.filename == NAME:
         line = exc.lineno
-        rows.append(f"  line {exc.lineno}, column {exc.offset}: {(exc.text or '').strip()}")
-    said = "".join(traceback.format_exception_only(type(exc), exc)).strip()
-    for inner in getattr(exc, "exceptions", ()):
-        said += "\n  | " + explain(inner)["message"].replace("\n", "\n  | ")
-    text = "\n".join(["Traceback (lines of the program):", *rows[-20:], said[-4000:]]) if rows else said[-4000:]
-    return {"type": type(exc).__name__, "message": text, "line": line}
+        rows.append(f"  line {line}, column {exc.offset}: {(exc.text or '').strip()[:200]}")
+    said = "".join(traceback.format_exception_only(type(exc), exc)).strip()[-4000:]
+    if isinstance(exc, BaseExceptionGroup) and depth < 5:
+        said += "".join("\n  | " + explain(each, depth + 1)[0].replace("\n", "\n  | ") for each in exc.exceptions[:10])
+    return "\n".join(["Traceback (lines of the program):", *rows[-20:], said] if rows else [said]), line
 
 
-def outcome(job, namespace):
+def outcome(job: dict[str, Any], namespace: dict[str, Any]) -> str:
     """The last frame of this run."""
     try:
-        value = execute(job, namespace)
-    except SystemExit as exc:
-        if exc.code not in (None, 0):
-            return {"t": "raised", **explain(exc), "message": f"the program called sys.exit({exc.code!r})"}
-        value = namespace.get("result", ...)
+        return done(execute(job, namespace), job["result_bytes"])
     except BaseException as exc:
-        return {"t": "raised", **explain(exc)}
+        try:
+            return ended(exc, job, namespace)
+        except BaseException as second:
+            # Out of memory, or a program that broke what we need to say more.
+            namespace.clear()
+            return raised(type(exc).__name__, f"{type(exc).__name__}; its text cannot be told: {type(second).__name__}")
+
+
+def ended(exc: BaseException, job: dict[str, Any], namespace: dict[str, Any]) -> str:
+    if not isinstance(exc, SystemExit):
+        return raised(type(exc).__name__, *explain(exc))
+    if exc.code in (None, 0):
+        return done(namespace.get("result", ...), job["result_bytes"])
+    return raised("SystemExit", f"the program called sys.exit({exc.code!r:.1000})", explain(exc)[1])
+
+
+def done(value: Any, limit: int) -> str:
     if value is ...:
-        return {"t": "done", "has_result": False}
-    return finished(value, job["result_bytes"])
-
-
-def finished(value, limit):
+        return '{"t": "done", "has_result": false}'
     try:
-        size = len(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as exc:
-        return refused(
-            "ResultNotJson",
-            f"the result is not JSON: {exc}. Leave dicts, lists, strings, numbers, booleans or None in `result`",
-        )
-    if size > limit:
-        return refused(
-            "ResultTooLarge",
-            f"the result has {size} bytes of JSON; the limit is {limit}. Write large output with a skill, and leave a summary in `result`",
-        )
-    return {"t": "done", "has_result": True, "result": value}
+        text = checked_json(value, "the result")
+    except Exception as exc:
+        hint = "Leave dicts, lists, strings, numbers, booleans or None in `result`"
+        return raised("ResultNotJson", f"{exc}. {hint}")
+    limit = min(limit, FRAME_BYTES)
+    if len(text) > limit:
+        hint = "Write large output with a skill, and leave a summary in `result`"
+        return raised("ResultTooLarge", f"the result has {len(text)} bytes of JSON; the limit is {limit}. {hint}")
+    return f'{{"t": "done", "has_result": true, "result": {text}}}'
 
 
-def refused(kind, message):
-    return {"t": "raised", "type": kind, "message": message, "line": None}
+def raised(kind: str, message: str, line: int | None = None) -> str:
+    text = message[-100_000:].encode("utf-8", "backslashreplace").decode()
+    return to_json({"t": "raised", "type": kind, "message": text, "line": line})
 
 
-def lock_down(rlimits, program_filter):
+# --- the process --------------------------------------------------------------------------------------------------
+
+
+def lock_down(rlimits: dict[str, int], program_filter: str) -> None:
     """Limits first, then no new privileges, then the filter: no exec, no fork, threads only."""
     for name, value in rlimits.items():
         resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value, value))
@@ -690,44 +978,50 @@ def lock_down(rlimits, program_filter):
     libc = ctypes.CDLL(None, use_errno=True)
 
     class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+        _fields_: ClassVar = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
     code = bytes.fromhex(program_filter)
     if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(Program(len(code) // 8, code)), 0, 0):
         raise OSError(ctypes.get_errno(), "seccomp filter refused")
 
 
-def main():
+def numbered(source: str, first_line: int) -> list[str]:
+    """The program's lines, each where its number leads: `first_line` is below 1 for lines that we put before it."""
+    lines = source.splitlines(keepends=True)
+    return lines[1 - first_line :] if first_line < 1 else ["\n"] * (first_line - 1) + lines
+
+
+def install(job: dict[str, Any], wire: Wire, printed: Printed) -> tuple[Calls, dict[str, Any]]:
+    """Put the program's world in place; returns its calls and its namespace."""
+    clock = Clock(job["now"])
+    calls = Calls(wire, job, clock)
+    install_clock(clock, calls.sleep_blocking)
+    install_chance(job["seed"])
+    install_loop(calls)
+    linecache.cache[NAME] = (len(job["source"]), None, numbered(job["source"], job["first_line"]), NAME)
+    module, skills = types.ModuleType("__main__"), Skills(calls)
+    given = {"skills": skills, "executor": Executor(calls), "SkillError": SkillError, "inputs": job["inputs"]}
+    vars(module).update(given, asyncio=asyncio, __builtins__=builtins)
+    sys.modules.update(skills=skills, __main__=module)
+    calls.ours.add(printed.pump)
+    wire.thread("answers", calls.receive)
+    return calls, vars(module)
+
+
+def main() -> NoReturn:
     wire = Wire()
     printed = Printed(wire)
     wire.send(t="ready", python=sys.version.split()[0])
     job = wire.receive()
     if job is None:
-        os._exit(86)
+        exit_now(HOST_GONE)
     lock_down(job["rlimits"], job["filter"])
-    clock = Clock(job["now"])
-    calls = Calls(wire, job, clock)
-    skills = Skills(calls)
-    install_clock(clock, calls.sleep_blocking)
-    install_chance(job["seed"])
-    asyncio.sleep = asyncio.tasks.sleep = calls.sleep_async(asyncio.sleep)
-    asyncio.new_event_loop = asyncio.events.new_event_loop = lambda: Loop(calls)
-    linecache.cache[NAME] = (len(job["source"]), None, shifted(job["source"], job["first_line"]), NAME)
-    module = types.ModuleType("__main__")
-    given = {"skills": skills, "executor": Executor(skills, clock), "SkillError": SkillError}
-    module.__dict__.update(given, inputs=job["inputs"], asyncio=asyncio, __builtins__=__builtins__)
-    sys.modules.update(skills=skills, __main__=module)
-    threading.Thread(target=calls.receive, daemon=True, name="answers").start()
-    last = outcome(job, module.__dict__)
+    calls, namespace = install(job, wire, printed)
+    last = outcome(job, namespace)
     calls.flush(idle=False)
     printed.drain()
-    wire.send(**last)
-    os._exit(0)
-
-
-def shifted(source, first_line):
-    lines = source.splitlines(keepends=True)
-    return lines[1 - first_line :] if first_line < 1 else lines
+    wire.send_text(last)
+    exit_now(0)
 
 
 if __name__ == "__main__":

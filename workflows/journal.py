@@ -12,7 +12,7 @@ from temporalio import workflow
 
 from holdfast.contracts.base import Failure, Value
 from holdfast.contracts.journal import Entry, stands
-from holdfast.contracts.program import Answered, Ask, Carried, ProgramSpec, Segment, Version
+from holdfast.contracts.program import Answered, Ask, Carried, Closing, ProgramSpec, Segment, Version
 from holdfast.contracts.question import Question
 from holdfast.contracts.skill import SkillAnswer, SkillCall, SkillFacts
 from holdfast.ids import idempotency_key
@@ -99,10 +99,10 @@ class Journal:
     def short_open(self) -> bool:
         return any(not self._is_long(one, float("inf")) for one in self.wanted)
 
-    def take_segment(self, version: int) -> Segment:
+    def take_segment(self, version: int, closing: Closing | None = None) -> Segment:
         """Everything not yet saved, and from now on counted as saved."""
         entries = [self.entries[one] for one in self.unsaved]
-        segment = Segment(entries=entries, seen_version=version, seen=self.seen)
+        segment = Segment(entries=entries, seen_version=version, seen=self.seen, closing=closing)
         self.seen_saved += len(self.seen)
         self.unsaved, self.seen = [], []
         return segment

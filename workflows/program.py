@@ -21,6 +21,7 @@ from holdfast.contracts.program import (
     CallsMessage,
     CallsReply,
     Carried,
+    Closing,
     HelloMessage,
     HelloReply,
     ParkReason,
@@ -100,7 +101,7 @@ class ProgramWorkflow:
             end = await self._run_box()
             if end.outcome == "done" or (end.outcome == "raised" and not await self._mend(end)):
                 await self.journal.settle(self.tuning.drain_seconds)
-                await self._drain()
+                await self._drain(self._closing(end.unused))
                 return end
             await self._drain()
             if self._near(_NEAR):
@@ -137,18 +138,19 @@ class ProgramWorkflow:
         finally:
             self.box = False
 
-    async def _drain(self) -> None:
+    async def _drain(self, closing: Closing | None = None) -> None:
         """DRAIN: all handlers have answered and the journal is saved. Calls may still run, and land later."""
         while True:
             await workflow.wait_condition(workflow.all_handlers_finished)
-            if not self.journal.unsaved and not self.journal.seen:
+            if closing is None and not self.journal.unsaved and not self.journal.seen:
                 return
-            segment = self.journal.take_segment(self.version.number)
+            segment = self.journal.take_segment(self.version.number, closing)
             try:
                 self.segments.append(await self._save(segment))
             except BaseException:
                 self.journal.put_back(segment)
                 raise
+            closing = None
 
     async def _wait(self) -> None:
         """WAIT: no box. Until one of the calls that the program waits for is answered, or its own timer is due."""
@@ -171,10 +173,11 @@ class ProgramWorkflow:
         text = end.error.message if end.error else "the program failed"
         self.questions.ask(Question(id=question_id, kind="repair", text=text, asked_at=now))
         await self._record("WAITING")
-        source = str((await self.questions.wait(question_id)).answer)
+        answer = (await self.questions.wait(question_id)).answer
         await self._record("RUNNING")
-        began_at = workflow.now().timestamp()
-        self.version = Version(number=self.version.number + 1, source=source, began_at=began_at, why=text)
+        source = answer if isinstance(answer, dict) else {"source": str(answer)}
+        fields = {"number": self.version.number + 1, "began_at": workflow.now().timestamp(), "why": text}
+        self.version = Version.model_validate({**source, **fields})
         self.journal.restart_order()
         return True
 
@@ -190,7 +193,7 @@ class ProgramWorkflow:
         self.park = self.park or "cancel"
         self.journal.cancel_repeatable()
         await self.journal.settle(self.tuning.drain_seconds)
-        await self._drain()
+        await self._drain(self._closing([]))
         if not self.expired:
             await self._record("CANCELLED", self._result("CANCELLED", None))
             raise asyncio.CancelledError
@@ -401,6 +404,13 @@ class ProgramWorkflow:
             generations=self.generation,
             runs=self.was.runs,
             journal=self.segments,
+        )
+
+    def _closing(self, unused: list[str]) -> Closing:
+        questions = self.questions.carried()
+        was = self.was
+        return Closing(
+            version=self.version, seed=was.seed, started_at=was.started_at, questions=questions, unused=unused
         )
 
     def _overdue(self) -> Failure:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from holdfast.contracts.base import Json
 from holdfast.contracts.question import AnswerMessage, Question, QuestionState
 
 KEPT = 100
@@ -43,9 +44,8 @@ class Questions:
         if question.state != "open":
             text = f"question {question.id!r} is {question.state} already; the first answer wins"
             raise ApplicationError(text, type="CONFLICT", non_retryable=True)
-        if question.kind == "clarification" and question.options and message.value not in question.options:
-            text = f"answer {message.value!r} is not one of the options: {', '.join(map(repr, question.options))}"
-            raise ApplicationError(text, type="BAD_REQUEST", non_retryable=True)
+        if problem := _unfit(question, message.value):
+            raise ApplicationError(problem, type="BAD_REQUEST", non_retryable=True)
 
     def answer(self, message: AnswerMessage) -> None:
         change = {"answer": message.value, "answered_by": message.by}
@@ -76,3 +76,14 @@ class Questions:
     def _close(self, question_id: str, state: QuestionState, **change: object) -> None:
         update = {"state": state, "answered_at": workflow.now().timestamp(), **change}
         self.all[question_id] = self.all[question_id].model_copy(update=update)
+
+
+def _unfit(question: Question, value: Json) -> str | None:
+    """What is wrong with an answer of this kind of question."""
+    if question.kind == "repair":
+        source = value.get("source") if isinstance(value, dict) else value
+        return None if isinstance(source, str) else "the answer to a repair is the mended source, a text"
+    chosen = value.get("outcome") if question.kind == "outcome" and isinstance(value, dict) else value
+    if question.options and chosen not in question.options:
+        return f"answer {chosen!r} is not one of the options: {', '.join(map(repr, question.options))}"
+    return None

@@ -85,7 +85,8 @@ def _checked(house: House, seen: Seen, question: Question, value: Json) -> Json:
                 f"answer: found {shown(value)}; a question of kind 'repair' takes the mended source as text"
             )
         names = Catalogue.open(house.blobs, seen.row.catalogue).skills if seen.row.catalogue else ()
-        return checked_source(value, names).source
+        mended = checked_source(value, names)
+        return {"source": mended.source, "first_line": mended.first_line}
     if question.kind == "outcome":
         outcome = value.get("outcome") if isinstance(value, dict) else value
         return _among(value, outcome, list(OUTCOMES))

@@ -156,13 +156,24 @@ class HelloReply(Contract):
     park: ParkReason | None = None
 
 
+class Closing(Contract):
+    """What the journal of a task that is over says beside its calls, so that it stands without a history."""
+
+    version: Version
+    seed: int
+    started_at: float
+    questions: list[Question] = []
+    unused: list[CallId] = []
+
+
 class Segment(Contract):
-    """A part of the journal, saved as a blob: entries in order of recording."""
+    """A part of the journal, saved as a blob: entries in order of recording. The last one of a task is closing."""
 
     format: Literal[1] = 1
     entries: list[Entry] = []
     seen_version: int = 1
     seen: list[int] = []
+    closing: Closing | None = None
 
 
 class ProgramJob(Contract):
@@ -194,6 +205,7 @@ class ProgramEnd(Contract):
     stdout: str = ""
     attempt: int = 1
     answered_from_journal: int = 0
+    unused: list[CallId] = []
     asked: int = 0
     run_seconds: float = 0.0
     adapter: str = ""

@@ -31,7 +31,7 @@ class Question(Contract):
 
 class AnswerMessage(Contract):
     """An answer to an open question. For kind `outcome` the value is one of `done`, `retry`, `failed`, or
-    {"outcome": "done", "result": …}; for kind `repair` it is the mended source."""
+    {"outcome": "done", "result": …}; for kind `repair` it is the mended source, or {"source": …, "first_line": …}."""
 
     question_id: str
     value: Json = None
