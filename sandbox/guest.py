@@ -9,19 +9,16 @@ a time and only when nothing else can run; `job["seen"]` replays those of an ear
 
 from __future__ import annotations
 
-import builtins
-
-# A program that puts its own `len` or `max` into builtins must not change ours. Before any function is made.
-globals()["__builtins__"] = dict(vars(builtins))
-
 import ast
 import asyncio
+import builtins
 import codecs
 import collections
 import contextlib
 import ctypes
 import datetime
 import fcntl
+import importlib
 import inspect
 import itertools
 import json
@@ -39,16 +36,17 @@ import threading
 import time
 import traceback
 import types
-import uuid
 import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, NoReturn
+
+# A program that puts its own `len` into builtins must not change ours. Before any function is made.
+globals()["__builtins__"] = dict(vars(builtins))
 
 MARK = b"\x1eHF1"
 PIECE_BYTES = 60_000
 FRAME_BYTES = 5_000_000
 """The channel takes no frame above 5 MiB."""
-BATCH_BYTES = 1_000_000
 MAX_DEPTH = 100
 PRIVATE_FD = 64
 """Our descriptors begin here: a program that closes the low ones in a loop keeps its host."""
@@ -66,10 +64,10 @@ COMPILE = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 WAITS = re.compile(r"(threading|queue|concurrent/futures/\w+)\.py$")
 
 # The real ones, taken before a program can change them.
-to_json, from_json = json.JSONEncoder(allow_nan=False).encode, json.JSONDecoder().decode
+to_json, from_json = json.JSONEncoder(allow_nan=False).encode, json.JSONDecoder().raw_decode
 to_text = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 real_monotonic, real_sleep = time.monotonic, time.sleep
-exit_now, read, write, wait_for = os._exit, os.read, os.write, select.select
+exit_now, read, write, real_select = os._exit, os.read, os.write, select.select
 
 
 class SkillError(Exception):
@@ -145,7 +143,7 @@ class Wire:
             return None
         text = b"".join([*self.pieces, line[len(MARK) + 1 :]])
         self.pieces.clear()
-        frame: dict[str, Any] = from_json(text.decode("ascii"))
+        frame: dict[str, Any] = from_json(text.decode("ascii"))[0]
         return frame
 
     def thread(self, name: str, body: Callable[[], None]) -> threading.Thread:
@@ -179,7 +177,7 @@ class Printed:
 
     def _pump(self) -> None:
         while True:
-            wait_for([self.pipe], [], [])
+            real_select([self.pipe], [], [])
             with self.moving:
                 if not (data := read(self.pipe, 1 << 16)):
                     return
@@ -194,7 +192,7 @@ class Printed:
         os.dup2(self.wire.null, 2)
         while self.pump.is_alive():
             with self.moving:
-                if not wait_for([self.pipe], [], [], 0)[0]:
+                if not real_select([self.pipe], [], [], 0)[0]:
                     break
             real_sleep(0.0005)
         if rest := self.decoder.decode(b"", final=True):
@@ -229,10 +227,8 @@ def is_deep(value: object) -> bool:
     """Whether it has more levels than allowed. Level by level: recursion would meet its own limit."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
-        inner = [
-            each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list, tuple))
-        ]
-        level = [each for items in inner for each in items]
+        boxes = [each for each in level if isinstance(each, (dict, list, tuple))]
+        level = [inner for each in boxes for inner in (each.values() if isinstance(each, dict) else each)]
     return bool(level)
 
 
@@ -252,15 +248,6 @@ class Clock:
         self.now += 1000
         return self.now
 
-    def time(self) -> float:
-        return self.look() / 1e9
-
-    def since_start_ns(self) -> int:
-        return self.look() - self.start
-
-    def since_start(self) -> float:
-        return self.since_start_ns() / 1e9
-
     def loop_time(self) -> float:
         """No look: how often a loop asks is its own affair."""
         return (self.now - self.start) / 1e9
@@ -274,19 +261,21 @@ class Clock:
 
 def install_clock(clock: Clock, sleep: Callable[[float], None]) -> None:
     """Put the virtual clock behind `time` and `datetime`. Waits of threads keep the real one."""
-    real_time = types.SimpleNamespace(monotonic=real_monotonic)
-    vars(sys.modules["concurrent.futures._base"])["time"] = real_time
+    vars(sys.modules["concurrent.futures._base"])["time"] = types.SimpleNamespace(monotonic=real_monotonic)
     vars(queue)["time"] = real_monotonic
-    ours: dict[str, Any] = {"time": clock.time, "time_ns": clock.look, "sleep": sleep}
+    ours: dict[str, Any] = {"time": lambda: clock.look() / 1e9, "time_ns": clock.look, "sleep": sleep}
     for name in ("monotonic", "perf_counter", "process_time", "thread_time"):
-        ours |= {name: clock.since_start, f"{name}_ns": clock.since_start_ns}
+        ours[name] = lambda: (clock.look() - clock.start) / 1e9
+        ours[f"{name}_ns"] = lambda: clock.look() - clock.start
     for name in ("localtime", "gmtime", "ctime"):
-        ours[name] = lambda seconds=None, real=getattr(time, name): real(clock.time() if seconds is None else seconds)
+        ours[name] = lambda seconds=None, real=getattr(time, name): real(
+            clock.look() / 1e9 if seconds is None else seconds
+        )
     strftime, asctime = time.strftime, time.asctime
     ours["strftime"] = lambda form, moment=None: strftime(form, moment or time.localtime())
     ours["asctime"] = lambda moment=None: asctime(moment or time.localtime())
-    ours["clock_gettime"] = lambda which: clock.time() if which == time.CLOCK_REALTIME else clock.since_start()
-    ours["clock_gettime_ns"] = lambda which: int(time.clock_gettime(which) * 1e9)
+    ours["clock_gettime_ns"] = lambda which: clock.look() - (which != time.CLOCK_REALTIME) * clock.start
+    ours["clock_gettime"] = lambda which: time.clock_gettime_ns(which) / 1e9
     vars(time).update(ours)
     vars(datetime)["datetime"] = virtual_datetime(clock)
 
@@ -295,7 +284,7 @@ def virtual_datetime(clock: Clock) -> type[datetime.datetime]:
     class Datetime(datetime.datetime):
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-            return cls.fromtimestamp(clock.time(), tz)
+            return cls.fromtimestamp(clock.look() / 1e9, tz)
 
         @classmethod
         def utcnow(cls) -> Any:
@@ -310,8 +299,8 @@ def virtual_datetime(clock: Clock) -> type[datetime.datetime]:
 
     Datetime.__name__ = Datetime.__qualname__ = "datetime"
     Datetime.__module__ = "datetime"
-    Datetime.min = Datetime(1, 1, 1)  # noqa: DTZ001 (as in CPython)
-    Datetime.max = Datetime(9999, 12, 31, 23, 59, 59, 999999)  # noqa: DTZ001 (as in CPython)
+    Datetime.min = Datetime(1, 1, 1)
+    Datetime.max = Datetime(9999, 12, 31, 23, 59, 59, 999999)
     return Datetime
 
 
@@ -330,11 +319,12 @@ def install_chance(seed: int) -> None:
     vars(random).update(_urandom=urandom, seed=types.MethodType(reseed, shared))
     setattr(random.Random, "seed", reseed)  # noqa: B010 (mypy knows no other way to replace a method)
     vars(os).update(urandom=urandom, getrandom=lambda size, flags=0: urandom(size))
-    by_version = {
-        f"uuid{version}": lambda *_, version=version: uuid.UUID(bytes=urandom(16), version=version)
-        for version in (1, 4)
-    }
-    vars(uuid).update(by_version)
+    # uuid4 asks os.urandom; uuid1 asks this, which must look like one.
+    with contextlib.suppress(ImportError):
+        vars(importlib.import_module("_uuid"))["generate_time_safe"] = lambda: (
+            urandom(6) + b"\x11\xee\x80" + urandom(7),
+            None,
+        )
 
 
 # --- calls ------------------------------------------------------------------------------------------------------
@@ -345,7 +335,8 @@ class Waiting:
 
     def __init__(self, number: int, skill: str, future: asyncio.Future[Any] | None) -> None:
         self.number, self.skill, self.future = number, skill, future
-        self.ready = threading.Event()
+        self.unanswered = threading.Lock()
+        self.unanswered.acquire()
         self.answer: tuple[float, bool, Any] = (0.0, False, {})
 
 
@@ -381,7 +372,7 @@ class Calls:
             for name, value in kwargs.items()
         ]
         call = f"{checked_json(skill, 'the name of a skill')}, [{', '.join(values)}], {{{', '.join(pairs)}}}"
-        if len(call) > FRAME_BYTES:
+        if len(call) > FRAME_BYTES - 100:
             raise ValueError(f"the arguments {of} have {len(call)} bytes of JSON; {FRAME_BYTES} can be sent")
         with self.lock:
             waiting = Waiting(next(self.numbers), skill, future)
@@ -403,10 +394,15 @@ class Calls:
                 fresh, news = self.fresh, {"drops": self.drops, "seen": self.seen, "got": self.got}
                 self.fresh, self.drops, self.seen = [], [], []
                 self.told_idle, self.quiet_looks = idle, 0
-            while sum(map(len, fresh)) > BATCH_BYTES and len(fresh) > 1:
-                self._send(fresh[:1], {"drops": [], "seen": [], "got": self.got}, idle=False)
-                fresh = fresh[1:]
-            self._send(fresh, news, idle)
+            batch: list[str] = []
+            size = 0
+            for call in fresh:
+                if size + len(call) > FRAME_BYTES:
+                    self._send(batch, {"drops": [], "seen": [], "got": 0}, idle=False)
+                    batch, size = [], 0
+                batch.append(call)
+                size += len(call) + 2
+            self._send(batch, news, idle)
 
     def _send(self, fresh: list[str], news: dict[str, Any], idle: bool) -> None:
         due = [one for one in list(self.resting.values()) if one is not None]
@@ -439,7 +435,7 @@ class Calls:
         waiting = self.ask(skill, args, kwargs)
         with self.rest():
             self.flush(idle=self.is_alone())
-            waiting.ready.wait()
+            waiting.unanswered.acquire()
         return self.delivered(waiting)
 
     # who waits
@@ -473,9 +469,8 @@ class Calls:
 
     def receive(self) -> None:
         """Body of the thread `answers`: takes frames from the host for as long as there is one."""
-        self.ours.add(threading.current_thread())
         while True:
-            if not self.wire.buffer and not wait_for([self.wire.fd_in], [], [], LOOK_SECONDS)[0]:
+            if not self.wire.buffer and not real_select([self.wire.fd_in], [], [], LOOK_SECONDS)[0]:
                 self.look_around()
                 continue
             frame = self.wire.receive()
@@ -504,7 +499,7 @@ class Calls:
                 waiting.answer = (answer[0], answer[1], answer[2])
                 if waiting.future is None:
                     del self.open[number]
-                    waiting.ready.set()
+                    waiting.unanswered.release()
                 else:
                     self.inbox[number] = waiting
         for loop in list(self.loops):
@@ -573,12 +568,13 @@ class Calls:
 
     def go_on(self, loop: Selector, timeout: float | None) -> list[Any]:
         """Live: the next answer, or the next timer if that ends before."""
-        due = None if timeout is None else real_monotonic() + self.still(timeout)
+        left = None if timeout is None else self.still(timeout)
+        due, is_late = None if left is None else real_monotonic() + left, left != timeout
         self.resting[threading.current_thread()] = due
         while True:
             number = next(iter([*self.inbox]), None)
             expired = due is not None and real_monotonic() >= due
-            if number is not None and not (expired and timeout is not None and self.came_after(number, timeout)):
+            if number is not None and not ((expired or is_late) and self.came_after(number, timeout)):
                 self.deliver(number)
                 return []
             if expired and timeout is not None:
@@ -586,6 +582,8 @@ class Calls:
                 return []
             alone = self.is_alone()
             if alone and due is None and not self.open and loop.waits_for_nothing():
+                if found := loop.wait(0):  # the last words of a thread that has just ended
+                    return found
                 raise RuntimeError("the program waits for ever: no call, timer or thread is left that could wake it")
             self.flush(idle=alone and bool(self.open or due is not None))
             if found := loop.wait(None if due is None else max(0.0, due - real_monotonic())):
@@ -596,12 +594,12 @@ class Calls:
         if not self.resumed:
             return timeout
         self.resumed = False
-        late = self.job["live_now"] + real_monotonic() - self.live_from - self.clock.now / 1e9
+        late: float = self.job["live_now"] + real_monotonic() - self.live_from - self.clock.now / 1e9
         return max(timeout - max(0.0, late), min(timeout, LATE_GRACE_SECONDS))
 
-    def came_after(self, number: int, timeout: float) -> bool:
+    def came_after(self, number: int, timeout: float | None) -> bool:
         waiting = self.inbox.get(number)
-        return waiting is not None and waiting.answer[0] > self.clock.now / 1e9 + timeout
+        return bool(waiting and waiting.answer[0] > self.clock.now / 1e9 + (timeout or 0.0))
 
     def spin(self, loop: Selector) -> list[Any]:
         """The loop turns without end (`while not done: await asyncio.sleep(0)`): time must pass, answers arrive."""
@@ -682,7 +680,7 @@ class Selector(selectors.SelectSelector):
 
     def wait(self, seconds: float | None) -> list[Any]:
         """Until an answer, a descriptor of the loop, or time. Returns what became ready in the loop."""
-        wait_for([*self._readers, self.wake_out], [*self._writers], [], seconds)  # type: ignore[attr-defined]
+        real_select([*self._readers, self.wake_out], [*self._writers], [], seconds)  # type: ignore[attr-defined]
         with contextlib.suppress(BlockingIOError):
             read(self.wake_out, 65536)
         return super().select(0)
@@ -1003,8 +1001,7 @@ def install(job: dict[str, Any], wire: Wire, printed: Printed) -> tuple[Calls, d
     given = {"skills": skills, "executor": Executor(calls), "SkillError": SkillError, "inputs": job["inputs"]}
     vars(module).update(given, asyncio=asyncio, __builtins__=builtins)
     sys.modules.update(skills=skills, __main__=module)
-    calls.ours.add(printed.pump)
-    wire.thread("answers", calls.receive)
+    calls.ours |= {printed.pump, wire.thread("answers", calls.receive)}
     return calls, vars(module)
 
 
@@ -1018,9 +1015,12 @@ def main() -> NoReturn:
     lock_down(job["rlimits"], job["filter"])
     calls, namespace = install(job, wire, printed)
     last = outcome(job, namespace)
-    calls.flush(idle=False)
-    printed.drain()
-    wire.send_text(last)
+    try:
+        calls.flush(idle=False)
+        printed.drain()
+        wire.send_text(last)
+    except BaseException:
+        exit_now(CHANNEL_BROKEN)
     exit_now(0)
 
 

@@ -89,7 +89,7 @@ FAULTS = {
     "NaN": ("result = float('nan')", "ResultNotJson", "Out of range"),
     "cyclic": ("x = []\nx.append(x)\nresult = x", "ResultNotJson", "ircular"),
     "huge": ("result = 'x' * 5_000_000", "ResultTooLarge", "5000002 bytes"),
-    "deep": ("x = []\nfor _ in range(500): x = [x]\nresult = x", "ProtocolViolation", "deep"),
+    "deep": ("x = []\nfor _ in range(500): x = [x]\nresult = x", "ResultNotJson", "deep"),
     "unknown skill": ("skills.web_serch(q='x')", "SkillError", "web_serch"),
     "wrong argument name": ("skills.echo(j=1)", "SkillError", "'j'"),
     "wrong argument type": ("skills.echo(i='one')", "SkillError", "'one'"),
