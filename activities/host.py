@@ -68,6 +68,7 @@ class Host:
         self.in_flight = 0
         self.idle = False
         self.timer: float | None = None
+        self.wakes_at: float | None = None
         self.told_idle = False
         self.sent = 0
         self.used: set[str] = set()
@@ -191,6 +192,9 @@ class Host:
 
     def _rest(self, idle: bool, timer: float | None) -> None:
         self.idle, self.timer, self.told_idle = idle, timer, False
+        self.wakes_at = None if timer is None else time.monotonic() + timer
+        if not idle:
+            self._work()
         if idle and self.busy_since is not None:
             self.ran_seconds += time.monotonic() - self.busy_since
             self.busy_since = None
@@ -206,6 +210,8 @@ class Host:
         limit = self.job.limits.run_seconds
         while True:
             await asyncio.sleep(TICK_SECONDS)
+            if self.idle and self.wakes_at is not None and time.monotonic() > self.wakes_at:
+                self._work()
             running = 0.0 if self.busy_since is None else time.monotonic() - self.busy_since
             if self.ran_seconds + running > limit:
                 self._stop(_raised("ProgramTimeout", self._overtime(limit), {"kind": "timeout"}))

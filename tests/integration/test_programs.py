@@ -119,6 +119,18 @@ async def test_an_endless_loop_is_stopped_at_its_limit_and_named_timeout(stack: 
     assert "1 s of its own time" in error.message
 
 
+async def test_an_endless_loop_behind_a_timer_is_stopped_too(stack: Stack, client: Client) -> None:
+    source = "import asyncio, time\nawait asyncio.sleep(0.2)\nwhile True: time.sleep(0.01)"
+    error = await failure(stack, client, source, limits={"run_seconds": 1})
+    assert error.type == "ProgramTimeout"
+
+
+async def test_a_box_that_dies_three_times_at_one_point_is_a_result(stack: Stack, client: Client) -> None:
+    error = await failure(stack, client, "skills.noop(i=1)\nimport ctypes\nctypes.string_at(0)")
+    assert error.type == "BoxLost"
+    assert "3 times in a row" in error.message
+
+
 async def test_waiting_for_a_skill_is_not_running_time(stack: Stack, client: Client) -> None:
     result = await stack.run(client, "result = skills.echo(i=1, ms=1500)['i']", limits={"run_seconds": 1})
     assert stack.value(result) == 1

@@ -181,9 +181,9 @@ async def started(source: str, answers: Answers = echo, python: str = sys.execut
             task.cancel()
         await asyncio.gather(*host.tasks, return_exceptions=True)
         host.stdin.close()
-        await process.wait()
         while await host.stdout.read(1 << 20):
             pass
+        await process.wait()
 
 
 async def run(source: str, answers: Answers = echo, **job: Any) -> Run:
