@@ -10,15 +10,18 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
+from activities import ends
 from activities.known import Known
 from activities.updates import Updates
 from activities.values import loaded, stored
 from holdfast.blobs import BlobStore
-from holdfast.catalogue import Catalogue
+from holdfast.catalogue import Catalogue, CatalogueSkill
 from holdfast.contracts.base import INLINE_ANSWER_BYTES, INLINE_ARGUMENT_BYTES, Failure
 from holdfast.contracts.program import UPDATE_CALLS, Answered, Ask, CallsMessage, CallsReply, ProgramEnd, ProgramJob
-from holdfast.errors import HoldfastError, SkillInputError, UnknownSkill
+from holdfast.errors import HoldfastError, SkillInputError, UnknownSkill, shown
 from holdfast.ids import call_hash, call_id
+from holdfast.names import canonical_name, listed, suggestion
+from sandbox.base import ProtocolViolation
 
 IN_FLIGHT = 8
 """Updates at once. The server allows 10; more make it refuse (notes/temporal.md, Overload)."""
@@ -29,7 +32,6 @@ REPORT_SECONDS = 0.2
 TICK_SECONDS = 0.1
 PRINTED_KEPT = 8192
 NATIVE_BYTES = 16 * 1024
-SCOPE = "program"
 
 
 class Frames(Protocol):
@@ -52,7 +54,7 @@ class Host:
         catalogue: Catalogue,
         blobs: BlobStore,
     ) -> None:
-        self.job, self.attempt = job, attempt
+        self.job, self.attempt, self.limits = job, attempt, job.limits
         self.channel, self.updates, self.known = channel, updates, known
         self.catalogue, self.blobs = catalogue, blobs
         self.granted = set(job.skills)
@@ -71,6 +73,7 @@ class Host:
         self.wakes_at: float | None = None
         self.told_idle = False
         self.sent = 0
+        self.heard = 0
         self.used: set[str] = set()
         self.asked = 0
         self.ran_seconds = 0.0
@@ -96,7 +99,7 @@ class Host:
         async for frame in self.channel.frames():
             match frame.get("t"):
                 case "calls":
-                    await self._take(frame)
+                    await self._take(_checked(frame))
                 case "out":
                     self._print(str(frame.get("d", "")))
                 case "done" | "raised":
@@ -118,7 +121,7 @@ class Host:
         for number in frame["drops"]:
             self._drop(int(number))
         self.seen += [int(one) for one in frame["seen"]]
-        self._rest(bool(frame["idle"]) and frame.get("got") == self.sent, frame.get("timer"))
+        self._rest(idle=bool(frame["idle"]) and frame.get("got") == self.sent, timer=frame.get("timer"))
         await self._answer(known, local)
         if self.new:
             self._pump()
@@ -127,18 +130,12 @@ class Host:
         self, number: int, skill: str, args: list[Any], kwargs: dict[str, Any], known: list[Answered]
     ) -> None:
         self.asked += 1
-        if self.asked > self.job.limits.max_calls:
-            return self._stop(
-                _raised("CallLimit", f"the program made more than {self.job.limits.max_calls} calls (limits.max_calls)")
-            )
-        found = self.catalogue.find(skill)
+        if self.asked > self.limits.max_calls:
+            return self._stop(ends.too_many_calls(self.limits))
+        found = self._granted(skill)
         name = found.spec.name
-        if name not in self.granted:
-            raise UnknownSkill(
-                f"skill {name!r} is not granted to this task; granted: {', '.join(sorted(self.granted)) or 'none'}"
-            )
         arguments = found.bind(args, kwargs)
-        digest = call_hash(SCOPE, name, arguments)
+        digest = call_hash(self.job.scope, name, arguments)
         self.occurrences[digest] += 1
         one = call_id(digest, self.occurrences[digest])
         self.numbers[one], self.ids[number] = number, one
@@ -152,8 +149,18 @@ class Host:
         value = await stored(self.blobs, arguments, NATIVE_BYTES if native else INLINE_ARGUMENT_BYTES)
         if native and value.ref:
             raise SkillInputError(f"arguments of {name!r} have {value.size_bytes} bytes; the limit is {NATIVE_BYTES}")
-        self.new.append(Ask(id=one, skill=name, arguments=value))
+        self.new.append(Ask(id=one, skill=name, arguments=value, number=number))
         return None
+
+    def _granted(self, skill: str) -> CatalogueSkill:
+        name = canonical_name(skill)
+        if name in self.granted:
+            return self.catalogue.find(skill)
+        known = listed(sorted(self.granted))
+        if name in self.catalogue.skills:
+            advice = f"granted: {known}. Name it in `skills` of the task, or do without it"
+            raise UnknownSkill(f"skill {name!r} is not granted to this task; {advice}")
+        raise UnknownSkill(f"no skill named {shown(skill)};{suggestion(name, self.granted)} known: {known}")
 
     def _drop(self, number: int) -> None:
         one = self.ids.get(number)
@@ -168,29 +175,25 @@ class Host:
             self.drops.append(one)
 
     def _print(self, text: str) -> None:
-        self.printed_bytes += len(text)
-        if self.printed_bytes > self.job.limits.output_bytes:
-            self._stop(
-                _raised(
-                    "OutputLimit",
-                    f"the program printed more than {self.job.limits.output_bytes} bytes (limits.output_bytes)",
-                )
-            )
-        self.printed = (self.printed + text)[: self.job.limits.result_bytes]
+        self.printed_bytes += len(text.encode("utf-8", "replace"))
+        if self.printed_bytes > self.limits.output_bytes:
+            self._stop(ends.too_much_output(self.limits))
+        self.printed = (self.printed + text)[-self.limits.result_bytes :]
 
     async def _finish(self, frame: dict[str, Any]) -> None:
         if frame["t"] == "raised":
-            details = {"kind": "execution", "line": frame.get("line")}
-            self._stop(_raised(str(frame.get("type")), str(frame.get("message")), details))
-            return
+            return self._stop(ends.told(frame))
+        if not frame.get("has_result") and self.printed_bytes > self.limits.result_bytes:
+            return self._stop(ends.printed_too_much_for_a_result(self.limits, self.printed_bytes))
         result = frame.get("result") if frame.get("has_result") else self.printed
         value = await stored(self.blobs, result, INLINE_ANSWER_BYTES)
         unused = sorted(set(self.known.answers) - self.used)
         self._stop(ProgramEnd(outcome="done", value=value, unused=unused))
+        return None
 
     # running time
 
-    def _rest(self, idle: bool, timer: float | None) -> None:
+    def _rest(self, *, idle: bool, timer: float | None) -> None:
         self.idle, self.timer, self.told_idle = idle, timer, False
         self.wakes_at = None if timer is None else time.monotonic() + timer
         if not idle:
@@ -207,18 +210,13 @@ class Host:
             self.busy_since = time.monotonic()
 
     async def _watch(self) -> None:
-        limit = self.job.limits.run_seconds
         while True:
             await asyncio.sleep(TICK_SECONDS)
             if self.idle and self.wakes_at is not None and time.monotonic() > self.wakes_at:
                 self._work()
             running = 0.0 if self.busy_since is None else time.monotonic() - self.busy_since
-            if self.ran_seconds + running > limit:
-                self._stop(_raised("ProgramTimeout", self._overtime(limit), {"kind": "timeout"}))
-
-    def _overtime(self, limit: float) -> str:
-        limit_text = f"{limit:g} s of its own time, its limit (limits.run_seconds; waiting for skills does not count)"
-        return f"the program ran {limit_text}, after {self.asked} calls"
+            if self.ran_seconds + running > self.limits.run_seconds:
+                self._stop(ends.overtime(self.limits, self.asked))
 
     # updates out, answers in
 
@@ -261,10 +259,13 @@ class Host:
         self.acknowledged = max(self.acknowledged, message.seen_from + len(message.seen))
         if reply.park is not None:
             return self._stop(ProgramEnd(outcome="suspended", park=reply.park))
+        self.heard += len(reply.answers)
         answered = {one.id for one in reply.answers}
         asked = [*(ask.id for ask in asks), *again]
         self.again += [one for one in asked if one not in answered and one in self.numbers]
         await self._answer(reply.answers)
+        if reply.answers and self.idle:
+            self._rest(idle=True, timer=self.timer)
         if self.new:
             self._pump()
         elif self.again:
@@ -277,6 +278,7 @@ class Host:
         fields: dict[str, Any] = {"generation": self.job.generation, "attempt": self.attempt, "order": self.order}
         parts: dict[str, Any] = {"asks": asks, "again": again, "drops": drops}
         parts["seen"] = self.seen[self.acknowledged :]
+        parts["heard"] = self.heard or None
         if self.idle:
             self.told_idle = True
             parts |= {"idle": True, "timer_seconds": self.timer}
@@ -314,15 +316,36 @@ class Host:
                 "attempt": self.attempt,
                 "answered_from_journal": len(self.used),
                 "asked": self.asked,
+                "seen": self.seen[self.acknowledged :],
+                "seen_from": self.acknowledged,
                 "run_seconds": round(self.ran_seconds + running, 3),
             }
         )
 
 
+def _checked(frame: dict[str, Any]) -> dict[str, Any]:
+    """
+    Raises:
+        ProtocolViolation: a `calls` frame that no guest of ours would send.
+    """
+    calls, timer = frame.get("calls"), frame.get("timer")
+    numbers = [*_numbers(frame.get("drops")), *_numbers(frame.get("seen"))]
+    fits = isinstance(calls, list) and all(_is_call(call) for call in calls)
+    if not fits or not all(type(one) is int for one in numbers) or not isinstance(timer, int | float | None):
+        raise ProtocolViolation("a calls frame of the guest has the wrong shape")
+    return frame
+
+
+def _numbers(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else [None]
+
+
+def _is_call(call: Any) -> bool:
+    match call:
+        case [int(), str(), list(), dict()]:
+            return True
+    return False
+
+
 def _payload(skill: str, error: Failure) -> dict[str, Any]:
     return {"message": error.message, "skill": skill, "type": error.type, "details": error.details}
-
-
-def _raised(kind: str, message: str, details: dict[str, Any] | None = None) -> ProgramEnd:
-    failure = Failure(type=kind, message=message, details=details or {"kind": "execution"})
-    return ProgramEnd(outcome="raised", error=failure)

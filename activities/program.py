@@ -6,7 +6,6 @@ the program does wrong is a result. What the machine does wrong is an exception,
 
 import asyncio
 import contextlib
-import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,13 +17,13 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 import sandbox
+from activities import ends
 from activities.alive import beating, leaving_at_shutdown
 from activities.host import Host
 from activities.known import Known
 from activities.updates import Overtaken, Updates
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue
-from holdfast.contracts.base import Failure
 from holdfast.contracts.program import PROGRAM_RUN, UPDATE_HELLO, HelloMessage, HelloReply, ProgramEnd, ProgramJob
 from sandbox.base import Adapter, Box, BoxLimits, BoxLost, BoxSpec, ProtocolViolation
 from sandbox.channel import Channel
@@ -33,13 +32,6 @@ from sandbox.lockdown import lockdown
 GUEST = Path(sandbox.__file__).parent / "guest.py"
 LOSSES = 3
 """Boxes lost in a row, without a newly recorded answer between, before the loss is the program's result."""
-
-_LIMITS = {
-    "memory": "limits.memory_bytes",
-    "disk": "limits.disk_bytes",
-    "inodes": "the number of files in /ws",
-    "output": "limits.output_bytes",
-}
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -113,9 +105,9 @@ class Programs:
         try:
             end = await host.run()
         except (EOFError, BoxLost):
-            end = host.counted(_own_end(box, job))
+            end = host.counted(ends.ended_without_a_word(box, job.limits))
         except ProtocolViolation as exc:
-            end = host.counted(_fault("ProtocolViolation", str(exc)))
+            end = host.counted(ends.raised("ProtocolViolation", str(exc)))
         return end.model_copy(update={"adapter": self._adapter.name, "isolation": self._adapter.isolation})
 
     @contextlib.asynccontextmanager
@@ -158,33 +150,6 @@ def _job_frame(job: ProgramJob, attempt: int, known: Known) -> dict[str, Any]:
     }
 
 
-def _own_end(box: Box, job: ProgramJob) -> ProgramEnd:
-    """What a box that ended without a last frame says about its program.
-
-    Raises:
-        BoxLost: it was not the program's doing.
-    """
-    if box.cause is not None:
-        return _fault(
-            f"{box.cause.capitalize()}Limit", f"the program was stopped: too much {box.cause} ({_LIMITS[box.cause]})"
-        )
-    code = box.exit_code
-    if code == 128 + signal.SIGXCPU:
-        seconds = job.limits.run_seconds
-        return _fault(
-            "ProgramTimeout", f"the program used {seconds:g} s of processor time (limits.run_seconds)", "timeout"
-        )
-    if code is not None and code < 128:
-        return _fault(
-            "ProgramExited", f"the program ended itself with exit code {code}; leave its result in `result` instead"
-        )
-    raise BoxLost(f"the box died (exit code {code})")
-
-
-def _fault(kind: str, message: str, details_kind: str = "execution") -> ProgramEnd:
-    return ProgramEnd(outcome="raised", error=Failure(type=kind, message=message, details={"kind": details_kind}))
-
-
 class _Losses:
     """How many boxes were lost in a row, kept in heartbeat details from one attempt to the next."""
 
@@ -203,6 +168,6 @@ class _Losses:
     def result_or_raise(self, exc: Exception) -> ProgramEnd:
         self.count += 1
         if self.count >= LOSSES:
-            return _fault("BoxLost", f"the box died {self.count} times in a row at this point: {exc}", "unknown")
+            return ends.raised("BoxLost", f"the box died {self.count} times in a row at this point: {exc}", "unknown")
         self.beat()
         raise ApplicationError(str(exc), type="BoxLost") from exc

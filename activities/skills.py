@@ -1,10 +1,11 @@
 """The activities `skill.run` and `skill.check`: one call of one skill."""
 
+import time
 from pathlib import Path
 
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.alive import beating
 from activities.values import loaded, stored
@@ -14,6 +15,8 @@ from holdfast.contracts.base import INLINE_ANSWER_BYTES
 from holdfast.contracts.skill import SKILL_CHECK, SKILL_RUN, CheckAnswer, SkillAnswer, SkillCall
 from holdfast.errors import HoldfastError
 from skills.run import SkillContext, SkillRunner
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class Skills:
@@ -35,7 +38,9 @@ class Skills:
             try:
                 skill = self._skill(call)
                 arguments = await loaded(self._blobs, call.arguments)
+                began = time.monotonic()
                 value = await self._runner.run(skill, arguments, self._context(call))
+                log.info("skill.run", attempt=activity.info().attempt, ms=round((time.monotonic() - began) * 1000, 1))
                 return SkillAnswer(value=await stored(self._blobs, value, INLINE_ANSWER_BYTES))
             except HoldfastError as exc:
                 raise _failed(exc) from exc
@@ -80,5 +85,12 @@ def _bind(call: SkillCall) -> None:
 
 
 def _failed(exc: HoldfastError) -> ApplicationError:
-    retryable = getattr(exc, "retryable", False)
-    return ApplicationError(str(exc), {"code": exc.code}, type=type(exc).__name__, non_retryable=not retryable)
+    """The failure as Temporal keeps it. Benign, so that the SDK logs no traceback: it is logged here, once, by type."""
+    log.warning("skill.failed", attempt=activity.info().attempt, error=type(exc).__name__, retryable=exc.retryable)
+    return ApplicationError(
+        str(exc),
+        {"code": exc.code},
+        type=type(exc).__name__,
+        non_retryable=not exc.retryable,
+        category=ApplicationErrorCategory.BENIGN,
+    )

@@ -117,7 +117,7 @@ def export(story: Story) -> JournalExport:
 
 def _exported(call: tuple[Entry, Json, Json], unused: frozenset[str]) -> ExportedCall:
     entry, arguments, answer = call
-    told = entry.model_dump(exclude={"arguments", "value", "scope"})
+    told = entry.model_dump(exclude={"arguments", "value"})
     used = entry.state != "dropped" and entry.id not in unused
     return ExportedCall(**told, arguments=arguments, value=answer, used=used)
 

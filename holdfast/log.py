@@ -62,9 +62,11 @@ def _named(service: str) -> Processor:
 def _arranged(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """The form that R-29's users grep: five fields on top, everything else under `metadata`."""
     event["message"] = event.pop("event", "")
+    hidden = {key: event.pop(key) for key in ("_record", "_from_structlog") if key in event}
     extra = {key: event.pop(key) for key in list(event) if key not in _TOP and not key.startswith("_")}
-    extra.pop("exc_info", None)
-    return {**{key: event.pop(key) for key in _TOP if key in event}, "metadata": extra, **event}
+    for machinery in ("exc_info", "temporal_log"):
+        extra.pop(machinery, None)
+    return {**{key: event.pop(key) for key in _TOP if key in event}, "metadata": extra, **hidden}
 
 
 def _compact(value: dict[str, Any], **_options: Any) -> str:

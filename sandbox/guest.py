@@ -492,6 +492,7 @@ class Calls:
         with self.lock:
             self.got += len(answers)
             self.quiet_looks = 0
+            self.told_idle = False
             for number, *answer in answers:
                 waiting = self.open.get(number)
                 if waiting is None:
@@ -518,7 +519,8 @@ class Calls:
         with self.lock:
             if self.script:
                 self.script.popleft()
-            self.seen.append(what)
+            else:
+                self.seen.append(what)
 
     def deliver(self, number: int) -> None:
         with self.lock:

@@ -15,6 +15,10 @@ from workflows.questions import Questions
 _SHOWN = 100
 
 
+class NotBegun(Exception):
+    """The call was not begun, and will not be: the box that asked is going. It may be asked again."""
+
+
 class Effects:
     """Runs calls, at most `max_parallel` of a program at once, and settles those whose outcome nobody knows."""
 
@@ -22,13 +26,20 @@ class Effects:
         self._questions = questions
         self._slots = asyncio.Semaphore(max_parallel)
         self._cap_seconds = cap_seconds
+        self.closed = False
 
     async def perform(self, call: SkillCall, facts: SkillFacts) -> SkillAnswer:
-        """The recorded answer of a call: a value, or the error that stands after all retries."""
+        """The recorded answer of a call: a value, or the error that stands after all retries.
+
+        Raises:
+            NotBegun: it had no slot yet when this was closed.
+        """
         policy = policies.skill(facts, self._cap_seconds)
         while True:
             try:
                 async with self._slots:
+                    if self.closed:
+                        raise NotBegun
                     answer: SkillAnswer = await _execute(
                         SKILL_RUN, call, policy, activity_id=call.call_id, summary=summary(call)
                     )
@@ -66,7 +77,11 @@ class Effects:
         asked_at = workflow.now().timestamp()
         question = Question(id=call.call_id, kind="outcome", text=text, options=list(OUTCOMES), asked_at=asked_at)
         self._questions.ask(question)
-        answer = (await self._questions.wait(call.call_id)).answer
+        closed = await self._questions.wait(call.call_id)
+        if closed.state != "answered":
+            text = f"{call.skill} began, and nobody could tell whether it happened ({closed.state})"
+            return SkillAnswer(error=Failure(type="OutcomeUnknown", message=text))
+        answer = closed.answer
         outcome = answer.get("outcome") if isinstance(answer, dict) else answer
         if outcome == "retry":
             return None

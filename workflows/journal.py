@@ -16,8 +16,10 @@ from holdfast.contracts.program import Answered, Ask, Carried, Closing, ProgramS
 from holdfast.contracts.question import Question
 from holdfast.contracts.skill import SkillAnswer, SkillCall, SkillFacts
 from holdfast.ids import idempotency_key
-from workflows.effects import Effects
+from workflows.effects import Effects, NotBegun
 from workflows.questions import Questions
+
+SLEEP = "sleep"
 
 
 class Journal:
@@ -32,6 +34,7 @@ class Journal:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.unsaved: list[str] = []
         self.wanted: set[str] = set()
+        self.given_up: set[str] = set()
         self.seen: list[int] = []
         self.seen_saved = carried.seen_saved
         self.recorded = carried.recorded
@@ -45,6 +48,8 @@ class Journal:
 
     def ask(self, ask: Ask, version: Version) -> None:
         """Make sure that a call is answered or on its way. A call that stands is never begun again."""
+        if ask.id in self.given_up:
+            return
         entry = self.entries.get(ask.id)
         if entry and stands(entry, version.number, version.began_at, self._fact(entry.skill).max_age_seconds):
             return
@@ -57,7 +62,14 @@ class Journal:
         now = workflow.now().timestamp()
         effect = self._fact(ask.skill).effect
         entry = Entry(
-            id=ask.id, skill=ask.skill, arguments=ask.arguments, effect=effect, version=version.number, asked_at=now
+            id=ask.id,
+            skill=ask.skill,
+            arguments=ask.arguments,
+            effect=effect,
+            scope=self._spec.scope,
+            number=ask.number,
+            version=version.number,
+            asked_at=now,
         )
         self._open(entry)
 
@@ -67,10 +79,12 @@ class Journal:
     def drop(self, ids: Iterable[str]) -> None:
         """The program gave these up. A skill that runs is let run: it is paid for, and a mended program may ask."""
         for one in ids:
+            self.given_up.add(one)
             self.wanted.discard(one)
             if one in self.tasks:
                 self._change(one, state="dropped")
-                self._questions.withdraw(one)
+                if self._is_data(one):
+                    self._questions.withdraw(one)
             self.changes += 1
 
     def see(self, start: int, deliveries: list[int]) -> None:
@@ -137,6 +151,20 @@ class Journal:
             task.cancel()
         await workflow.wait_condition(lambda: not self.tasks)
 
+    def listen(self) -> None:
+        """Another attempt of the box begins to ask."""
+        self.wanted.clear()
+        self.given_up.clear()
+
+    def begin_nothing(self) -> None:
+        """Calls that have no slot yet are forgotten: they are asked again, or nobody wants them any more."""
+        self._effects.closed = True
+
+    def begin_again(self) -> None:
+        """A new box may ask."""
+        self._effects.closed = False
+        self.listen()
+
     def cancel_repeatable(self) -> None:
         for one, task in self.tasks.items():
             if self.entries[one].effect != "once":
@@ -155,9 +183,10 @@ class Journal:
         return self._fact(self.entries[one].skill).kind == "native"
 
     def _is_long(self, one: str, slow_after: float) -> bool:
-        if self._is_data(one) or self._questions.is_open(one):
-            return True
-        return workflow.now().timestamp() - self.entries[one].asked_at >= slow_after
+        entry, now = self.entries[one], workflow.now().timestamp()
+        if entry.skill == SLEEP:
+            return entry.asked_at + float(entry.arguments.inline["seconds"]) - now >= slow_after
+        return self._is_data(one) or self._questions.is_open(one) or now - entry.asked_at >= slow_after
 
     def _open(self, entry: Entry) -> None:
         self.entries[entry.id] = entry
@@ -174,10 +203,14 @@ class Journal:
         match self._fact(entry.skill):
             case SkillFacts(kind="native", name="ask"):
                 answer = await self._human(entry)
-            case SkillFacts(kind="native", name="sleep"):
+            case SkillFacts(kind="native"):
                 answer = await _slept(entry)
             case facts:
-                answer = await self._effects.perform(self._call(entry, facts), facts)
+                try:
+                    answer = await self._effects.perform(self._call(entry, facts), facts)
+                except NotBegun:
+                    del self.entries[entry.id]
+                    return
         self._record(entry.id, answer)
 
     def _call(self, entry: Entry, facts: SkillFacts) -> SkillCall:

@@ -45,6 +45,9 @@ from workflows.questions import Questions
 _NEAR = 0.3
 """A suspended program continues-as-new early, at this part of the history bound: then it costs no extra suspension."""
 
+_OVERTAKEN = 4
+"""A message that is this many older than the newest hands its open calls on."""
+
 
 @workflow.defn(name=contracts.PROGRAM_WORKFLOW)
 class ProgramWorkflow:
@@ -72,6 +75,7 @@ class ProgramWorkflow:
         self.attempt = 1
         self.order = -1
         self.idle = False
+        self.told = 0
         self.timer_at: float | None = None
         self.updates = 0
         self.expired = False
@@ -83,10 +87,13 @@ class ProgramWorkflow:
         if spec.carried is None:
             await self._record("RUNNING")
         story = asyncio.create_task(self._story())
-        watches = [asyncio.create_task(one) for one in (self._deadline(story), self._watch_idle(), self._watch_slow())]
+        watching = (self._deadline(story), self._watch_idle(), self._watch_slow(), self._watch_faults(story))
+        watches = [asyncio.create_task(one) for one in watching]
         try:
             end = await story
         except asyncio.CancelledError:
+            if self.journal.fault is not None:
+                raise self.journal.fault from None
             await self._stopped()
             return await self._close("TIMED_OUT", ProgramEnd(outcome="raised", error=self._overdue()))
         finally:
@@ -99,6 +106,9 @@ class ProgramWorkflow:
             if self.parked_on:
                 await self._wait()
             end = await self._run_box()
+            self.journal.see(end.seen_from, end.seen)
+            if end.outcome != "suspended":
+                self.parked_on = []
             if end.outcome == "done" or (end.outcome == "raised" and not await self._mend(end)):
                 await self.journal.settle(self.tuning.drain_seconds)
                 await self._drain(self._closing(end.unused))
@@ -111,8 +121,8 @@ class ProgramWorkflow:
         """BOX: one generation of a box. It ends by itself, or because a reply said `park`."""
         self.generation += 1
         self.attempt, self.order, self.idle, self.timer_at = 1, -1, False, None
-        self.park, self.box = None, True
-        self.journal.wanted.clear()
+        self.park, self.box, self.told = None, True, 0
+        self.journal.begin_again()
         handle = workflow.start_activity(
             contracts.PROGRAM_RUN.name,
             self._job(),
@@ -121,9 +131,7 @@ class ProgramWorkflow:
             **policies.BOX,
         )
         try:
-            await workflow.wait_condition(lambda: handle.done() or self.journal.fault is not None)
-            if self.journal.fault is not None:
-                raise self.journal.fault
+            await workflow.wait_condition(handle.done)
             end: ProgramEnd = await handle
             return end
         except ActivityError as exc:
@@ -191,6 +199,7 @@ class ProgramWorkflow:
     async def _stopped(self) -> None:
         """Cancelled or out of time: a `once` call in flight may end within the grace, all else stops now."""
         self.park = self.park or "cancel"
+        self.journal.begin_nothing()
         self.journal.cancel_repeatable()
         await self.journal.settle(self.tuning.drain_seconds)
         await self._drain(self._closing([]))
@@ -219,15 +228,20 @@ class ProgramWorkflow:
         self._heard(message)
         if self.park is None and self._near(1.0):
             self.park = "history"
+            self.journal.begin_nothing()
         if self.park is None and self.box:
             for ask in message.asks:
                 self.journal.ask(ask, self.version)
             self.journal.want(message.again)
         ids = [*(ask.id for ask in message.asks), *message.again]
         if ids:
-            await workflow.wait_condition(lambda: bool(self.park) or not self.box or self.journal.has_answer(ids))
+            await workflow.wait_condition(lambda: self._is_stale(message) or self.journal.has_answer(ids))
         self._show()
-        return CallsReply(answers=self.journal.answers(ids), park=self.park)
+        answers = self.journal.answers(ids)
+        if answers and message.attempt == self.attempt:
+            self.told += len(answers)
+            self.idle = False
+        return CallsReply(answers=answers, park=self.park)
 
     @calls.validator
     def _check_calls(self, message: CallsMessage) -> None:
@@ -237,8 +251,8 @@ class ProgramWorkflow:
     @workflow.update(name=contracts.UPDATE_HELLO)
     async def hello(self, message: HelloMessage) -> HelloReply:
         """The first word of a box's attempt >= 2. From here on nothing of an earlier attempt is heard."""
-        self.attempt, self.order, self.idle = message.attempt, -1, False
-        self.journal.wanted.clear()
+        self.attempt, self.order, self.idle, self.told = message.attempt, -1, False, 0
+        self.journal.listen()
         return HelloReply(answers=self.journal.unsaved_answers(), seen=self.journal.seen, park=self.park)
 
     @hello.validator
@@ -261,7 +275,9 @@ class ProgramWorkflow:
         try:
             self.questions.check(message)
         except ApplicationError as exc:
-            workflow.logger.warning("question.answer_refused", extra={"reason": exc.message})
+            workflow.logger.warning(
+                "question.answer_refused", extra={"reason": exc.message, "trace_id": self.spec.task.trace_id}
+            )
         else:
             self.questions.answer(message)
 
@@ -338,9 +354,22 @@ class ProgramWorkflow:
             return False
         return self.journal.waits_long(self.tuning.slow_after_seconds)
 
+    def _is_stale(self, message: CallsMessage) -> bool:
+        """Whether nothing is to be waited for under this message: the box goes, or newer ones carry its calls on.
+
+        The server takes ten updates at once. Calls that stay open move to later messages and share one.
+        """
+        overtaken = message.attempt != self.attempt or self.order - message.order >= _OVERTAKEN
+        return bool(self.park) or not self.box or overtaken
+
+    async def _watch_faults(self, story: "asyncio.Task[ProgramEnd]") -> None:
+        """A bug in the journal must fail the workflow task, wherever the story stands."""
+        await workflow.wait_condition(lambda: self.journal.fault is not None)
+        story.cancel()
+
     def _heard(self, message: CallsMessage) -> None:
         if message.order > self.order:
-            self.order, self.idle = message.order, message.idle
+            self.order, self.idle = message.order, message.idle and message.heard == self.told
             seconds = message.timer_seconds
             self.timer_at = None if seconds is None else workflow.now().timestamp() + seconds
 
@@ -368,6 +397,7 @@ class ProgramWorkflow:
             segments=self.segments,
             catalogue=self.spec.catalogue,
             skills=[facts.name for facts in self.spec.skills],
+            scope=self.spec.scope,
             limits=self.limits,
             tuning=self.tuning,
         )

@@ -27,8 +27,9 @@ class Questions:
         return question is not None and question.state == "open"
 
     def ask(self, question: Question) -> None:
-        """Open a question; asking an open one again changes nothing."""
-        if not self.is_open(question.id):
+        """Open a question. Asking the same one again (after continue-as-new) changes nothing, answered or not."""
+        known = self.all.get(question.id)
+        if known is None or known.asked_at != question.asked_at:
             self.all[question.id] = question
 
     def check(self, message: AnswerMessage) -> None:

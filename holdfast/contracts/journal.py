@@ -21,6 +21,7 @@ class Entry(Contract):
     arguments: Value
     effect: Effect = "pure"
     scope: str = ""
+    number: int = 0
     version: int = 1
     state: EntryState = "open"
     order: int = 0
@@ -55,6 +56,8 @@ class ExportedCall(Contract):
     skill: str
     arguments: Json
     effect: Effect
+    scope: str = ""
+    number: int = 0
     version: int
     state: EntryState
     order: int

@@ -68,6 +68,7 @@ class ProgramSpec(Contract):
     limits: Limits = Limits()
     tuning: Tuning = Tuning()
     on_error: Literal["fail", "ask"] = "fail"
+    scope: str = "program"
     carried: "Carried | None" = None
 
     def pinned(self) -> "ProgramSpec":
@@ -101,6 +102,7 @@ class Ask(Contract):
     id: CallId
     skill: str
     arguments: Value
+    number: int = 0
 
 
 class CallsMessage(Contract):
@@ -109,6 +111,7 @@ class CallsMessage(Contract):
     `seen` are the deliveries (call number, or -1 for a timer) from number `seen_from` on that led to these asks.
     `idle`: nothing runs in the guest until an answer arrives or `timer_seconds` pass.
     `order` grows by one per message of an attempt, so that a late message cannot make an old `idle` true again.
+    `heard` counts the answers that came in replies of this attempt: an idleness from before one of them is over.
     """
 
     generation: int
@@ -119,6 +122,7 @@ class CallsMessage(Contract):
     drops: list[CallId] = []
     seen: list[int] = []
     seen_from: int = 0
+    heard: int = 0
     idle: bool = False
     timer_seconds: float | None = None
 
@@ -191,6 +195,7 @@ class ProgramJob(Contract):
     segments: list[Sha256] = []
     catalogue: Sha256
     skills: list[str] = []
+    scope: str = "program"
     limits: Limits = Limits()
     tuning: Tuning = Tuning()
 
@@ -206,6 +211,8 @@ class ProgramEnd(Contract):
     attempt: int = 1
     answered_from_journal: int = 0
     unused: list[CallId] = []
+    seen: list[int] = []
+    seen_from: int = 0
     asked: int = 0
     run_seconds: float = 0.0
     adapter: str = ""

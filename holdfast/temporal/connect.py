@@ -1,6 +1,8 @@
 """The one way to a Temporal server, for API, worker and CLI alike."""
 
 import asyncio
+import functools
+import logging
 import os
 import re
 import socket
@@ -9,6 +11,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import PydanticPayloadConverter, ToJsonOptions
 from temporalio.converter import DataConverter, PayloadCodec
 from temporalio.envconfig import ClientConfigProfile, ClientConnectConfig
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError
 
 from holdfast.config import Settings
@@ -43,11 +46,21 @@ async def connect(settings: Settings, *, lazy: bool = False, codec: PayloadCodec
     identity = f"holdfast@{socket.gethostname()}:{os.getpid()}"
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            return await Client.connect(**config, data_converter=converter(codec), identity=identity, lazy=lazy)
+            return await Client.connect(
+                **config, data_converter=converter(codec), identity=identity, lazy=lazy, runtime=_runtime()
+            )
     except TimeoutError:
         raise NoTemporal(_no_answer(config, f"no answer in {CONNECT_SECONDS:.0f} s")) from None
     except (RuntimeError, RPCError, ValueError) as exc:
         raise NoTemporal(_no_answer(config, _cause(str(exc)))) from exc
+
+
+@functools.cache
+def _runtime() -> Runtime:
+    """The SDK's core, whose log would else be coloured text on stdout, beside our JSON lines (R-29)."""
+    forwarded = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
+    filtered = TelemetryFilter(core_level="WARN", other_level="ERROR")
+    return Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=filtered, forwarding=forwarded)))
 
 
 def connection(settings: Settings) -> ClientConnectConfig:

@@ -22,6 +22,7 @@ from holdfast.temporal import attributes, binary
 from holdfast.temporal.tied import tied
 
 START_SECONDS = 20.0
+TRIES = 3
 RETENTION_SECONDS = 30 * 86400
 
 DYNAMIC_CONFIG = {
@@ -66,8 +67,21 @@ async def start(settings: Settings, *, headless: bool = False, say: binary.Say =
     Raises:
         NoTemporal: no program, a port or the database file in use, or not healthy within 20 s (shows its log's end).
     """
-    host, port = _local(settings.temporal_address)
     program = await binary.find(settings, say)
+    for _ in range(TRIES - 1):
+        try:
+            return await _started(settings, program, headless)
+        except _PortLost:
+            continue
+    return await _started(settings, program, headless)
+
+
+class _PortLost(NoTemporal):
+    """The server picks one more port of its own, and another process was faster."""
+
+
+async def _started(settings: Settings, program: Path, headless: bool) -> DevServer:
+    host, port = _local(settings.temporal_address)
     with await _owned(settings.home) as lock:
         _refuse_taken(host, port, "TEMPORAL_ADDRESS")
         if not headless:
@@ -169,7 +183,8 @@ async def _healthy(server: DevServer, namespace: str) -> None:
                 await attributes.ensure(client)
                 return
         await asyncio.sleep(0.05)
-    raise NoTemporal(_unhealthy(server))
+    lost = server.process.poll() is not None and any("address already in use" in line for line in _end_of(server.log))
+    raise (_PortLost if lost else NoTemporal)(_unhealthy(server))
 
 
 async def _keep_history(client: Client) -> None:
@@ -181,5 +196,9 @@ async def _keep_history(client: Client) -> None:
 def _unhealthy(server: DevServer) -> str:
     code = server.process.poll()
     what = f"is not healthy after {START_SECONDS:.0f} s" if code is None else f"ended at once with {code}"
-    lines = server.log.read_text(errors="replace").splitlines()[-20:]
+    lines = _end_of(server.log)
     return "\n".join([f"the Temporal dev server at {server.address} {what}. The end of {server.log}:", *lines])
+
+
+def _end_of(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines()[-20:]

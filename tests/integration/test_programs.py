@@ -200,7 +200,7 @@ async def test_a_program_that_awaits_nothing_ends_and_its_calls_are_drained(stac
 
 async def test_a_long_sleep_costs_no_box(stack: Stack, client: Client) -> None:
     source = "import time\nt = time.time()\ntime.sleep(2)\nresult = round(time.time() - t, 1)"
-    handle = await stack.start(client, source)
+    handle = await stack.start(client, source, tuning={"slow_after_seconds": 1.0})
     await until(lambda: _parked(handle))
     assert stack.value(await handle.result()) == pytest.approx(2.0, abs=0.3)
 

@@ -50,9 +50,9 @@ async def test_a_re_run_plays_the_order_of_the_first_whatever_order_the_host_ans
     source = "import asyncio, time\n" + CONCURRENT[form] + "\nresult = [result, time.time()]"
     first = await run(source, lambda call: None if call.skill == "ask" else reversed_after(4)(call))
     second = await again(source, first, at_once)
-    assert (second.result[0], second.seen) == (first.result[0], first.seen)
+    assert (second.result[0], second.seen) == (first.result[0], []), "what is replayed is not told again"
     assert second.asked == first.asked
-    assert second.drops == first.drops
+    assert sorted(second.drops) == sorted(first.drops)
 
 
 async def test_deliveries_come_one_at_a_time_in_the_order_that_is_told() -> None:
@@ -143,7 +143,8 @@ async def test_a_loop_that_spins_gets_its_answer() -> None:
     source = "import asyncio\nt = asyncio.create_task(skills.echo(1, ms=30))\nwhile not t.done():\n    await asyncio.sleep(0)\nresult = t.result()"
     first = await run(source)
     assert first.result == 1
-    assert (await again(source, first)).seen == first.seen
+    second = await again(source, first)
+    assert (second.result, second.seen) == (1, [])
 
 
 # -- clock
