@@ -4,6 +4,7 @@ import asyncio
 
 from temporalio import activity
 
+from activities.alive import beating
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Nothing, Value
 from holdfast.contracts.program import (
@@ -29,19 +30,24 @@ class Recorder:
     async def save_segment(self, request: SaveSegment) -> SavedSegment:
         """A part of the journal as a blob; its name is all that the workflow keeps."""
         text = request.segment.model_dump_json(exclude_unset=True).encode()
-        return SavedSegment(ref=await asyncio.to_thread(self._blobs.put, text))
+        async with beating():
+            return SavedSegment(ref=await asyncio.to_thread(self._blobs.put, text))
 
     @activity.defn(name=RECORD_SAVE.name)
     async def save_record(self, change: RecordChange) -> Nothing:
         """The task's row as the workflow now is. A final row is never changed again."""
-        task = change.task
         fields = Changes() if change.result is None else _fields(change.result)
+        async with beating():
+            await self._change(change, fields)
+        return Nothing()
+
+    async def _change(self, change: RecordChange, fields: Changes) -> None:
+        tenant, task_id = change.task.principal.tenant, change.task.task_id
         try:
-            await self._records.change(task.principal.tenant, task.task_id, change.state, **fields)
+            await self._records.change(tenant, task_id, change.state, **fields)
         except NotFound:
             await self._records.create(_new(change))
-            await self._records.change(task.principal.tenant, task.task_id, change.state, **fields)
-        return Nothing()
+            await self._records.change(tenant, task_id, change.state, **fields)
 
 
 def _new(change: RecordChange) -> NewTask:

@@ -26,6 +26,7 @@ BOX: dict[str, Any] = {
 SAVE: dict[str, Any] = {
     "task_queue": program.QUEUE_SKILLS,
     "start_to_close_timeout": timedelta(seconds=30),
+    "heartbeat_timeout": timedelta(seconds=2),
     "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)),
 }
 

@@ -205,6 +205,7 @@ async def test_one_trace_id_from_request_to_workflow(api: Api, client: Client) -
     assert trace in str(described.typed_search_attributes)
 
 
+@pytest.mark.slow
 def test_without_a_worker_tasks_are_taken_and_questions_say_why_not(stack: Stack, api: Api) -> None:
     stack.workers[-1].kill()
     try:
@@ -220,6 +221,7 @@ def test_without_a_worker_tasks_are_taken_and_questions_say_why_not(stack: Stack
     assert ended(api, task_id)["output"] == 2
 
 
+@pytest.mark.slow
 def test_server_lost_in_the_middle_loses_no_task(stack: Stack, api: Api) -> None:
     """The server goes away and comes back, with its history; the API notices both without a restart."""
     waiting = api.submit(ASKING)["id"]

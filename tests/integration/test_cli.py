@@ -148,6 +148,7 @@ def test_a_killed_worker_is_started_again_and_its_task_goes_on(running):
     assert (ran.returncode, json.loads(ran.stdout)) == (0, {"answer": 3}), ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_up_drains_leaves_no_process_and_keeps_its_tasks(idle, number):
     idle.start_up()
@@ -215,6 +216,7 @@ def test_demo_holds_its_promise_twice(idle):
         assert numbers["  processes killed while the program ran"] == "2"
 
 
+@pytest.mark.slow
 def test_interrupted_demo_stops_all_that_it_started(idle):
     command = [sys.executable, "-m", "cli.main", "demo"]
     with subprocess.Popen(command, cwd=idle.folder, env=idle.env, stderr=subprocess.PIPE, text=True) as demo:

@@ -202,7 +202,8 @@ async def test_a_long_sleep_costs_no_box(stack: Stack, client: Client) -> None:
     source = "import time\nt = time.time()\ntime.sleep(2)\nresult = round(time.time() - t, 1)"
     handle = await stack.start(client, source, tuning={"slow_after_seconds": 1.0})
     await until(lambda: _parked(handle))
-    assert stack.value(await handle.result()) == pytest.approx(2.0, abs=0.3)
+    # A dev server fires a timer up to a second late.
+    assert 2.0 <= stack.value(await handle.result()) <= 3.5
 
 
 async def _parked(handle: Any) -> bool:
