@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from holdfast.contracts.skill import WORKER_STOPPING
+
 BEAT_SECONDS = 0.5
 
 
@@ -24,7 +26,7 @@ async def beating(beat: Callable[[], None] = activity.heartbeat) -> AsyncIterato
         yield
     except asyncio.CancelledError:
         if activity.is_worker_shutdown():
-            raise ApplicationError("the worker is shutting down", type="WorkerStopping") from None
+            raise ApplicationError("the worker is shutting down", type=WORKER_STOPPING) from None
         raise
     finally:
         task.cancel()

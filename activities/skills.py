@@ -11,9 +11,9 @@ from activities.alive import beating
 from activities.values import loaded, stored
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue, CatalogueSkill
-from holdfast.contracts.base import INLINE_ANSWER_BYTES
-from holdfast.contracts.skill import SKILL_CHECK, SKILL_RUN, CheckAnswer, SkillAnswer, SkillCall
-from holdfast.errors import HoldfastError
+from holdfast.contracts.base import INLINE_ANSWER_BYTES, Json, Value
+from holdfast.contracts.skill import ANSWER_LOST, SKILL_CHECK, SKILL_RUN, CheckAnswer, SkillAnswer, SkillCall
+from holdfast.errors import HoldfastError, StoreUnavailable
 from skills.run import SkillContext, SkillRunner
 
 log = structlog.stdlib.get_logger(__name__)
@@ -41,9 +41,16 @@ class Skills:
                 began = time.monotonic()
                 value = await self._runner.run(skill, arguments, self._context(call))
                 log.info("skill.run", attempt=activity.info().attempt, ms=round((time.monotonic() - began) * 1000, 1))
-                return SkillAnswer(value=await stored(self._blobs, value, INLINE_ANSWER_BYTES))
+                return SkillAnswer(value=await self._kept(value))
             except HoldfastError as exc:
                 raise _failed(exc) from exc
+
+    async def _kept(self, value: Json) -> Value:
+        """The answer, stored. A call that ran and whose answer is lost did not fail: nobody knows its outcome."""
+        try:
+            return await stored(self._blobs, value, INLINE_ANSWER_BYTES)
+        except StoreUnavailable as exc:
+            raise ApplicationError(f"the skill ran, and its answer was lost: {exc}", type=ANSWER_LOST) from exc
 
     @activity.defn(name=SKILL_CHECK.name)
     async def check(self, call: SkillCall) -> CheckAnswer:

@@ -70,6 +70,10 @@ async def _demo(settings: Settings, keep: bool) -> int:
         holds = await Story(stack, program, workspace).run()
         if keep:
             await _keep(settings)
+        else:
+            screen.say(
+                "stopping; `.venv/bin/holdfast demo --keep` leaves the Temporal UI up, to look at each call", "dim"
+            )
     return 0 if holds else screen.FAILED
 
 

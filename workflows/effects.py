@@ -8,7 +8,15 @@ from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType, 
 
 from holdfast.contracts.base import ActivityRef, Failure, Value
 from holdfast.contracts.question import OUTCOMES, Question
-from holdfast.contracts.skill import SKILL_CHECK, SKILL_RUN, CheckAnswer, SkillAnswer, SkillCall, SkillFacts
+from holdfast.contracts.skill import (
+    OUTCOME_UNKNOWN,
+    SKILL_CHECK,
+    SKILL_RUN,
+    CheckAnswer,
+    SkillAnswer,
+    SkillCall,
+    SkillFacts,
+)
 from workflows import policies
 from workflows.questions import Questions
 
@@ -102,7 +110,7 @@ def _unknown(exc: ActivityError) -> bool:
     cause = exc.cause
     if isinstance(cause, exceptions.TimeoutError):
         return cause.type in (TimeoutType.HEARTBEAT, TimeoutType.START_TO_CLOSE)
-    return isinstance(cause, ApplicationError) and cause.type in ("SkillCrashed", "SkillTimeout", "WorkerStopping")
+    return isinstance(cause, ApplicationError) and cause.type in OUTCOME_UNKNOWN
 
 
 def failure(cause: BaseException | None) -> Failure:

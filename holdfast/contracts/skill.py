@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Json, Sha256, Value
+from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Sha256, Value
 from holdfast.contracts.principal import TaskRef
 
 Effect = Literal["pure", "idempotent", "keyed", "once"]
@@ -54,4 +54,7 @@ class CheckAnswer(Contract):
 SKILL_RUN: ActivityRef[SkillCall, SkillAnswer] = ActivityRef(name="skill.run", takes=SkillCall, gives=SkillAnswer)
 SKILL_CHECK: ActivityRef[SkillCall, CheckAnswer] = ActivityRef(name="skill.check", takes=SkillCall, gives=CheckAnswer)
 
-AskArguments = dict[str, Json]
+ANSWER_LOST = "AnswerLost"
+WORKER_STOPPING = "WorkerStopping"
+OUTCOME_UNKNOWN: frozenset[str] = frozenset({ANSWER_LOST, WORKER_STOPPING, "SkillCrashed", "SkillTimeout"})
+"""Failures of a call that had begun, and of which nobody knows whether it took effect."""

@@ -14,7 +14,7 @@ from typing import Any
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 
-from tests.support.stack import Stack, parents_of, runs_of, until
+from tests.support.stack import Stack, parents_of, result_of, runs_of, until
 
 PROGRAM = """
 import asyncio
@@ -68,7 +68,7 @@ class Chaos:
         while left or len(self.report.handles) < 2:
             handle = await self.stack.start(client, PROGRAM)
             self.report.handles.append(handle)
-            result = asyncio.create_task(handle.result())
+            result = asyncio.create_task(result_of(handle))
             while left and not result.done():
                 await asyncio.sleep(self.random.uniform(0.3, 1.6))
                 if not result.done() and await self.strike(left[-1], handle):

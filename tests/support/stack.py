@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
 
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import load
@@ -213,6 +214,15 @@ async def runs_of(client: Client, handle: "WorkflowHandle[Any, Any]") -> AsyncIt
         events = [event async for event in client.get_workflow_handle(handle.id, run_id=run).fetch_history_events()]
         yield events
         run = events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+
+
+async def result_of(handle: "WorkflowHandle[Any, ProgramResult]") -> ProgramResult:
+    """The result, waited for over restarts of the server: the client's long poll breaks with its connection."""
+    while True:
+        try:
+            return await handle.result()
+        except RPCError:
+            await asyncio.sleep(0.1)
 
 
 async def progress(handle: "WorkflowHandle[Any, Any]") -> Progress:
