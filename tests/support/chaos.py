@@ -71,20 +71,22 @@ class Chaos:
             result = asyncio.create_task(result_of(handle))
             while left and not result.done():
                 await asyncio.sleep(self.random.uniform(0.3, 1.6))
-                if not result.done() and await self.strike(left[-1], handle):
+                if not result.done() and await self.strike(left[-1], handle, result):
                     left.pop()
             found = await asyncio.wait_for(result, 120)
             assert self.stack.value(found) == TOTAL, found
         await self.judge(client)
         return self.report
 
-    async def strike(self, kind: str, handle: "WorkflowHandle[Any, Any]") -> bool:
+    async def strike(self, kind: str, handle: "WorkflowHandle[Any, Any]", result: "asyncio.Task[Any]") -> bool:
         """Kill something that this program depends on. False if there was nothing to kill just now."""
         boxes = self.stack.boxes()
         if not boxes:
             return False
         inside = sum((self.stack.begins(handle) - self.stack.ends(handle)).values()) > 0
         ends, began = sum(self.stack.ends(handle).values()), time.monotonic()
+        if ends >= CALLS:
+            return False
         if kind == "box":
             os.kill(boxes[-1], signal.SIGKILL)
         elif kind == "server":
@@ -95,8 +97,8 @@ class Chaos:
             self._kill_worker(boxes[-1])
         self.report.kills[kind] += 1
         self.report.inside += inside
-        await until(lambda: sum(self.stack.ends(handle).values()) > ends, 60, every=0.01)
-        if kind == "worker" and ends < CALLS:
+        await until(lambda: result.done() or sum(self.stack.ends(handle).values()) > ends, 60, every=0.01)
+        if kind == "worker":
             self.report.recoveries.append(time.monotonic() - began)
         return True
 
