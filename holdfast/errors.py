@@ -13,7 +13,11 @@
     |  |- NoTemporal         the Temporal server is neither found nor reachable
     |  |- NoIsolation        no sandbox adapter passed its probe
     |  |- SettingsInvalid    a setting has a wrong value, or stands in two files
-    |  |- NoModel            a skill needs a language model, and none is set up
+    |  |- NoModel            a language model is needed, and none is set up, or its key is missing
+    |  |- ModelUnavailable   the model's server cannot be reached; waits until the task's deadline
+    |  |  `- ModelBusy       it says that it is busy (429, 529), and perhaps for how long
+    |  |- ModelFailed        it answered with a fault of its own (5xx, a cut stream); tried `max_retries` times more
+    |  |- ModelRefused       it refused the request (key, name, size): the same request fails again
     |  |- SecretMissing      a skill names a secret that is not set
     |  `- StoreUnavailable   the database is locked, full or gone
     `- SkillFailed           a skill answered with an error
@@ -113,6 +117,29 @@ class SettingsInvalid(OperatorError):
 
 class NoModel(OperatorError):
     code = "NO_MODEL"
+    retryable = False
+
+
+class ModelUnavailable(OperatorError):
+    """`retry_after` is the number of seconds that the model's server asks to wait, where it says it."""
+
+    code = "MODEL_UNAVAILABLE"
+
+    def __init__(self, message: str, retry_after: float | None = None, **details: object) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
+
+
+class ModelBusy(ModelUnavailable):
+    code = "MODEL_BUSY"
+
+
+class ModelFailed(OperatorError):
+    code = "MODEL_FAILED"
+
+
+class ModelRefused(OperatorError):
+    code = "MODEL_REFUSED"
     retryable = False
 
 

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Json, Nothing, Sha256, Value
 from holdfast.contracts.journal import Entry
+from holdfast.contracts.llm import Brief
+from holdfast.contracts.model import LlmCall, ModelSettings, Spent
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.question import Question
 from holdfast.contracts.skill import SkillFacts
@@ -47,21 +49,42 @@ class Tuning(Contract):
 
 
 class Version(Contract):
-    """One text of a program. A mended program is the next version of the same program."""
+    """One text of a program. A mended program is the next version of the same program.
+
+    `problems` is what a check found: such a version is not run, it goes to repair at once.
+    """
 
     number: int = Field(default=1, ge=1)
     source: str
     first_line: int = 1
     began_at: float = 0.0
     why: str = ""
+    problems: str = ""
+
+
+class Author(Contract):
+    """The model that wrote a program, and mends it: the conversation so far, and the skills it was told of."""
+
+    brief: Brief
+    head: Sha256 | None = None
+    skills: list[str] = []
 
 
 class ProgramSpec(Contract):
-    """All that ProgramWorkflow needs to begin, and, with `carried`, to go on after continue-as-new."""
+    """All that ProgramWorkflow needs to begin, and, with `carried`, to go on after continue-as-new.
+
+    With an `author` it is the program of an agent's task: a model mends it, its record is the task's, and what it asks
+    people is reported to the task's workflow. With a `call` there is no program: that one call is the whole work.
+    """
 
     task: TaskRef
-    source: str
+    type: str = "program"
+    source: str = ""
     first_line: int = 1
+    problems: str = ""
+    call: "Ask | None" = None
+    author: Author | None = None
+    models: list[ModelSettings] = []
     inputs: Json = None
     catalogue: Sha256
     skills: list[SkillFacts] = []
@@ -94,6 +117,9 @@ class Carried(Contract):
     questions: list[Question] = []
     parked_on: list[CallId] = []
     wake_at: float | None = None
+    head: Sha256 | None = None
+    spent: Spent = Spent()
+    llm: list[LlmCall] = []
 
 
 class Ask(Contract):
@@ -125,6 +151,25 @@ class CallsMessage(Contract):
     heard: int = 0
     idle: bool = False
     timer_seconds: float | None = None
+
+
+class NestMessage(Contract):
+    """Update `nest`: what the code of a running skill asks in turn; now the model, by `skill` `llm`.
+
+    `asks` are new or asked again by a later attempt; `parent` is the call that is running. With no asks: wait until an
+    answer has a higher `order` than `since`. The reply has all such answers of nested calls that are known.
+    """
+
+    parent: CallId
+    asks: list["Ask"] = []
+    since: int = 0
+
+
+class NestReply(Contract):
+    """`wait` says that nothing is to be waited for now: ask again a little later."""
+
+    answers: list["Answered"] = []
+    wait: bool = False
 
 
 class HelloMessage(Contract):
@@ -220,7 +265,8 @@ class ProgramEnd(Contract):
 
 
 class ProgramResult(Contract):
-    """How a program ended, for people and for a parent workflow."""
+    """How a task or its program ended, for people and for a parent workflow. `source` names the blob of the last
+    `Version` of a program that a model wrote."""
 
     state: TaskState
     value: Value | None = None
@@ -233,12 +279,20 @@ class ProgramResult(Contract):
     generations: int = 0
     runs: int = 1
     journal: list[Sha256] = []
+    source: Sha256 | None = None
+    spent: Spent = Spent()
+    llm: list[LlmCall] = []
 
 
 class Progress(Contract):
-    """Answer of the query `progress`: what a watcher sees now."""
+    """Answer of the query `progress`: what a watcher sees now. `phase` says what an agent's task does; `program_id` is
+    the workflow of its program, which answers the same query for its part."""
 
     state: TaskState
+    phase: str = ""
+    program_id: str | None = None
+    spent: Spent = Spent()
+    llm: list[LlmCall] = []
     version: int = 1
     generation: int = 0
     runs: int = 1
@@ -261,12 +315,16 @@ class SavedSegment(Contract):
 
 
 class RecordChange(Contract):
-    """What activity `record.save` writes to a task's row. A final state is written once and never changed."""
+    """What activity `record.save` writes to a task's row. A final state is written once and never changed.
+
+    `questions` are those that are open: they are not written, but read from the history by those who watch a task.
+    """
 
     task: TaskRef
     state: TaskState
     type: str = "program"
     result: ProgramResult | None = None
+    questions: list[Question] = []
 
 
 PROGRAM_RUN: ActivityRef[ProgramJob, ProgramEnd] = ActivityRef(name="program.run", takes=ProgramJob, gives=ProgramEnd)
@@ -278,6 +336,7 @@ RECORD_SAVE: ActivityRef[RecordChange, Nothing] = ActivityRef(name="record.save"
 PROGRAM_WORKFLOW = "ProgramWorkflow"
 UPDATE_CALLS = "calls"
 UPDATE_HELLO = "hello"
+UPDATE_NEST = "nest"
 UPDATE_ANSWER = "answer"
 SIGNAL_ANSWER = "answer_question"
 QUERY_PROGRESS = "progress"
@@ -289,3 +348,5 @@ QUEUE_SANDBOX = "sandbox"
 QUEUE_LLM = "llm"
 
 ProgramSpec.model_rebuild()
+NestMessage.model_rebuild()
+NestReply.model_rebuild()

@@ -3,13 +3,17 @@
 from typing import Literal
 
 from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Sha256, Value
+from holdfast.contracts.model import Usage
 from holdfast.contracts.principal import TaskRef
 
 Effect = Literal["pure", "idempotent", "keyed", "once"]
 """What running a call again would do: nothing; the same; the same if its key is honoured; harm."""
 
 Kind = Literal["prompt", "script", "hybrid", "native"]
-"""`native` skills are answered by the workflow itself: `ask` and `sleep`."""
+"""`prompt` skills are answered by a model, `native` ones by the workflow itself: `ask` and `sleep`."""
+
+MODEL = "llm"
+"""The name under which a hybrid skill's questions to the model stand in the journal. No skill can have it."""
 
 
 class SkillFacts(Contract):
@@ -42,6 +46,7 @@ class SkillAnswer(Contract):
 
     value: Value | None = None
     error: Failure | None = None
+    usage: list[Usage] = []
 
 
 class CheckAnswer(Contract):

@@ -22,7 +22,7 @@ from holdfast.config import VARIABLES, Settings
 from tests.support.offline import LeftTheMachine
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("holdfast", "workflows", "activities", "skills", "sandbox", "store", "api", "cli")
+ROOMS = ("holdfast", "workflows", "activities", "skills", "sandbox", "providers", "store", "api", "cli")
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}

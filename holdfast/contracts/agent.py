@@ -1,0 +1,50 @@
+"""Agents: a model, a prompt and the skills that it may use, as a project's YAML declares them."""
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from holdfast.contracts.base import Contract, Json
+from holdfast.contracts.model import ModelSettings
+
+Strategy = Literal["direct", "ptc"]
+"""`direct`: one LLM call answers. `ptc`: plan, write one program that uses skills, run it."""
+Planning = Literal["split", "fused"]
+"""`split`: the plan and the program are two LLM calls. `fused`: one call writes the program, or answers."""
+
+
+class AgentLimits(Contract):
+    """Bounds of one task of an agent."""
+
+    max_repairs: int = Field(default=5, ge=0, le=100)
+    timeout_seconds: float | None = Field(default=None, gt=0, description="of the whole task, waits included")
+
+
+class Retry(Contract):
+    """How often an LLM call that failed is tried again; 429, 529 and lost connections do not count."""
+
+    max_retries: int = Field(default=2, ge=0, le=100)
+
+
+class AgentSpec(Contract):
+    """An agent. `models` are asked in order: the next when one is down. `skills` None: every skill there is."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+    name: str
+    description: str = ""
+    agent_type: str = ""
+    enabled: bool = True
+    execution_mode: Literal["autonomous", "collaborative", "continuous", "scheduled"] = "autonomous"
+    strategy: Strategy = "ptc"
+    planning: Planning = "split"
+    phrase: bool = Field(default=False, description="the program's result is phrased by one more LLM call")
+    models: list[ModelSettings] = []
+    system_prompt: str = ""
+    skills: list[str] | None = None
+    tags: list[str] = []
+    event_subscriptions: list[str] = []
+    limits: AgentLimits = AgentLimits()
+    retry: Retry = Retry()
+    output_schema: dict[str, Json] | None = None
+    extra: dict[str, Any] = Field(default={}, description="keys that are read, and not acted on by this version")

@@ -1,0 +1,142 @@
+"""What the activities that ask models take and give.
+
+A conversation is a chain of content-addressed blobs: each names the one before it, and holds the messages that
+were new. An activity gets the head of the chain and the new messages, and gives the next head, so that a history
+grows by what was said, not by all that was said before.
+"""
+
+from typing import Literal
+
+from holdfast.contracts.base import ActivityRef, CallId, Contract, Json, Sha256, Value
+from holdfast.contracts.message import Message, Part
+from holdfast.contracts.model import ModelSettings, Usage
+from holdfast.contracts.principal import TaskRef
+from holdfast.contracts.skill import SkillAnswer, SkillCall
+
+
+class Turn(Contract):
+    """One link of a conversation, as its blob holds it."""
+
+    format: Literal[1] = 1
+    before: Sha256 | None = None
+    messages: list[Message]
+
+
+class Brief(Contract):
+    """What all LLM calls of one task have in common.
+
+    `models` are asked in this order: the next one when one is down; empty: the worker's default. `system` names the
+    blob of the system prompt's text. `skills` are those that the task may use.
+    """
+
+    task: TaskRef
+    catalogue: Sha256
+    agent: str = ""
+    models: list[ModelSettings] = []
+    system: Sha256 | None = None
+    skills: list[str] = []
+    max_retries: int = 2
+
+
+class PlanRequest(Contract):
+    """Input of `llm.plan`. Without a `head`, `say` is the task; else it is what was added: an answer, a complaint."""
+
+    brief: Brief
+    head: Sha256 | None = None
+    say: list[Part]
+
+
+class Plan(Contract):
+    """Which way a task goes. `answer`: it is answered; `ask`: something must be asked first; `skills`: a program of
+    these is to be written. `problems` is what was wrong with a reply that is no plan: to be asked again with it."""
+
+    kind: Literal["answer", "skills", "ask", "invalid"]
+    selected_skills: list[str] = []
+    reasoning: str = ""
+    answer: Value | None = None
+    question: str = ""
+    options: list[str] = []
+    problems: str = ""
+    head: Sha256
+    prompt: str = ""
+    usage: list[Usage] = []
+
+
+class DraftRequest(Contract):
+    """Input of `llm.program`: write a program that uses `skills`, or mend one.
+
+    `say` is the task (with planning `fused`, or no plan before), or empty after a plan. `why` is what was wrong with
+    the last version: a traceback, or what the check found; then the mended program is asked for.
+    """
+
+    brief: Brief
+    head: Sha256 | None = None
+    say: list[Part] = []
+    skills: list[str] = []
+    fused: bool = False
+    why: str = ""
+    version: int = 1
+
+
+class Draft(Contract):
+    """A program as the model wrote it. `problems` says why it cannot run as it is; then `source` is what was found.
+
+    With planning `fused` the model may also answer, or ask, instead of writing one.
+    """
+
+    kind: Literal["program", "answer", "ask"] = "program"
+    source: str = ""
+    first_line: int = 1
+    problems: str = ""
+    answer: Value | None = None
+    question: str = ""
+    options: list[str] = []
+    head: Sha256
+    prompt: str = ""
+    usage: list[Usage] = []
+
+
+class AnswerRequest(Contract):
+    """Input of `llm.answer`: answer the task `say`, or phrase the `result` of its program."""
+
+    brief: Brief
+    head: Sha256 | None = None
+    say: list[Part] = []
+    result: Value | None = None
+    output_schema: dict[str, Json] | None = None
+
+
+class Answer(Contract):
+    """The model's own answer: text, or JSON that fits the output schema."""
+
+    value: Value
+    head: Sha256
+    prompt: str = ""
+    usage: list[Usage] = []
+
+
+class SkillPrompt(Contract):
+    """Input of `llm.skill`: answer a call of a prompt skill by its template."""
+
+    call: SkillCall
+    models: list[ModelSettings] = []
+    max_retries: int = 2
+
+
+class ModelAsk(Contract):
+    """Input of `llm.ask`: what a hybrid skill's code asks of the model. `arguments` are {prompt, system?}."""
+
+    task: TaskRef
+    call_id: CallId
+    parent: CallId
+    skill: str
+    arguments: Value
+    models: list[ModelSettings] = []
+    max_retries: int = 2
+
+
+LLM_PLAN: ActivityRef[PlanRequest, Plan] = ActivityRef(name="llm.plan", takes=PlanRequest, gives=Plan)
+LLM_PROGRAM: ActivityRef[DraftRequest, Draft] = ActivityRef(name="llm.program", takes=DraftRequest, gives=Draft)
+LLM_ANSWER: ActivityRef[AnswerRequest, Answer] = ActivityRef(name="llm.answer", takes=AnswerRequest, gives=Answer)
+LLM_SKILL: ActivityRef[SkillPrompt, SkillAnswer] = ActivityRef(name="llm.skill", takes=SkillPrompt, gives=SkillAnswer)
+LLM_ASK: ActivityRef[ModelAsk, SkillAnswer] = ActivityRef(name="llm.ask", takes=ModelAsk, gives=SkillAnswer)
