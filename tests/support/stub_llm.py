@@ -1,0 +1,342 @@
+"""A model server for tests: real HTTP on loopback, in a thread, in every wire format that `providers/` speaks.
+
+    with StubLlm() as stub:
+        stub.rule("which skills", '{"selected_skills": ["web-search"]}')
+        stub.rule("busy", times=1, fault=Fault(status=429, headers={"retry-after": "3"}))
+        ...
+        assert len(stub.requests) == 2
+
+OpenAI: `<url>/v1` (or `<url>`), Anthropic: `<url>`, Bedrock: `<url>`. What no rule matches is answered with "OK".
+"""
+
+import json
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+from tests.support import stub_wires
+from tests.support.stub_wires import Said, Stop, Wire
+
+_BEDROCK = re.compile(r"/model/(?P<model>.+)/(?P<way>converse|invoke)(?P<stream>-stream|-with-response-stream)?")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request to a model. `text` is the system prompt and all messages; `last` the last message's text;
+    `at` is `time.monotonic()` of its arrival; `headers` have lower-case names."""
+
+    wire: Wire
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    size_bytes: int
+    model: str
+    stream: bool
+    at: float
+
+    @property
+    def system(self) -> str:
+        return stub_wires.system_of(self.wire, self.body)
+
+    @property
+    def messages(self) -> list[tuple[str, str]]:
+        """Role and text of each, without the system prompt."""
+        found = self.body.get("messages", [])
+        return [(m["role"], stub_wires.texts(m["content"])) for m in found if m["role"] not in ("system", "developer")]
+
+    @property
+    def text(self) -> str:
+        return "\n".join([self.system, *(text for _, text in self.messages)])
+
+    @property
+    def last(self) -> str:
+        return self.messages[-1][1] if self.messages else ""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with a reply. Fields can be combined: `status` with `cut_after` is an error within a stream.
+
+    `drop`: the connection is closed before the reply. `cut_after`: it is lost behind so many pieces of a stream;
+    with `politely` the stream just ends there. `hang_s`: silence before the reply. `malformed`: half a JSON object.
+    `length` and `refusal` are reasons why the reply stopped; `no_usage`: the reply tells no tokens.
+    """
+
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+    drop: bool = False
+    cut_after: int | None = None
+    politely: bool = False
+    hang_s: float = 0
+    empty: bool = False
+    refusal: bool = False
+    length: bool = False
+    malformed: bool = False
+    no_usage: bool = False
+
+    @property
+    def stop(self) -> Stop:
+        return "refusal" if self.refusal else "length" if self.length else "end"
+
+
+@dataclass
+class Rule:
+    """What is said to requests that `match`. `used` counts them."""
+
+    match: str | Callable[[Request], bool]
+    reply: str | Callable[[Request], str]
+    times: int | None
+    delay_s: float
+    fault: Fault
+    used: int = 0
+
+    def fits(self, request: Request) -> bool:
+        if self.times is not None and self.used >= self.times:
+            return False
+        if isinstance(self.match, str):
+            return re.search(self.match, request.text, re.DOTALL) is not None
+        return self.match(request)
+
+
+_OK = Rule("", "OK", None, 0, Fault())
+
+
+class StubLlm:
+    """`requests` are those that asked a model, in the order of their arrival; a list of models is no such request.
+
+    `cached` is how many prompt tokens the replies claim to have had from a cache. Prompt tokens are a quarter of the
+    body's bytes, completion tokens a quarter of the reply's letters. `stop` and `start` make an outage: same port,
+    same rules.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
+        self.cached = 0
+        self.requests: list[Request] = []
+        self.errors: list[BaseException] = []
+        self._rules: list[Rule] = []
+        self._lock = threading.Lock()
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def rule(
+        self,
+        match: str | Callable[[Request], bool],
+        reply: str | Callable[[Request], str] = "OK",
+        *,
+        times: int | None = None,
+        delay_s: float = 0,
+        fault: Fault | None = None,
+    ) -> Rule:
+        """Say `reply` to requests whose text matches; the first rule that fits and is not used up wins."""
+        made = Rule(match, reply, times, delay_s, fault or Fault())
+        with self._lock:
+            self._rules.append(made)
+        return made
+
+    def reset(self) -> None:
+        with self._lock:
+            self.requests, self._rules, self.cached = [], [], 0
+
+    def start(self) -> None:
+        self._server = _Server(("127.0.0.1", self.port), _Door, self)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="stub-llm")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the port and all connections, also those that wait for a reply."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.stopping.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.hang_up()
+        self._server.server_close()
+        self._server = self._thread = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self.errors:
+            raise self.errors[0]
+
+    def take(self, request: Request) -> Rule:
+        """Record a request, and find what is said to it."""
+        with self._lock:
+            self.requests.append(request)
+            rule = next((rule for rule in self._rules if rule.fits(request)), _OK)
+            rule.used += 1
+            return rule
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], door: type["_Door"], stub: StubLlm) -> None:
+        self.stub = stub
+        self.stopping = threading.Event()
+        self._open: set[socket.socket] = set()
+        super().__init__(address, door)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        for connection in list(self._open):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news; a rule that raised fails the test, at the end of its `with`."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, OSError):
+            self.stub.errors.append(error)
+
+
+class _Door(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: _Server
+
+    def do_GET(self) -> None:
+        if not urlsplit(self.path).path.endswith("/models"):
+            return self._send(404, {"error": {"message": f"no {self.path} here"}})
+        models = [{"id": "stub", "object": "model", "created": 1, "owned_by": "tests"}]
+        return self._send(200, {"object": "list", "data": models})
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("content-length") or 0))
+        request = self._read(raw)
+        if request is None:
+            return self._send(404, {"error": {"message": f"no {self.path} here", "type": "not_found_error"}})
+        rule = self.server.stub.take(request)
+        if pause_s := rule.delay_s + rule.fault.hang_s:
+            self.server.stopping.wait(pause_s)
+        return self._answer(request, rule)
+
+    def _read(self, raw: bytes) -> Request | None:
+        path = urlsplit(self.path).path
+        found = _wire(path)
+        if found is None:
+            return None
+        wire, model, stream = found
+        body = json.loads(raw)
+        return Request(
+            wire=wire,
+            path=path,
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=body,
+            size_bytes=len(raw),
+            model=model or body.get("model", ""),
+            stream=stream or bool(body.get("stream")),
+            at=time.monotonic(),
+        )
+
+    def _answer(self, request: Request, rule: Rule) -> None:
+        fault = rule.fault
+        if fault.drop:
+            self.close_connection = True
+            return None
+        if fault.status and fault.cut_after is None:
+            headers, body = stub_wires.problem(request.wire, fault.status, self._complaint(fault))
+            return self._send(fault.status, body, {**headers, **fault.headers})
+        said = self._said(request, rule)
+        if request.stream:
+            return self._stream(said, fault)
+        data = stub_wires.whole(said)
+        return self._send(200, data[: len(data) // 2] if fault.malformed else data, fault.headers)
+
+    def _complaint(self, fault: Fault) -> str:
+        """Some providers repeat the key that they refuse; so does this one, in full."""
+        if fault.message or fault.status != 401:
+            return fault.message or f"stub says {fault.status}"
+        return f"Incorrect API key provided: {self.headers.get('authorization') or self.headers.get('x-api-key')}"
+
+    def _said(self, request: Request, rule: Rule) -> Said:
+        text = rule.reply if isinstance(rule.reply, str) else rule.reply(request)
+        text = "" if rule.fault.empty else text
+        return Said(
+            wire=request.wire,
+            model=request.model,
+            text=text,
+            stop=rule.fault.stop,
+            prompt_tokens=None if rule.fault.no_usage else request.size_bytes // 4,
+            completion_tokens=max(1, len(text) // 4),
+            cached=self.server.stub.cached,
+        )
+
+    def _stream(self, said: Said, fault: Fault) -> None:
+        self.send_response(200)
+        self._headers({"content-type": stub_wires.media_type(said.wire, streamed=True), "transfer-encoding": "chunked"})
+        for data in self._pieces(said, fault):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+            self.wfile.flush()
+        if fault.cut_after is not None and not fault.politely:
+            self.close_connection = True
+            return
+        self.wfile.write(b"0\r\n\r\n")
+        self.wfile.flush()
+
+    def _pieces(self, said: Said, fault: Fault) -> Iterator[bytes]:
+        before, texts, behind = stub_wires.pieces(said)
+        if fault.malformed:
+            yield b"data: {half\n\n" if said.wire in ("openai", "anthropic") else b"\x00" * 64
+            return
+        yield from before
+        yield from texts[: fault.cut_after]
+        if fault.cut_after is None:
+            yield from behind
+        elif fault.status:
+            yield stub_wires.problem_event(said.wire, fault.status, self._complaint(fault))
+
+    def _send(self, status: int, body: bytes | dict[str, Any], headers: Mapping[str, str] | None = None) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self._headers({"content-type": "application/json", "content-length": str(len(data)), **(headers or {})})
+        self.wfile.write(data)
+        self.wfile.flush()
+
+    def _headers(self, headers: Mapping[str, str]) -> None:
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet: `requests` is the log."""
+
+
+def _wire(path: str) -> tuple[Wire, str, bool] | None:
+    """Wire format, model and whether it streams, as far as the path says it."""
+    if path.endswith("/chat/completions"):
+        return "openai", "", False
+    if path.endswith("/v1/messages"):
+        return "anthropic", "", False
+    if found := _BEDROCK.fullmatch(path):
+        wire: Wire = "converse" if found["way"] == "converse" else "invoke"
+        return wire, unquote(found["model"]), bool(found["stream"])
+    return None
