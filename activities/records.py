@@ -1,12 +1,14 @@
 """Writing to the store and the blob folder on behalf of a workflow."""
 
 import asyncio
+from decimal import Decimal
 
 from temporalio import activity
 
 from activities.alive import beating
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Nothing, Value
+from holdfast.contracts.model import Spent
 from holdfast.contracts.program import (
     JOURNAL_SAVE,
     RECORD_SAVE,
@@ -64,7 +66,7 @@ def _new(change: RecordChange) -> NewTask:
 
 def _fields(result: ProgramResult) -> Changes:
     value = result.value or Value()
-    return Changes(
+    fields = Changes(
         output=value.inline,
         output_ref=value.ref,
         failure=result.error.model_dump(mode="json") if result.error else None,
@@ -75,4 +77,20 @@ def _fields(result: ProgramResult) -> Changes:
         repairs=result.repairs,
         suspensions=result.suspensions,
         generations=result.generations,
+        llm=[call.model_dump(mode="json") for call in result.llm],
+        **_took(result.spent),
+    )
+    if result.source is not None:
+        fields["source_ref"] = result.source
+    return fields
+
+
+def _took(spent: Spent) -> Changes:
+    """A cost of which a part is not known is not known; that of no request is nothing."""
+    return Changes(
+        llm_calls=spent.llm_calls,
+        input_tokens=spent.input_tokens,
+        output_tokens=spent.output_tokens,
+        cost=None if spent.unknown else spent.cost or Decimal(0),
+        model=spent.model,
     )

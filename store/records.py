@@ -5,9 +5,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, ClassVar, Literal, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, extract, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.contracts.program import FINAL, TaskState
@@ -15,7 +16,7 @@ from holdfast.errors import Conflict, NotFound, UserError, shown
 from store.database import Database
 from store.tables import TaskRow, Utc
 
-__all__ = ["Change", "CursorInvalid", "IdempotencyMismatch", "NewTask", "Page", "Records", "TaskRow"]
+__all__ = ["Change", "CursorInvalid", "IdempotencyMismatch", "NewTask", "Page", "Records", "Tally", "TaskRow"]
 
 MAX_PAGE = 1000
 
@@ -75,6 +76,22 @@ class Changes(TypedDict, total=False):
     repairs: int
     suspensions: int
     generations: int
+    llm: list[dict[str, Any]]
+    llm_calls: int
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal | None
+    model: str | None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many tasks there are, how many ended well and not, and how long those that ended took on average."""
+
+    total: int
+    done: int
+    failed: int
+    average_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -153,6 +170,21 @@ class Records:
             total = await session.scalar(select(func.count()).select_from(TaskRow).where(*fits))
         return Page(found[:size], _cursor(found[size - 1]) if len(found) > size else None, total or 0)
 
+    async def tally(self) -> Tally:
+        """Counts over all tenants, read from an index. CANCELLED and TIMED_OUT count as failed."""
+        took = _seconds(is_sqlite=self.db.address.file is not None)
+        by_state = select(TaskRow.state, func.count(), func.count(took), func.sum(took)).group_by(TaskRow.state)
+        async with self.db.reading() as session:
+            rows = (await session.execute(by_state)).all()
+        counts = {state: count for state, count, _, _ in rows}
+        timed = sum(ran for _, _, ran, _ in rows)
+        return Tally(
+            total=sum(counts.values()),
+            done=counts.get("DONE", 0),
+            failed=sum(counts.get(state, 0) for state in FINAL - {"DONE"}),
+            average_seconds=sum(float(seconds or 0) for *_, seconds in rows) / timed if timed else None,
+        )
+
     async def change(self, tenant: str, task_id: str, state: TaskState, **changes: Unpack[Changes]) -> Change:
         """Move a task to a state. Its first final state stays: what comes later is ignored, and `outcome` says so.
 
@@ -203,6 +235,13 @@ def _stands(state: str | Sequence[str] | None) -> list[ColumnElement[bool]]:
 def _begins(prefix: str | None) -> list[ColumnElement[bool]]:
     # Not LIKE: it takes no heed of case on SQLite.
     return [func.substr(TaskRow.type, 1, len(prefix)) == prefix] if prefix else []
+
+
+def _seconds(*, is_sqlite: bool) -> ColumnElement[Any]:
+    """How long a task took, where it is over. SQLite keeps times as text."""
+    if is_sqlite:
+        return (func.julianday(TaskRow.finished_at) - func.julianday(TaskRow.started_at)) * 86400
+    return extract("epoch", TaskRow.finished_at - TaskRow.started_at)
 
 
 def _cursor(row: TaskRow) -> str:

@@ -73,7 +73,10 @@ class Base(DeclarativeBase):
 
 
 class TaskRow(Base):
-    """One task. Its identity is (tenant, id), as in its workflow's id. Large values stand in blobs (`_ref`)."""
+    """One task. Its identity is (tenant, id), as in its workflow's id. Large values stand in blobs (`_ref`).
+
+    `cost` is USD; null means that it is not known, also if only a part of it is not. `model` is `provider:model`.
+    """
 
     __tablename__ = "tasks"
     __table_args__ = (
@@ -83,6 +86,7 @@ class TaskRow(Base):
         Index("ix_tasks_type", "tenant", "type", "created_at", "id"),
         Index("ix_tasks_session_id", "tenant", "session_id", "created_at", "id"),
         Index("ix_tasks_parent_id", "tenant", "parent_id", "created_at", "id"),
+        Index("ix_tasks_ends", "state", "started_at", "finished_at"),
     )
 
     tenant: Mapped[str] = mapped_column(String(63), primary_key=True)
@@ -109,6 +113,12 @@ class TaskRow(Base):
     repairs: Mapped[int] = mapped_column(default=0)
     suspensions: Mapped[int] = mapped_column(default=0)
     generations: Mapped[int] = mapped_column(default=0)
+    llm: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    llm_calls: Mapped[int] = mapped_column(default=0)
+    input_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    output_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    cost: Mapped[Decimal | None]
+    model: Mapped[str | None] = mapped_column(AnyText)
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]

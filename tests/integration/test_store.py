@@ -26,12 +26,14 @@ from holdfast.errors import Conflict, NotFound, SettingsInvalid, StoreUnavailabl
 from store import migrate
 from store.address import Address
 from store.database import Database, current, downgrade, upgrade
-from store.records import CursorInvalid, IdempotencyMismatch, NewTask, Records
-from store.tables import Base
+from store.records import Changes, CursorInvalid, IdempotencyMismatch, NewTask, Records
+from store.tables import Base, TaskRow
 from store.usage import NewUsage, Usage
 from store.workers import Workers, WorkerSeen
 
 ROOT = Path(__file__).parents[2]
+REVISIONS = [path.name[:4] for path in sorted((ROOT / "store" / "migrations" / "versions").glob("0*.py"))]
+HEAD = REVISIONS[-1]
 TRACE = "0123456789abcdef" * 2
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -299,6 +301,44 @@ async def test_processes_that_start_at_once_on_an_empty_database_all_write(setti
     await db.close()
 
 
+async def test_what_a_task_took_of_models_comes_back_exactly(records: Records):
+    await records.create(new())
+    row = await records.get("default", "task-000")
+    assert (row.llm, row.llm_calls, row.input_tokens, row.cost, row.model) == ([], 0, 0, None, None)
+    call = {"step": "plan", "started_at": 1.5, "usage": [{"provider": "p", "model": "m", "cost": "0.000000037"}]}
+    took: Changes = {
+        "llm": [call],
+        "llm_calls": 2,
+        "input_tokens": 2**40,
+        "cost": Decimal("0.000000037"),
+        "model": "p:m",
+    }
+    await records.change("default", "task-000", "DONE", **took)
+    row = await records.get("default", "task-000")
+    assert (row.llm, row.cost, row.input_tokens) == ([call], Decimal("0.000000037"), 2**40)
+
+
+async def test_tally_counts_all_tenants_and_times_only_what_ran(records: Records):
+    assert vars(await records.tally()) == {"total": 0, "done": 0, "failed": 0, "average_seconds": None}
+    ways: list[list[TaskState]] = [["RUNNING", "DONE"], ["RUNNING", "ERROR"], ["CANCELLED"], ["RUNNING"], []]
+    for number, ends in enumerate(ways):
+        await records.create(new(number, tenant=f"t{number}"))
+        for state in ends:
+            await records.change(f"t{number}", f"task-{number:03}", state)
+    await _took(records, 0, 4.0)
+    await _took(records, 1, 2.0)
+    await _took(records, 2, 0.0)
+    tally = await records.tally()
+    assert (tally.total, tally.done, tally.failed) == (5, 1, 2)
+    assert tally.average_seconds == pytest.approx(2.0, abs=0.001)
+
+
+async def _took(records: Records, number: int, seconds: float) -> None:
+    async with records.db.session() as session:
+        row = await session.get_one(TaskRow, (f"t{number}", f"task-{number:03}"))
+        row.started_at, row.finished_at = START, START + timedelta(seconds=seconds)
+
+
 # Usage and workers
 
 
@@ -374,9 +414,9 @@ def test_down_and_up_again_keeps_all_rows(settings: Settings):
     asyncio.run(_filled(settings))
     before = asyncio.run(_rows(settings, columns))
     down = downgrade(settings, "0001")
-    assert (down.before, down.after, current(settings)) == ("0002", "0001", "0001")
+    assert (down.before, down.after, current(settings)) == (HEAD, "0001", "0001")
     up = upgrade(settings)
-    assert (up.before, up.after, current(settings)) == ("0001", "0002", "0002")
+    assert (up.before, up.after, current(settings)) == ("0001", HEAD, HEAD)
     assert asyncio.run(_rows(settings, columns)) == before
     assert {table: len(rows) for table, rows in before.items()} == {"tasks": 1, "usage": 1, "workers": 1}
 
@@ -395,7 +435,7 @@ def test_down_to_base_first_saves_what_it_drops(settings: Settings):
     change = downgrade(settings, "base")
     assert change.backup is not None and current(settings) is None
     if settings.database_url.startswith("sqlite"):
-        assert change.backup == settings.home / "holdfast.db.bak-0002"
+        assert change.backup == settings.home / f"holdfast.db.bak-{HEAD}"
         with closing(sqlite3.connect(change.backup)) as saved:
             assert saved.execute("SELECT id, state FROM tasks").fetchall() == [("task-001", "DONE")]
     else:
@@ -408,11 +448,11 @@ def test_down_to_base_first_saves_what_it_drops(settings: Settings):
 def test_steps_and_names_of_revisions(settings: Settings):
     assert upgrade(settings, "+1").after == "0001"
     assert upgrade(settings, "0001").before == upgrade(settings, "0001").after == "0001"
-    assert upgrade(settings, "head").after == "0002"
+    assert upgrade(settings, "head").after == HEAD
     assert downgrade(settings, "head").backup is None
-    assert downgrade(settings, "-1").after == "0001"
-    with pytest.raises(NotFound, match=r"no revision '0009'; known: base, head, 0001, 0002"):
-        upgrade(settings, "0009")
+    assert downgrade(settings, "-1").after == REVISIONS[-2]
+    with pytest.raises(NotFound, match=rf"no revision '0099'; known: base, head, {', '.join(REVISIONS)}"):
+        upgrade(settings, "0099")
 
 
 async def test_start_migrates_an_older_database_with_its_rows(settings: Settings):
@@ -429,7 +469,7 @@ async def test_of_many_that_upgrade_at_once_one_does_it(settings: Settings):
     await _filled(settings)
     await asyncio.to_thread(downgrade, settings, "0001")
     changes = await asyncio.gather(*(asyncio.to_thread(upgrade, settings) for _ in range(5)))
-    assert sorted(change.before or "" for change in changes) == ["0001", "0002", "0002", "0002", "0002"]
+    assert sorted(change.before or "" for change in changes) == ["0001", HEAD, HEAD, HEAD, HEAD]
     assert [path.name for path in settings.home.glob("*.bak-0001*")] == ["holdfast.db.bak-0001"] * (
         settings.database_url.startswith("sqlite")
     )
@@ -447,7 +487,7 @@ async def test_database_of_a_newer_holdfast_is_left_alone(settings: Settings):
         await session.execute(text("UPDATE alembic_version SET version_num = '0042'"))
     await db.close()
     with pytest.raises(
-        StoreUnavailable, match=r"revision '0042', made by a newer holdfast; this one knows up to '0002'"
+        StoreUnavailable, match=rf"revision '0042', made by a newer holdfast; this one knows up to '{HEAD}'"
     ):
         await Database.open(settings)
 
@@ -506,8 +546,9 @@ def test_revision_writes_what_differs(tmp_path: Path, settings: Settings):
         timeout=50,
     )
     assert done.returncode == 0, done.stderr
-    path, after = [line for line in done.stdout.splitlines() if line.startswith("/") or line == "0003"]
-    assert Path(path).parent == copy / "store" / "migrations" / "versions" and after == "0003"
+    following = f"{int(HEAD) + 1:04}"
+    path, after = [line for line in done.stdout.splitlines() if line.startswith("/") or line == following]
+    assert Path(path).parent == copy / "store" / "migrations" / "versions" and after == following
     assert "sa.Column('mood', sa.DateTime(timezone=True), nullable=True)" in Path(path).read_text()
 
 
