@@ -3,26 +3,62 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Contract, Failure, Json, Sha256
+from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.principal import Tenant
 from holdfast.contracts.program import Limits, TaskState, Tuning
 from holdfast.contracts.question import Question
 
+MAX_PROMPT_CHARACTERS = 64 * 1024
+
+
+def _model(value: Json) -> Json:
+    """`provider:model` as the mapping that it stands for. Where a provider is reached is not for a caller to say: its
+    key would be sent there."""
+    if isinstance(value, dict) and (places := sorted({"api_base", "host"} & set(value))):
+        raise ValueError(f"{places[0]} cannot be set by a request; set it in the agent's file or in providers.yaml")
+    if not isinstance(value, str):
+        return value
+    provider, _, model = value.partition(":")
+    if not (provider and model):
+        raise ValueError("expected 'provider:model', such as 'anthropic:claude-sonnet-4-5', or a mapping")
+    return {"provider": provider, "model": model}
+
+
+ModelChoice = Annotated[ModelSettings, BeforeValidator(_model, json_schema_input_type=str | ModelSettings)]
+SessionId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
 
 class TaskRequest(BaseModel):
-    """Body of `POST /tasks`. Type `program` takes `program`, the source text, and `input`, seen by it as `inputs`."""
+    """Body of `POST /tasks`.
 
-    model_config = ConfigDict(extra="forbid")
+    `agent:<name>` (or `agent`, the default one) takes the task in plain words as `input`: text, or a mapping that holds
+    it as `prompt`, `task`, `text`, `message`, `question`, `query` or `input`. `skill:<name>` (or `tool:<name>`) takes
+    the skill's arguments as `input`. `program` takes `program`, the source text, and `input`, its `inputs`.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     input: Json = None
     program: str | None = None
-    skills: list[str] | None = Field(default=None, description="skills that the program may call; default: all")
+    skills: list[str] | None = Field(
+        default=None, description="skills that the task may use; default: all, or those of the agent"
+    )
+    system_prompt: Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)] | None = Field(
+        default=None, description="replaces that of the agent"
+    )
+    model: ModelChoice | None = Field(default=None, description="instead of the agent's models: `provider:model`")
+    strategy: Strategy | None = Field(default=None, description="instead of the agent's")
+    planning: Planning | None = Field(default=None, description="instead of the agent's")
+    phrase: bool | None = Field(default=None, description="instead of the agent's")
     limits: Limits = Limits()
     tuning: Tuning = Tuning()
     on_error: Annotated[str, StringConstraints(pattern="^(fail|ask)$")] = "fail"
+    session_id: SessionId | None = None
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     user_id: Annotated[str, StringConstraints(max_length=320)] | None = None
     tenant_id: Tenant | None = None
@@ -30,12 +66,21 @@ class TaskRequest(BaseModel):
 
 
 class Task(Contract):
-    """A task as it stands now (P-01's shape, plus ours). Costs are USD; null means unknown, never 0."""
+    """A task as it stands now (P-01's shape, plus ours). Costs are USD; null means unknown, never 0.
+
+    `model_used` is `provider:model` of its latest LLM call. `phase` is what a task in work does now; `waiting` are the
+    activities that failed and will be tried again, with their last error and the time (UTC) of the next attempt.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
     id: str
     type: str
+    name: str = ""
     status: str
     state: TaskState
+    phase: str = ""
+    waiting: list[str] = []
     input: Json = None
     output: Json = None
     error: str | None = None
@@ -44,9 +89,11 @@ class Task(Contract):
     updated_at: datetime
     user_id_hash: str | None = None
     tenant_id: str = "default"
+    session_id: str | None = None
     trace_id: str
     catalogue: Sha256 | None = None
     model_used: str | None = None
+    llm_calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     total_cost: float | None = None
@@ -61,7 +108,8 @@ class Task(Contract):
 
 
 class Step(Contract):
-    """One line of what people see: a version of the program, a call, a question. Times are UTC seconds since 1970."""
+    """One line of what people see: an LLM call (`llm`), the program, a call, a question. Times are UTC seconds since
+    1970."""
 
     kind: str
     name: str
