@@ -56,7 +56,7 @@ class Story:
 
     async def _submit(self) -> Task:
         request = program_request(str(self._program), None, None, "fail", None, [])
-        task = await asyncio.to_thread(self._client.submit, request)
+        task = await asyncio.to_thread(self._client.send, request)
         screen.say(f"task {task.id}", "bold")
         screen.say(temporal_url(self._stack.settings, task.id))
         self._tell(f"{self._program.name} begins, in a sandbox without network, over a copy of examples/inventory")

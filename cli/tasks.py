@@ -22,7 +22,7 @@ def exec_(settings: Settings, request: TaskRequest, detach: bool, as_json: bool)
         KeyboardInterrupt: ctrl-c; the task goes on.
     """
     with Client(settings) as client:
-        task = client.submit(request)
+        task = client.send(request)
         views.headline(settings, task)
         if detach:
             screen.result(task.model_dump(mode="json") if as_json else task.id)

@@ -11,24 +11,51 @@ from urllib.parse import urlsplit
 TASK_ID = "0197a3c2-1111-7222-8333-444455556666"
 
 Answer = tuple[int, Any]
+Event = tuple[str, str, Any]
+"""Id (empty: none), name and data of an event."""
 
 
 class FakeApi:
     """`says` scripts the answers of one endpoint, in order; the last one is repeated.
 
-    `links` are Link headers by path, each sent once. `asked` is what came in."""
+    `links` are Link headers by path, each sent once. `asked` is what came in, `headers` what came with it.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.asked: list[tuple[str, str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.links: dict[str, list[str]] = {}
         self._script: dict[tuple[str, str], list[Answer]] = {}
+        self._streams: dict[str, list[list[Event]]] = {}
+        self._drops: dict[tuple[str, str], int] = {}
 
     def says(self, method: str, path: str, *bodies: Any, status: int = 200) -> None:
         self._script[method, path] = [(status, body) for body in bodies]
 
     def refuses(self, method: str, path: str, status: int, code: str, message: str) -> None:
         self.says(method, path, problem(status, code, message), status=status)
+
+    def streams(self, path: str, *connections: list["Event"]) -> None:
+        """The events of each connection to a path, after which it is cut."""
+        self._streams[path] = list(connections)
+
+    def drops(self, method: str, path: str, times: int) -> None:
+        """So often a request is read, and its connection closed without an answer."""
+        self._drops[method, path] = times
+
+    def dropped(self, method: str, path: str) -> bool:
+        left = self._drops.get((method, path), 0)
+        self._drops[method, path] = left - 1
+        return left > 0
+
+    def stream(self, path: str) -> "list[Event] | None":
+        connections = self._streams.get(path)
+        return connections.pop(0) if connections else None
+
+    def sent(self, name: str) -> list[str | None]:
+        """A header of all that came in."""
+        return [headers.get(name) for headers in self.headers]
 
     def bodies(self, method: str, path: str) -> list[Any]:
         return [body for found, at, body in self.asked if (found, at) == (method, path)]
@@ -74,7 +101,16 @@ def fake_api() -> Iterator[FakeApi]:
         def handle_any(self) -> None:
             size = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(size)) if size else None
-            status, said = api.answer(self.command, urlsplit(self.path).path, body)
+            path = urlsplit(self.path).path
+            api.headers.append({name.lower(): value for name, value in self.headers.items()})
+            if api.dropped(self.command, path):
+                api.asked.append((self.command, path, body))
+                self.close_connection = True
+                return
+            if (events := api.stream(path)) is not None:
+                self.stream(path, events)
+                return
+            status, said = api.answer(self.command, path, body)
             data = said.encode() if isinstance(said, str) else json.dumps(said).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(data)))
@@ -82,6 +118,20 @@ def fake_api() -> Iterator[FakeApi]:
                 self.send_header("link", links.pop(0))
             self.end_headers()
             self.wfile.write(data)
+
+        def stream(self, path: str, events: list[Event]) -> None:
+            """Without an end: the connection is cut in the middle of a chunk."""
+            api.asked.append(("GET", path, None))
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            for number, name, data in events:
+                text = f"id: {number}\n" if number else ""
+                chunk = f"{text}event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            self.wfile.flush()
+            self.close_connection = True
 
         do_GET = do_POST = handle_any  # noqa: N815  # the names that http.server looks for
 

@@ -182,7 +182,7 @@ def test_answer_finds_the_only_open_question(api, run):
     answered = {"id": "q.0", "text": "old", "state": "answered", "asked_at": 1.0}
     open_ = {"id": "q.1", "text": "How many?", "asked_at": 1.0}
     api.says("GET", f"/tasks/{TASK_ID}/questions", [answered, open_])
-    api.says("POST", f"/tasks/{TASK_ID}/questions/q.1", {})
+    api.says("POST", f"/tasks/{TASK_ID}/questions/q.1", open_ | {"state": "answered", "answer": 12})
     assert run("answer", TASK_ID, "12")[0] == 0
     assert api.bodies("POST", f"/tasks/{TASK_ID}/questions/q.1") == [{"value": 12}]
 

@@ -1,0 +1,169 @@
+"""What each method of a client sends, and how its answer is read: once, for the sync and the async client."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypedDict, TypeVar
+from uuid import uuid4
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from holdfast.client import wire
+from holdfast.contracts.base import Json
+from holdfast.contracts.journal import JournalExport
+from holdfast.contracts.program import Version
+from holdfast.contracts.question import Question
+from holdfast.contracts.task import Step, Task, TaskRequest
+from holdfast.errors import UserError, shown
+
+T = TypeVar("T")
+Model = TypeVar("Model", bound=BaseModel)
+
+PAGE = 100
+Rows = list[dict[str, Any]]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ask(Generic[T]):
+    """One request. `is_safe`: sending it twice does no more than sending it once."""
+
+    method: str
+    path: str
+    read: Callable[[httpx2.Response], T]
+    body: Json = None
+    params: Mapping[str, str | float] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_safe: bool = True
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of the request. Empty ones are left out: empty parameters would erase those in the path."""
+        sent = {"params": self.params, "headers": self.headers, "json": self.body}
+        return {"method": self.method, "url": self.path, **{name: value for name, value in sent.items() if value}}
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class AgentOptions(TypedDict, total=False):
+    """All that may be said of a task in plain words, beside the words.
+
+    `agent` is a name; without one it is holdfast's own. `skills` are all that it may use. `model` is `provider:model`.
+    `inputs` is JSON that its program sees as `inputs`. With a `key`, the same request is the same task, however often
+    it is sent.
+    """
+
+    agent: str | None
+    skills: Sequence[str] | None
+    system_prompt: str | None
+    model: str | None
+    inputs: Json
+    limits: Mapping[str, float] | None
+    key: str | None
+
+
+def of_agent(text: str, options: AgentOptions) -> TaskRequest:
+    """A task in plain words.
+
+    Raises:
+        UserError: a value is not allowed (says which are).
+    """
+    fields: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    agent = fields.pop("agent", None)
+    if "key" in fields:
+        fields["idempotency_key"] = fields.pop("key")
+    try:
+        return TaskRequest.model_validate({"type": f"agent:{agent}" if agent else "agent", "input": text, **fields})
+    except ValidationError as exc:
+        raise UserError("; ".join(problem(error) for error in exc.errors())) from None
+
+
+def problem(error: Any) -> str:
+    """An error of pydantic in our words."""
+    return f"{'.'.join(str(part) for part in error['loc'])}: found {shown(error['input'])}; {error['msg']}"
+
+
+def send(request: TaskRequest) -> Ask[Task]:
+    """With a key of its own, where the request has none, so that one that got lost is sent again and stays one task."""
+    body = request.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    key = {} if request.idempotency_key else {"Idempotency-Key": uuid4().hex}
+    return Ask("POST", "/tasks", _one(Task), body, headers=key)
+
+
+def task(task_id: str, wait_s: float = 0) -> Ask[Task]:
+    return Ask("GET", f"/tasks/{task_id}", _one(Task), params={"wait": wait_s} if wait_s else {})
+
+
+def tasks(limit: int, path: str | None = None) -> Ask[tuple[list[Task], str | None]]:
+    """A page, newest first, and the path of the next one."""
+    return Ask("GET", path or f"/tasks?limit={min(limit, PAGE)}", _page)
+
+
+def steps(task_id: str) -> Ask[list[Step]]:
+    return Ask("GET", f"/tasks/{task_id}/steps", _many(Step))
+
+
+def program(task_id: str) -> Ask[Version]:
+    return Ask("GET", f"/tasks/{task_id}/program", _one(Version))
+
+
+def journal(task_id: str) -> Ask[JournalExport]:
+    return Ask("GET", f"/tasks/{task_id}/journal", _one(JournalExport))
+
+
+def result(task_id: str, wait_s: float = 0) -> Ask[Json]:
+    return Ask("GET", f"/tasks/{task_id}/result", _output, params={"wait": wait_s} if wait_s else {})
+
+
+def questions(task_id: str) -> Ask[list[Question]]:
+    return Ask("GET", f"/tasks/{task_id}/questions", _many(Question))
+
+
+def answer(task_id: str, question_id: str, value: Json) -> Ask[Question]:
+    """Not safe to repeat: the first answer wins, and the second would be told that it came late."""
+    path = f"/tasks/{task_id}/questions/{question_id}"
+    return Ask("POST", path, _one(Question), {"value": value}, is_safe=False)
+
+
+def cancel(task_id: str) -> Ask[Task]:
+    return Ask("POST", f"/tasks/{task_id}/cancel", _one(Task), is_safe=False)
+
+
+def rows(path: str, **params: str | None) -> Ask[Rows]:
+    return Ask("GET", path, _raw, params={name: value for name, value in params.items() if value is not None})
+
+
+def row(path: str) -> Ask[Row]:
+    return Ask("GET", path, _raw)
+
+
+def health() -> Ask[Row]:
+    """Also that of a holdfast that is not well, which answers 503."""
+    return Ask("GET", "/health", wire.json)
+
+
+def ready() -> Ask[Row]:
+    """The same, of what is needed to take tasks."""
+    return Ask("GET", "/health/ready", wire.json)
+
+
+def _one(kind: type[Model]) -> Callable[[httpx2.Response], Model]:
+    return lambda response: kind.model_validate(wire.body(response))
+
+
+def _many(kind: type[Model]) -> Callable[[httpx2.Response], list[Model]]:
+    return lambda response: [kind.model_validate(item) for item in wire.body(response)]
+
+
+def _page(response: httpx2.Response) -> tuple[list[Task], str | None]:
+    following = response.links.get("next", {}).get("url")
+    return _many(Task)(response), following
+
+
+def _output(response: httpx2.Response) -> Json:
+    return wire.body(response)["output"]
+
+
+def _raw(response: httpx2.Response) -> Any:
+    return wire.body(response)

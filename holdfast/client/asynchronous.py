@@ -1,0 +1,161 @@
+"""The async client: the sync one with `await`."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+import httpx2
+
+from holdfast.client import asks, stream, wire
+from holdfast.client.asks import AgentOptions, Ask, Row, Rows
+from holdfast.client.stream import Event
+from holdfast.client.synchronous import LOOK_S, waited_for
+from holdfast.contracts.base import Json
+from holdfast.contracts.journal import JournalExport
+from holdfast.contracts.program import Version
+from holdfast.contracts.question import Question
+from holdfast.contracts.task import Step, Task, TaskRequest
+from holdfast.errors import HoldfastError
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """`Client` for asyncio; an async context manager. Its promises are those of `Client`."""
+
+    def __init__(self, url: str | None = None, api_key: str | None = None) -> None:
+        self._door = wire.Door.found(url, api_key)
+        self._http = httpx2.AsyncClient(**self._door.options())
+
+    @property
+    def url(self) -> str:
+        return self._door.url
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _exc: BaseException | None, _tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def submit(self, text: str, **options: Unpack[AgentOptions]) -> Task:
+        """Ask for a task in plain words; it is on its way when this returns."""
+        return await self.send(asks.of_agent(text, options))
+
+    async def run(self, text: str, *, wait: bool = True, **options: Unpack[AgentOptions]) -> Task:
+        """Ask for a task in plain words, and `wait` for its end."""
+        task = await self.submit(text, **options)
+        return await self.wait(task.id) if wait else task
+
+    async def send(self, request: TaskRequest) -> Task:
+        """Ask for a task of any type."""
+        return await self.ask(asks.send(request))
+
+    async def wait(self, task_id: str, seconds: float | None = None) -> Task:
+        """The task once it is over, or waits for an answer (state WAITING: see its `questions`), or after `seconds`."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        task = await self.task(task_id)
+        while not waited_for(task) and (deadline is None or time.monotonic() < deadline):
+            left = LOOK_S if deadline is None else max(0.05, min(LOOK_S, deadline - time.monotonic()))
+            task = await self.task(task_id, left)
+        return task
+
+    async def task(self, task_id: str, wait_s: float = 0) -> Task:
+        """The task now, or as soon as it is over or `wait_s` (at most 60) have passed."""
+        return await self.ask(asks.task(task_id, wait_s))
+
+    async def tasks(self, limit: int = 50) -> AsyncIterator[Task]:
+        """Newest first, page after page, until `limit` are given."""
+        path: str | None = ""
+        while path is not None and limit > 0:
+            found, path = await self.ask(asks.tasks(limit, path))
+            for task in found[:limit]:
+                yield task
+            limit -= len(found)
+
+    async def steps(self, task_id: str) -> list[Step]:
+        return await self.ask(asks.steps(task_id))
+
+    async def program(self, task_id: str) -> Version:
+        """The program that the task runs, in its newest version."""
+        return await self.ask(asks.program(task_id))
+
+    async def journal(self, task_id: str) -> JournalExport:
+        return await self.ask(asks.journal(task_id))
+
+    async def result(self, task_id: str, wait_s: float = 0) -> Json:
+        """What a task gave; `Conflict` while it is not over."""
+        return await self.ask(asks.result(task_id, wait_s))
+
+    async def questions(self, task_id: str) -> list[Question]:
+        return await self.ask(asks.questions(task_id))
+
+    async def answer(self, task_id: str, question_id: str, value: Json) -> Question:
+        """Answer an open question: one of its options if it has any, else any JSON."""
+        return await self.ask(asks.answer(task_id, question_id, value))
+
+    async def cancel(self, task_id: str) -> Task:
+        return await self.ask(asks.cancel(task_id))
+
+    async def events(self, task_id: str, after: str = "") -> AsyncIterator[Event]:
+        """What happens to a task, as it happens, up to its `done`. `after` is the id of an event: go on behind it.
+
+        A connection that breaks is made again, for two minutes without a word, and nothing but deltas is lost.
+        """
+        place = stream.Place(task_id, after)
+        while True:
+            try:
+                async with contextlib.aclosing(self._connected(place)) as events:
+                    async for event in events:
+                        yield event
+                        if event.name == "done":
+                            return
+                error: HoldfastError = place.ended(self._door)
+            except HoldfastError as exc:
+                error = exc
+            await asyncio.sleep(place.broke(error))
+
+    async def _connected(self, place: stream.Place) -> AsyncGenerator[Event]:
+        """The events of one connection."""
+        try:
+            async with self._http.stream(**place.options) as response:
+                if not response.is_success:
+                    await response.aread()
+                    wire.body(response)
+                place.opened()
+                async for found in stream.source(response):
+                    yield place.heard(found)
+        except httpx2.HTTPError as exc:
+            raise place.lost(self._door, exc) from None
+
+    async def agents(self) -> Rows:
+        return await self.ask(asks.rows("/agents"))
+
+    async def skills(self, tag: str | None = None) -> Rows:
+        return await self.ask(asks.rows("/skills", tag=tag))
+
+    async def skill(self, name: str) -> Row:
+        return await self.ask(asks.row(f"/skills/{name}"))
+
+    async def health(self) -> Row:
+        return await self.ask(asks.health())
+
+    async def ask(self, what: Ask[T]) -> T:
+        """Send it, again if its connection broke and that is safe."""
+        tried = 0
+        while True:
+            tried += 1
+            try:
+                return what.read(await self._http.request(**what.options))
+            except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+                pause = wire.pause(exc, tried, what.is_safe)
+                if pause is None:
+                    raise self._door.lost(exc, str(what)) from None
+            await asyncio.sleep(pause)

@@ -1,0 +1,175 @@
+"""The sync client."""
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+import httpx2
+
+from holdfast.client import asks, stream, wire
+from holdfast.client.asks import AgentOptions, Ask, Row, Rows
+from holdfast.client.stream import Event
+from holdfast.contracts.base import Json
+from holdfast.contracts.journal import JournalExport
+from holdfast.contracts.program import FINAL, Version
+from holdfast.contracts.question import Question
+from holdfast.contracts.task import Step, Task, TaskRequest
+from holdfast.errors import HoldfastError
+
+T = TypeVar("T")
+
+LOOK_S = 2.0
+"""So long the API holds a look at a task that somebody waits for: a question is seen no later."""
+
+
+class Client:
+    """A connection to one holdfast; a context manager, and safe to share between threads.
+
+    Without `url` and `api_key` it goes where the settings of the current folder lead: HOLDFAST_URL and API_KEY in the
+    environment or `.env`, `holdfast.yaml`, else http://127.0.0.1:8000 without a key. Every method raises
+    `HoldfastError` only, of the class that the API raised; `NoHoldfast` if no answer came.
+    """
+
+    def __init__(self, url: str | None = None, api_key: str | None = None) -> None:
+        self._door = wire.Door.found(url, api_key)
+        self._http = httpx2.Client(**self._door.options())
+
+    @property
+    def url(self) -> str:
+        return self._door.url
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _exc: BaseException | None, _tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(self, text: str, **options: Unpack[AgentOptions]) -> Task:
+        """Ask for a task in plain words; it is on its way when this returns."""
+        return self.send(asks.of_agent(text, options))
+
+    def run(self, text: str, *, wait: bool = True, **options: Unpack[AgentOptions]) -> Task:
+        """Ask for a task in plain words, and `wait` for its end."""
+        task = self.submit(text, **options)
+        return self.wait(task.id) if wait else task
+
+    def send(self, request: TaskRequest) -> Task:
+        """Ask for a task of any type."""
+        return self.ask(asks.send(request))
+
+    def wait(self, task_id: str, seconds: float | None = None) -> Task:
+        """The task once it is over, or waits for an answer (state WAITING: see its `questions`), or after `seconds`."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        task = self.task(task_id)
+        while not waited_for(task) and (deadline is None or time.monotonic() < deadline):
+            left = LOOK_S if deadline is None else max(0.05, min(LOOK_S, deadline - time.monotonic()))
+            task = self.task(task_id, left)
+        return task
+
+    def task(self, task_id: str, wait_s: float = 0) -> Task:
+        """The task now, or as soon as it is over or `wait_s` (at most 60) have passed."""
+        return self.ask(asks.task(task_id, wait_s))
+
+    def tasks(self, limit: int = 50) -> Iterator[Task]:
+        """Newest first, page after page, until `limit` are given."""
+        path: str | None = ""
+        while path is not None and limit > 0:
+            found, path = self.ask(asks.tasks(limit, path))
+            yield from found[:limit]
+            limit -= len(found)
+
+    def steps(self, task_id: str) -> list[Step]:
+        return self.ask(asks.steps(task_id))
+
+    def program(self, task_id: str) -> Version:
+        """The program that the task runs, in its newest version."""
+        return self.ask(asks.program(task_id))
+
+    def journal(self, task_id: str) -> JournalExport:
+        return self.ask(asks.journal(task_id))
+
+    def result(self, task_id: str, wait_s: float = 0) -> Json:
+        """What a task gave; `Conflict` while it is not over."""
+        return self.ask(asks.result(task_id, wait_s))
+
+    def questions(self, task_id: str) -> list[Question]:
+        return self.ask(asks.questions(task_id))
+
+    def answer(self, task_id: str, question_id: str, value: Json) -> Question:
+        """Answer an open question: one of its options if it has any, else any JSON."""
+        return self.ask(asks.answer(task_id, question_id, value))
+
+    def cancel(self, task_id: str) -> Task:
+        return self.ask(asks.cancel(task_id))
+
+    def events(self, task_id: str, after: str = "") -> Iterator[Event]:
+        """What happens to a task, as it happens, up to its `done`. `after` is the id of an event: go on behind it.
+
+        A connection that breaks is made again, for two minutes without a word, and nothing but deltas is lost.
+        """
+        place = stream.Place(task_id, after)
+        while True:
+            try:
+                for event in self._connected(place):
+                    yield event
+                    if event.name == "done":
+                        return
+                error: HoldfastError = place.ended(self._door)
+            except HoldfastError as exc:
+                error = exc
+            time.sleep(place.broke(error))
+
+    def _connected(self, place: stream.Place) -> Iterator[Event]:
+        """The events of one connection."""
+        try:
+            with self._http.stream(**place.options) as response:
+                if not response.is_success:
+                    response.read()
+                    wire.body(response)
+                place.opened()
+                yield from map(place.heard, stream.source(response))
+        except httpx2.HTTPError as exc:
+            raise place.lost(self._door, exc) from None
+
+    def agents(self) -> Rows:
+        return self.ask(asks.rows("/agents"))
+
+    def skills(self, tag: str | None = None) -> Rows:
+        return self.ask(asks.rows("/skills", tag=tag))
+
+    def skill(self, name: str) -> Row:
+        return self.ask(asks.row(f"/skills/{name}"))
+
+    def health(self) -> Row:
+        return self.ask(asks.health())
+
+    def ask(self, what: Ask[T]) -> T:
+        """Send it, again if its connection broke and that is safe."""
+        tried = 0
+        while True:
+            tried += 1
+            try:
+                return what.read(self._http.request(**what.options))
+            except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+                pause = wire.pause(exc, tried, what.is_safe)
+                if pause is None:
+                    raise self._door.lost(exc, str(what)) from None
+            time.sleep(pause)
+
+
+def waited_for(task: Task) -> bool:
+    """Whether there is something to do for who waits."""
+    asks_something = any(question.state == "open" for question in task.questions)
+    return task.state in FINAL or (task.state == "WAITING" and asks_something)
+
+
+def run_agent(text: str, **options: Unpack[AgentOptions]) -> Task:
+    """Run a task in plain words where the current folder's settings lead, and wait for its end: see `Client.run`."""
+    with Client() as client:
+        return client.run(text, **options)
