@@ -1,24 +1,22 @@
 """Writing to the store and the blob folder on behalf of a workflow."""
 
 import asyncio
-from decimal import Decimal
 
 from temporalio import activity
 
 from activities.alive import beating
 from holdfast.blobs import BlobStore
-from holdfast.contracts.base import Nothing, Value
-from holdfast.contracts.model import Spent
+from holdfast.contracts.base import Nothing
 from holdfast.contracts.program import (
     JOURNAL_SAVE,
     RECORD_SAVE,
-    ProgramResult,
     RecordChange,
     SavedSegment,
     SaveSegment,
 )
 from holdfast.errors import NotFound
 from store.records import Changes, NewTask, Records
+from store.results import columns
 
 
 class Recorder:
@@ -30,15 +28,20 @@ class Recorder:
 
     @activity.defn(name=JOURNAL_SAVE.name)
     async def save_segment(self, request: SaveSegment) -> SavedSegment:
-        """A part of the journal as a blob; its name is all that the workflow keeps."""
+        """A part of the journal as a blob; its name is all that the workflow keeps. So is the closing program alone."""
         text = request.segment.model_dump_json(exclude_unset=True).encode()
+        closing = request.segment.closing
         async with beating():
-            return SavedSegment(ref=await asyncio.to_thread(self._blobs.put, text))
+            ref = await asyncio.to_thread(self._blobs.put, text)
+            if closing is None or not closing.version.source:
+                return SavedSegment(ref=ref)
+            source = await asyncio.to_thread(self._blobs.put_json, closing.version.model_dump())
+            return SavedSegment(ref=ref, source=source)
 
     @activity.defn(name=RECORD_SAVE.name)
     async def save_record(self, change: RecordChange) -> Nothing:
         """The task's row as the workflow now is. A final row is never changed again."""
-        fields = Changes() if change.result is None else _fields(change.result)
+        fields = Changes() if change.result is None else columns(change.result)
         async with beating():
             await self._change(change, fields)
         return Nothing()
@@ -61,36 +64,4 @@ def _new(change: RecordChange) -> NewTask:
         type=change.type,
         trace_id=task.trace_id,
         user_hash=task.principal.user_hash,
-    )
-
-
-def _fields(result: ProgramResult) -> Changes:
-    value = result.value or Value()
-    fields = Changes(
-        output=value.inline,
-        output_ref=value.ref,
-        failure=result.error.model_dump(mode="json") if result.error else None,
-        journal=result.journal,
-        stdout=result.stdout,
-        version=result.version,
-        calls=result.calls,
-        repairs=result.repairs,
-        suspensions=result.suspensions,
-        generations=result.generations,
-        llm=[call.model_dump(mode="json") for call in result.llm],
-        **_took(result.spent),
-    )
-    if result.source is not None:
-        fields["source_ref"] = result.source
-    return fields
-
-
-def _took(spent: Spent) -> Changes:
-    """A cost of which a part is not known is not known; that of no request is nothing."""
-    return Changes(
-        llm_calls=spent.llm_calls,
-        input_tokens=spent.input_tokens,
-        output_tokens=spent.output_tokens,
-        cost=None if spent.unknown else spent.cost or Decimal(0),
-        model=spent.model,
     )

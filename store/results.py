@@ -1,0 +1,45 @@
+"""How a task ended, as its row keeps it."""
+
+from decimal import Decimal
+
+from holdfast.contracts.base import Value
+from holdfast.contracts.model import Spent
+from holdfast.contracts.program import ProgramResult
+from store.records import Changes
+
+
+def columns(result: ProgramResult) -> Changes:
+    """What a final change of state writes along. `source_ref` is the last program of a model, where there is one."""
+    value = result.value or Value()
+    found = Changes(
+        output=value.inline,
+        output_ref=value.ref,
+        failure=result.error.model_dump(mode="json") if result.error else None,
+        journal=result.journal,
+        stdout=result.stdout,
+        version=result.version,
+        calls=result.calls,
+        repairs=result.repairs,
+        suspensions=result.suspensions,
+        generations=result.generations,
+        llm=[call.model_dump(mode="json") for call in result.llm],
+    )
+    if result.source is not None:
+        found["source_ref"] = result.source
+    return found | took(result.spent)
+
+
+def took(spent: Spent) -> Changes:
+    """What a task took of models."""
+    return Changes(
+        llm_calls=spent.llm_calls,
+        input_tokens=spent.input_tokens,
+        output_tokens=spent.output_tokens,
+        cost=cost(spent),
+        model=spent.model,
+    )
+
+
+def cost(spent: Spent) -> Decimal | None:
+    """USD. Not known if that of one request is not; that of no request is nothing."""
+    return None if spent.unknown else spent.cost or Decimal(0)
