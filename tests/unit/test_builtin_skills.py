@@ -16,8 +16,9 @@ from jsonschema import Draft202012Validator
 from tests.support.builtin import BUILTIN, ROOT, SHOP, Desk, function, parsed
 
 NAMES = sorted(folder.name for folder in BUILTIN.iterdir() if (folder / "SKILL.md").is_file())
-NATIVE = {"ask", "sleep"}
-SCRIPTS = [name for name in NAMES if name not in NATIVE]
+KINDS = {"ask": "native", "sleep": "native", "summarize": "prompt", "web-search": "hybrid"}
+WITHOUT_CODE = [name for name in NAMES if KINDS.get(name) in ("native", "prompt")]
+SCRIPTS = [name for name in NAMES if name not in WITHOUT_CODE]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -25,7 +26,7 @@ def test_a_built_in_skill_loads_without_a_warning_and_declares_its_effect(name: 
     skill = parsed(name)
     assert (skill.warnings, skill.spec.name) == ([], name)
     assert skill.spec.effect_declared
-    assert skill.spec.kind == ("native" if name in NATIVE else "script")
+    assert skill.spec.kind == KINDS.get(name, "script")
     assert skill.spec.version != "0.0.0"
 
 
@@ -60,8 +61,8 @@ def test_the_function_takes_what_the_schema_says_with_the_same_defaults(name: st
             assert part.default == properties[key].get("default")
 
 
-@pytest.mark.parametrize("name", NATIVE)
-def test_a_native_skill_has_no_code(name: str) -> None:
+@pytest.mark.parametrize("name", WITHOUT_CODE)
+def test_a_native_or_prompt_skill_has_no_code(name: str) -> None:
     assert [place.name for place in sorted((BUILTIN / name).iterdir())] == ["SKILL.md", "skill.yaml"]
 
 
