@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Index, MetaData, String, Text
+from sqlalchemy import JSON, BigInteger, DateTime, Index, Integer, MetaData, String, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -166,3 +166,22 @@ class WorkerRow(Base):
     version: Mapped[str] = mapped_column(String(50))
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
+
+
+class DeltaRow(Base):
+    """A piece of what a model says, kept for minutes. Numbers grow and are never used again."""
+
+    __tablename__ = "deltas"
+    __table_args__ = (
+        Index("ix_deltas_task_id", "tenant", "task_id", "number"),
+        Index("ix_deltas_created_at", "created_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    # SQLite counts by itself only in a column of exactly this type.
+    number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(63))
+    task_id: Mapped[str] = mapped_column(String(64))
+    step: Mapped[str] = mapped_column(String(100))
+    text: Mapped[str] = mapped_column(AnyText)
+    created_at: Mapped[datetime]
