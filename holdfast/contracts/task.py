@@ -109,7 +109,7 @@ class Task(Contract):
 
 class Step(Contract):
     """One line of what people see: an LLM call (`llm`), the program, a call, a question. Times are UTC seconds since
-    1970."""
+    1970. An LLM call says its `model` (`provider:model`) and its cost in USD; None: not known."""
 
     kind: str
     name: str
@@ -119,3 +119,5 @@ class Step(Contract):
     started_at: float | None = None
     ended_at: float | None = None
     error: str | None = None
+    model: str | None = None
+    cost: float | None = None
