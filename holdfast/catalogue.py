@@ -1,32 +1,51 @@
-"""From folders to a snapshot: a project's skills, the built-in ones, and what is wrong with any of them.
+"""From folders to a snapshot: a project's skills and agents, the built-in ones, and what is wrong with any of them.
 
-A bad folder is a problem with a name and a line; everything else still loads.
+A bad file is a problem with a name and a line; everything else still loads.
 """
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from holdfast.agentfiles import AgentFile, parse_agent
 from holdfast.blobs import BlobStore
-from holdfast.contracts.base import Contract
+from holdfast.contracts.agent import AgentSpec
+from holdfast.contracts.base import Contract, Origin
 from holdfast.errors import SpecInvalid
+from holdfast.names import canonical_name, suggestion
 from holdfast.skillfiles import is_skill_folder, walk
-from holdfast.snapshot import Catalogue, CatalogueSkill, Origin, SkillSummary
+from holdfast.snapshot import Catalogue, CatalogueSkill, SkillSummary
+from holdfast.sources import Look, Sources, look
 from holdfast.specs import ParsedSkill, UndeclaredEffect, parse_skill
 
-__all__ = ["BUILTIN", "Catalogue", "CatalogueSkill", "Library", "Loaded", "Problem", "SkillSummary", "load"]
+__all__ = [
+    "BUILTIN",
+    "BUILTIN_AGENTS",
+    "Catalogue",
+    "CatalogueSkill",
+    "Library",
+    "Loaded",
+    "Problem",
+    "SkillSummary",
+    "load",
+]
 
 BUILTIN = Path(__file__).parent.parent / "skills" / "builtin"
 """Where the built-in skills lie, for those rooms too that may not import `skills`."""
 
+BUILTIN_AGENTS = Path(__file__).parent.parent / "agents"
+
 PROJECT_FOLDERS = ("skills", ".agents/skills")
+AGENT_FOLDERS = {"agents": True, "config/agents": False}
+"""Where agents' files lie, and whether one that names no skills may use all of them. The second is agentrunner's."""
+
 MAX_FOLDERS = 2000
 
 
 class Problem(Contract):
-    """What is wrong with a file. An `error` keeps its skill out of the catalogue, a `warning` does not."""
+    """What is wrong with a file. An `error` keeps it out of the catalogue, a `warning` does not."""
 
     level: Literal["error", "warning"] = "error"
     file: str
@@ -40,6 +59,8 @@ class Loaded:
     catalogue: Catalogue
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    looks: dict[Path, Look] = field(default_factory=dict, repr=False, compare=False)
+    """How each agent's file, and each file that one names, looked just before it was read."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +70,15 @@ class _Found:
     origin: Origin
 
 
-def load(project: Path, builtin: Path, undeclared: UndeclaredEffect = "guess") -> Loaded:
-    """Read all skills: `<project>/skills/*`, `<project>/.agents/skills/*` and `<builtin>/*`."""
+def load(
+    project: Path, builtin: Path, undeclared: UndeclaredEffect = "guess", builtin_agents: Path = BUILTIN_AGENTS
+) -> Loaded:
+    """Read all skills: `<project>/skills/*`, `<project>/.agents/skills/*` and `<builtin>/*`; and all agents."""
     loading = _Loading(undeclared)
     for found in _folders(project, builtin, loading.problems):
         loading.add(found)
+    for file in _agent_files(project, builtin_agents, loading.problems):
+        loading.add_agent(file)
     return loading.done()
 
 
@@ -65,6 +90,9 @@ class _Loading:
         self.skills: dict[str, CatalogueSkill] = {}
         self.places: dict[str, str] = {}
         self.contents: set[bytes] = set()
+        self.agents: dict[str, AgentSpec] = {}
+        self.agent_places: dict[str, str] = {}
+        self.sources = Sources()
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
@@ -73,7 +101,37 @@ class _Loading:
             parsed = parse_skill(found.folder, self.undeclared, found.label)
             self._admit(parsed, found)
         except SpecInvalid as exc:
-            self.problems.append(Problem(file=exc.file or found.label, line=exc.line, key=exc.key, message=str(exc)))
+            self.problems.append(_problem(exc, found.label))
+
+    def add_agent(self, file: AgentFile) -> None:
+        """A project's agent takes the place of a built-in one of its name; a file with an error leaves it empty."""
+        try:
+            parsed = parse_agent(file, self.sources)
+            self._admit_agent(parsed.spec, file)
+        except SpecInvalid as exc:
+            self.problems.append(_problem(exc, file.label))
+            if file.origin == "project":
+                self._withdraw_builtin(file.path.stem)
+            return
+        self.warnings += [Problem(level="warning", file=file.label, message=text) for text in parsed.warnings]
+
+    def _admit_agent(self, spec: AgentSpec, file: AgentFile) -> None:
+        name = canonical_name(spec.name)
+        before = self.agents.get(name)
+        if before is not None and before.origin == file.origin:
+            raise SpecInvalid(
+                f"{file.label}: key 'name': {spec.name!r} is the name of another agent, {self.agent_places[name]}; "
+                "rename one of them ('-' and '_' are the same)",
+                file=file.label,
+                key="name",
+            )
+        self.agents[name] = spec
+        self.agent_places[name] = file.label
+
+    def _withdraw_builtin(self, name: str) -> None:
+        found = self.agents.get(canonical_name(name))
+        if found is not None and found.origin == "builtin":
+            del self.agents[canonical_name(name)]
 
     def _admit(self, parsed: ParsedSkill, found: _Found) -> None:
         name = parsed.spec.name
@@ -90,8 +148,24 @@ class _Loading:
         self.warnings += [Problem(level="warning", file=found.label, message=text) for text in parsed.warnings]
 
     def done(self) -> Loaded:
-        catalogue = Catalogue(dict(sorted(self.skills.items())), frozenset(self.contents))
-        return Loaded(catalogue, self.problems, self.warnings)
+        self._doubt_missing_skills()
+        skills, agents = dict(sorted(self.skills.items())), dict(sorted(self.agents.items()))
+        catalogue = Catalogue(skills, frozenset(self.contents), agents)
+        return Loaded(catalogue, self.problems, self.warnings, self.sources.looks)
+
+    def _doubt_missing_skills(self) -> None:
+        """A skill that is not there may come later, so its agent is kept; a task of it would not find the skill."""
+        for name, agent in self.agents.items():
+            for skill in agent.skills or []:
+                if skill not in self.skills:
+                    place = self.agent_places[name]
+                    text = f"{place}: key 'skills': no skill named {skill!r} is here;{suggestion(skill, self.skills)}"
+                    end = " add it, or take it out"
+                    self.warnings.append(Problem(level="warning", file=place, key="skills", message=text + end))
+
+
+def _problem(exc: SpecInvalid, label: str) -> Problem:
+    return Problem(file=exc.file or label, line=exc.line, key=exc.key, message=str(exc))
 
 
 def _taken(name: str, found: _Found, origin: Origin, place: str) -> SpecInvalid:
@@ -129,13 +203,45 @@ def _subfolders(root: Path) -> list[Path]:
         return []
 
 
-class Library:
-    """The newest snapshot of a project's skills, read again only when a file has changed. Safe for many threads."""
+def _agent_files(project: Path, builtin: Path, problems: list[Problem]) -> Iterator[AgentFile]:
+    """Built-in ones first, so that a project's own can take their place."""
+    for path in _yaml_files(builtin):
+        yield AgentFile(path, f"builtin/agents/{path.name}", builtin, "builtin")
+    for folder, says_all in AGENT_FOLDERS.items():
+        is_builtin = (project / folder).resolve() == builtin.resolve()
+        files = [] if is_builtin else _yaml_files(project / folder)
+        if len(files) > MAX_FOLDERS:
+            text = f"{folder}: {len(files)} files; allowed are {MAX_FOLDERS}, the first ones by name are read"
+            problems.append(Problem(file=folder, message=text))
+        for path in files[:MAX_FOLDERS]:
+            yield AgentFile(path, f"{folder}/{path.name}", project, "project", says_all)
 
-    def __init__(self, project: Path, builtin: Path, blobs: BlobStore, undeclared: UndeclaredEffect = "guess") -> None:
+
+def _yaml_files(root: Path) -> list[Path]:
+    try:
+        return sorted(path for path in root.iterdir() if path.suffix in (".yaml", ".yml") and path.name[0] not in "._")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+class Library:
+    """The newest snapshot of a project's skills and agents, read again only when a file has changed.
+
+    Safe for many threads.
+    """
+
+    def __init__(
+        self,
+        project: Path,
+        builtin: Path,
+        blobs: BlobStore,
+        undeclared: UndeclaredEffect = "guess",
+        builtin_agents: Path = BUILTIN_AGENTS,
+    ) -> None:
         self.project, self.builtin, self.blobs, self.undeclared = project, builtin, blobs, undeclared
+        self.builtin_agents = builtin_agents
         self._lock = threading.Lock()
-        self._stamp: frozenset[tuple[str, int, int, int]] | None = None
+        self._stamp: tuple[frozenset[Look], dict[Path, Look]] | None = None
         self._sha = ""
         self._loaded = Loaded(Catalogue())
 
@@ -144,10 +250,11 @@ class Library:
         with self._lock:
             stamp = self._stamped()
             if stamp != self._stamp:
-                loaded = load(self.project, self.builtin, self.undeclared)
+                loaded = load(self.project, self.builtin, self.undeclared, self.builtin_agents)
                 self._sha = loaded.catalogue.save(self.blobs)
-                self._loaded = Loaded(Catalogue(loaded.catalogue.skills), loaded.problems, loaded.warnings)
-                self._stamp = stamp
+                light = Catalogue(loaded.catalogue.skills, agents=loaded.catalogue.agents)
+                self._loaded = replace(loaded, catalogue=light)
+                self._stamp = stamp[0], loaded.looks
             return self._loaded.catalogue, self._sha, self._loaded.problems
 
     @property
@@ -155,14 +262,8 @@ class Library:
         """What the newest reading found odd, but could use."""
         return self._loaded.warnings
 
-    def _stamped(self) -> frozenset[tuple[str, int, int, int]]:
-        found = _folders(self.project, self.builtin, [])
-        return frozenset(_stat(path) for skill in found for path in walk(skill.folder))
-
-
-def _stat(path: Path) -> tuple[str, int, int, int]:
-    try:
-        now = path.stat()
-    except OSError:
-        return str(path), 0, 0, 0
-    return str(path), now.st_mtime_ns, now.st_size, now.st_ino
+    def _stamped(self) -> tuple[frozenset[Look], dict[Path, Look]]:
+        """How the files of skills look now; and those of agents, with what these named when they were last read."""
+        skills = (path for found in _folders(self.project, self.builtin, []) for path in walk(found.folder))
+        agents = (file.path for file in _agent_files(self.project, self.builtin_agents, []))
+        return frozenset(map(look, skills)), {path: look(path) for path in {*agents, *self._loaded.looks}}

@@ -6,6 +6,7 @@
     |  |- ProgramInvalid     a program does not parse, or names a skill that is not there
     |  |- SkillInputError    arguments do not fit the skill's input schema
     |  |- UnknownSkill       no skill of that name, or not granted to this task
+    |  |- UnknownAgent       no agent of that name
     |  |- NotFound           no task, question or blob of that id
     |  |- Conflict           same idempotency key with another body, or a task that is over
     |  `- Forbidden          missing or wrong key, Host or Origin
@@ -77,6 +78,11 @@ class SkillInputError(UserError):
 
 class UnknownSkill(UserError):
     code = "SKILL_NOT_FOUND"
+    status = 404
+
+
+class UnknownAgent(UserError):
+    code = "AGENT_NOT_FOUND"
     status = 404
 
 

@@ -112,21 +112,26 @@ def read_text(files: dict[str, bytes], label: str) -> SkillText:
         raise SpecInvalid(
             f"{label}: neither SKILL.md nor skill.yaml is here; one of them makes a folder a skill", file=label
         )
-    typed = None if side is None else read_mapping(_text(files[side], f"{label}/{side}"), f"{label}/{side}")
+    typed = None if side is None else read_mapping(text_of(files[side], f"{label}/{side}"), f"{label}/{side}")
     if markdown is None:
         return SkillText(None, typed)
     front, body, warnings = _markdown(
-        _text(files[markdown], f"{label}/{markdown}"), f"{label}/{markdown}", typed is not None
+        text_of(files[markdown], f"{label}/{markdown}"), f"{label}/{markdown}", typed is not None
     )
     return SkillText(front, typed, body, warnings)
 
 
 def body_of(data: bytes) -> str:
     """The instructions in a SKILL.md that has been read before."""
-    return _markdown(_text(data, "SKILL.md"), "SKILL.md", has_side=True)[1]
+    return _markdown(text_of(data, "SKILL.md"), "SKILL.md", has_side=True)[1]
 
 
-def _text(data: bytes, file: str) -> str:
+def text_of(data: bytes, file: str) -> str:
+    """UTF-8 with any newlines.
+
+    Raises:
+        SpecInvalid: it is something else; says at which byte.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:

@@ -1,4 +1,4 @@
-"""All skills at one moment: an immutable snapshot, named by its hash, that a task pins when it starts."""
+"""All skills and agents at one moment: an immutable snapshot, named by its hash, that a task pins when it starts."""
 
 import hashlib
 import json
@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from holdfast.blobs import BlobStore
-from holdfast.contracts.base import Contract, Json, Sha256
+from holdfast.contracts.agent import AgentSpec
+from holdfast.contracts.base import Contract, Json, Origin, Sha256
 from holdfast.contracts.skill import Effect, Kind, SkillFacts
-from holdfast.errors import OperatorError, SkillInputError, SkillOutputError, UnknownSkill, shown
+from holdfast.errors import OperatorError, SkillInputError, SkillOutputError, UnknownAgent, UnknownSkill, shown
 from holdfast.ids import canonical
 from holdfast.names import canonical_name, listed, suggestion
 from holdfast.schemas import compiled, unknown_names
@@ -19,7 +20,6 @@ from holdfast.skillfiles import MARKDOWN, body_of
 from holdfast.specs import ParsedSkill, SkillSpec
 
 FORMAT = 1
-Origin = Literal["builtin", "project"]
 
 
 class SkillSummary(Contract):
@@ -137,10 +137,11 @@ class CatalogueSkill(Contract):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Skills by canonical name. Its hash stands for every byte of them: the same hash, the same behaviour."""
+    """Skills and agents by canonical name. Its hash stands for every byte of them: the same hash, the same doing."""
 
     skills: Mapping[str, CatalogueSkill] = field(default_factory=dict)
     contents: frozenset[bytes] = field(default=frozenset(), repr=False, compare=False)
+    agents: Mapping[str, AgentSpec] = field(default_factory=dict)
 
     def find(self, name: str) -> CatalogueSkill:
         """The skill of that name; `code_analysis` finds `code-analysis`.
@@ -152,6 +153,20 @@ class Catalogue:
         if found is None:
             hint = suggestion(canonical_name(name), self.skills)
             raise UnknownSkill(f"no skill named {shown(name)};{hint} known: {listed(self.skills)}")
+        return found
+
+    def find_agent(self, name: str) -> AgentSpec:
+        """The agent of that name, enabled or not; `my_assistant` finds `my-assistant`.
+
+        Raises:
+            UnknownAgent: says what is close, and what there is.
+        """
+        found = self.agents.get(canonical_name(name))
+        if found is None:
+            hint = suggestion(canonical_name(name), self.agents)
+            there = listed(agent.name for agent in self.agents.values())
+            left_out = "a file with an error is left out: see GET /errors or `holdfast doctor`"
+            raise UnknownAgent(f"no agent named {shown(name)};{hint} known: {there}; {left_out}")
         return found
 
     def granted(self, names: list[str] | None = None) -> list[SkillFacts]:
@@ -175,8 +190,9 @@ class Catalogue:
         return blobs.put(text.encode())
 
     def snapshot(self) -> dict[str, Any]:
-        rows = [skill.model_dump(mode="json") for skill in self.skills.values()]
-        return {"format": FORMAT, "skills": rows}
+        skills = [skill.model_dump(mode="json") for skill in self.skills.values()]
+        agents = [agent.model_dump(mode="json") for agent in self.agents.values()]
+        return {"format": FORMAT, "skills": skills, "agents": agents}
 
     @classmethod
     def open(cls, blobs: BlobStore, sha: str) -> "Catalogue":
@@ -205,4 +221,7 @@ def _opened(root: Path, sha: str) -> Catalogue:
             f"catalogue {sha} has format {shown(found.get('format'))}; this version reads {FORMAT}: update it"
         )
     skills = (CatalogueSkill.model_validate(row) for row in found["skills"])
-    return Catalogue({skill.name: skill for skill in skills})
+    agents = (AgentSpec.model_validate(row) for row in found.get("agents", []))  # Old snapshots have none.
+    return Catalogue(
+        {skill.name: skill for skill in skills}, agents={canonical_name(agent.name): agent for agent in agents}
+    )

@@ -21,7 +21,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Document:
-    """A mapping read from a file. `texts` holds scalar values as written: version `1.10` is not the number 1.1."""
+    """A mapping read from a file. `texts` holds scalar values as written: version `1.10` is not the number 1.1.
+
+    `lines` also has keys and items further in, by their path: `llm_config.model`, `skills[0]`.
+    """
 
     file: str
     values: dict[str, Any] = field(default_factory=dict)
@@ -31,12 +34,18 @@ class Document:
 
     def wrong(self, key: str, message: str) -> SpecInvalid:
         """The error that names this file, the key and its line."""
-        line = self.lines.get(key.partition(".")[0])
+        line = self._line(key)
         place = f"{self.file}:{line}" if line else self.file
         return SpecInvalid(f"{place}: key {key!r}: {message}", file=self.file, line=line, key=key)
 
     def warn(self, key: str, message: str) -> None:
         self.warnings.append(str(self.wrong(key, message)))
+
+    def _line(self, path: str) -> int | None:
+        """Of the path itself, else of what it is in."""
+        while path and path not in self.lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self.lines.get(path)
 
 
 def read_mapping(text: str, file: str, first_line: int = 1) -> Document:
@@ -129,8 +138,22 @@ def _place(document: Document, node: yaml.MappingNode, first_line: int) -> None:
                 f"{document.file}:{line}: key {key.value!r} stands here twice; the last one counts"
             )
         document.lines[key.value] = line
+        _place_within(document, value, key.value, first_line)
         if isinstance(value, yaml.ScalarNode) and value.tag != "tag:yaml.org,2002:null":
             document.texts[key.value] = value.value
+
+
+def _place_within(document: Document, node: yaml.Node, path: str, first_line: int) -> None:
+    """The lines of all that stands in a value. `_bounded` has seen to it that this ends."""
+    inner: list[tuple[str, yaml.Node, yaml.Node]] = []
+    match node:
+        case yaml.MappingNode():
+            inner = [(f"{path}.{key.value}", key, value) for key, value in node.value]
+        case yaml.SequenceNode():
+            inner = [(f"{path}[{number}]", item, item) for number, item in enumerate(node.value)]
+    for name, mark, value in inner:
+        document.lines.setdefault(name, first_line + mark.start_mark.line)
+        _place_within(document, value, name, first_line)
 
 
 def _bounded(value: Any, file: str) -> None:

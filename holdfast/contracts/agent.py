@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from holdfast.contracts.base import Contract, Json
+from holdfast.contracts.base import Contract, Json, Origin
 from holdfast.contracts.model import ModelSettings
 
 Strategy = Literal["direct", "ptc"]
@@ -48,3 +48,4 @@ class AgentSpec(Contract):
     retry: Retry = Retry()
     output_schema: dict[str, Json] | None = None
     extra: dict[str, Any] = Field(default={}, description="keys that are read, and not acted on by this version")
+    origin: Origin = "project"

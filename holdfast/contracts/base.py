@@ -1,6 +1,6 @@
 """What every model that crosses a Temporal or HTTP boundary has in common."""
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -9,6 +9,9 @@ Json = Any
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 CallId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}\.[1-9][0-9]*$")]
+
+Origin = Literal["builtin", "project"]
+"""Whose file says what a skill or an agent is: holdfast's own, or the project's."""
 
 INLINE_ANSWER_BYTES = 256
 """An answer above this travels by reference: inline it stands in a history about three times."""

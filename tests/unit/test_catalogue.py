@@ -115,7 +115,7 @@ def test_folders_that_are_no_skills_are_left_alone(project: Path, builtin: Path)
     write_files(
         project / "skills", {"lib/helpers.py": "", "README.md": "", "_draft/skill.yaml": "", ".git/SKILL.md": ""}
     )
-    assert load(project, builtin) == Loaded(Catalogue())
+    assert load(project, builtin, builtin_agents=builtin) == Loaded(Catalogue())
 
 
 def test_native_skills_are_holdfasts_own(project: Path, builtin: Path) -> None:
