@@ -7,10 +7,10 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from holdfast.errors import SettingsInvalid, shown
 
@@ -32,6 +32,9 @@ VARIABLES: dict[str, str] = {
     "DB_MAX_OVERFLOW": "db_max_overflow",
     "SANDBOX_TYPE": "sandbox_type",
     "SANDBOX_PYTHON_PATH": "sandbox_python_path",
+    "DEFAULT_LLM_PROVIDER": "default_llm_provider",
+    "DEFAULT_LLM_MODEL": "default_llm_model",
+    "LLM_BASE_URL": "llm_base_url",
     "LOG_LEVEL": "log_level",
     "LOG_FORMAT": "log_format",
 }
@@ -39,6 +42,15 @@ VARIABLES: dict[str, str] = {
 
 _SECRET = ("api_key", "database_url")
 """Their values never stand in a message."""
+
+
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
+
+
+HttpUrl = Annotated[
+    str, StringConstraints(pattern=r"^https?://[^\s/]", strip_whitespace=True), AfterValidator(_without_slash)
+]
 
 
 class Settings(BaseModel):
@@ -62,6 +74,11 @@ class Settings(BaseModel):
     db_max_overflow: int = Field(default=20, ge=0)
     sandbox_type: Literal["local"] = "local"
     sandbox_python_path: str | None = None
+    default_llm_provider: str | None = None
+    default_llm_model: str | None = None
+    llm_base_url: HttpUrl | None = None
+    default_agent: str = Field(default="assistant", min_length=1)
+    providers: dict[str, Any] = Field(default={}, description="rows and prices beside those of providers.yaml")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["json", "text"] = "json"
     undeclared_effect: Literal["guess", "once", "pure"] = "guess"
@@ -96,6 +113,39 @@ def find_project(start: Path) -> Path:
     """The nearest folder at or above `start` that holds `holdfast.yaml`, else `start` itself."""
     start = start.resolve()
     return next((folder for folder in (start, *start.parents) if (folder / PROJECT_FILE).is_file()), start)
+
+
+_KEYS = ("_KEY", "_TOKEN", "_SECRET")
+
+
+def environment(project: Path) -> dict[str, str]:
+    """The variables that skills and model providers see: the environment's over those of the project's `.env`.
+
+    For names that end in _KEY, _TOKEN or _SECRET, `X_FILE` gives `X`, unless `X` itself is set in the same place.
+
+    Raises:
+        SettingsInvalid: such a file cannot be read. A path in the environment that is not called `…_API_KEY_FILE` may
+            be meant for another program, and is left alone then.
+    """
+    found = _with_files(_dotenv(project / ".env"), ".env")
+    for name, value in _with_files(os.environ, "the environment").items():
+        if value or name not in found:
+            found[name] = value
+    return found
+
+
+def _with_files(variables: Mapping[str, str], where: str) -> dict[str, str]:
+    values = dict(variables)
+    for name, path in variables.items():
+        key = name.removesuffix("_FILE")
+        if key == name or not key.endswith(_KEYS) or not path or values.get(key):
+            continue
+        try:
+            values[key] = _secret(path, f"{name} in {where}")
+        except SettingsInvalid:
+            if where == ".env" or key.endswith("_API_KEY"):
+                raise
+    return values
 
 
 def _from_yaml(path: Path) -> dict[str, Any]:

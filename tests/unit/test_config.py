@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from holdfast.config import VARIABLES, Settings, find_project
+from holdfast.config import VARIABLES, Settings, environment, find_project
 from holdfast.errors import SettingsInvalid
 
 
@@ -53,6 +54,7 @@ def test_empty_variable_is_not_set(project: Path, monkeypatch: pytest.MonkeyPatc
 def test_every_variable_is_read(project: Path, monkeypatch: pytest.MonkeyPatch, variable: str):
     field = VARIABLES[variable]
     given = {"log_level": "DEBUG", "log_format": "text", "sandbox_type": "local", "open_door": "1", "home": "/srv/data"}
+    given["llm_base_url"] = "http://127.0.0.1:1/v1"
     numeric = field.endswith("port") or field.startswith("db_")
     monkeypatch.setenv(variable, given.get(field, "77" if numeric else "sqlite:///x"))
     settings = Settings.load(project)
@@ -164,3 +166,64 @@ def test_relative_home_is_below_the_project_wherever_one_stands(project: Path, m
     monkeypatch.chdir("/")
     monkeypatch.setenv("HOLDFAST_HOME", "data/../data")
     assert Settings.load(project).home == project / "data"
+
+
+def test_models_are_set_by_variable_and_by_yaml(project: Path, monkeypatch: pytest.MonkeyPatch):
+    (project / "holdfast.yaml").write_text("default_llm_provider: ollama\ndefault_agent: mine\nproviders: {x: {}}\n")
+    monkeypatch.setenv("DEFAULT_LLM_PROVIDER", "openai-compatible")
+    monkeypatch.setenv("DEFAULT_LLM_MODEL", "glm-4")
+    settings = Settings.load(project)
+    assert (settings.default_llm_provider, settings.default_llm_model) == ("openai-compatible", "glm-4")
+    assert (settings.default_agent, settings.providers) == ("mine", {"x": {}})
+    assert Settings(project=project, home=project).default_agent == "assistant"
+
+
+def test_base_url_of_a_model_loses_its_last_slash_and_must_be_one(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LLM_BASE_URL", "http://127.0.0.1:8080/v1/")
+    assert Settings.load(project).llm_base_url == "http://127.0.0.1:8080/v1"
+    monkeypatch.setenv("LLM_BASE_URL", "localhost:8080")
+    text = wrong(project)
+    assert "(variable LLM_BASE_URL)" in text and "found 'localhost:8080'" in text and "http" in text
+
+
+# -- what skills and providers see
+
+
+def test_keys_of_dotenv_are_seen_below_those_of_the_environment(project: Path, monkeypatch: pytest.MonkeyPatch):
+    (project / ".env").write_text("OPENAI_API_KEY=from-dotenv\nZHIPUAI_API_KEY=only-here\nGEMINI_API_KEY=kept\n")
+    monkeypatch.setenv("OPENAI_API_KEY", "from-environment")
+    monkeypatch.setenv("GEMINI_API_KEY", "")
+    seen = environment(project)
+    assert [seen[name] for name in ("OPENAI_API_KEY", "ZHIPUAI_API_KEY", "GEMINI_API_KEY")] == [
+        "from-environment",
+        "only-here",
+        "kept",
+    ]
+    assert "ZHIPUAI_API_KEY" not in os.environ
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "SLACK_BOT_TOKEN", "APP_SECRET"])
+def test_a_key_may_stand_in_a_file_that_a_variable_names(project: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.delenv(name, raising=False)
+    (project / "key").write_text("  schlüssel\n", "utf-8")
+    (project / ".env").write_text(f"{name}_FILE={project / 'key'}\n")
+    assert environment(project)[name] == "schlüssel"
+    monkeypatch.setenv(name, "its own")
+    assert environment(project)[name] == "its own"
+
+
+def test_only_keys_are_read_from_files(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/cert.pem")
+    monkeypatch.setenv("SSL_KEY_FILE", "/nowhere/key.pem")
+    seen = environment(project)
+    assert ("SSL_CERT" in seen, "SSL_KEY" in seen) == (False, False)
+
+
+def test_a_key_file_that_cannot_be_read_is_named_with_its_variable(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY_FILE", "/nowhere/key")
+    with pytest.raises(SettingsInvalid, match=r"ANTHROPIC_API_KEY_FILE in the environment names '/nowhere/key'"):
+        environment(project)
+    monkeypatch.delenv("ANTHROPIC_API_KEY_FILE")
+    (project / ".env").write_text("MY_TOKEN_FILE=/nowhere/token\n")
+    with pytest.raises(SettingsInvalid, match=r"MY_TOKEN_FILE in \.env"):
+        environment(project)
