@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from holdfast.blobs import BlobStore
-from holdfast.contracts.base import Value
 from holdfast.contracts.journal import Entry, stands
 from holdfast.contracts.program import Answered, HelloReply, ProgramJob, Segment
 from holdfast.contracts.skill import SkillFacts
@@ -33,14 +32,9 @@ class Known:
         self.seen += reply.seen
 
     def _take(self, entries: Iterable[Entry], job: ProgramJob, facts: dict[str, SkillFacts]) -> None:
-        for entry in entries:
+        for entry in (one for one in entries if one.scope in ("", job.scope)):
             max_age = facts[entry.skill].max_age_seconds if entry.skill in facts else None
             if stands(entry, job.version, job.version_began_at, max_age):
-                self.answers[entry.id] = _answered(entry)
+                self.answers[entry.id] = Answered.of(entry)
             else:
                 self.answers.pop(entry.id, None)
-
-
-def _answered(entry: Entry) -> Answered:
-    value = None if entry.error else entry.value or Value()
-    return Answered(id=entry.id, at=entry.answered_at or 0.0, order=entry.order, value=value, error=entry.error)

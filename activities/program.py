@@ -25,6 +25,7 @@ from activities.updates import Overtaken, Updates
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue
 from holdfast.contracts.program import PROGRAM_RUN, UPDATE_HELLO, HelloMessage, HelloReply, ProgramEnd, ProgramJob
+from holdfast.names import identifier
 from sandbox.base import Adapter, Box, BoxLimits, BoxLost, BoxSpec, ProtocolViolation
 from sandbox.channel import Channel
 from sandbox.lockdown import lockdown
@@ -82,6 +83,9 @@ class Programs:
                 return ProgramEnd(outcome="suspended", park=reply.park)
             known.hear(reply)
         losses.now_known(len(known.answers))
+        if job.inputs_ref is not None:
+            inputs = await asyncio.to_thread(self._blobs.get_json, job.inputs_ref)
+            job = job.model_copy(update={"inputs": inputs})
         async with self._box(job) as (box, channel):
             return await self._hosted(job, info.attempt, box, channel, updates, known, catalogue)
 
@@ -139,6 +143,7 @@ def _job_frame(job: ProgramJob, attempt: int, known: Known) -> dict[str, Any]:
         "source": job.source,
         "first_line": job.first_line,
         "inputs": job.inputs,
+        "skills": [identifier(name) for name in job.skills],
         "seed": job.seed,
         "now": job.started_at,
         "live_now": time.time(),

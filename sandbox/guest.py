@@ -1000,7 +1000,9 @@ def install(job: dict[str, Any], wire: Wire, printed: Printed) -> tuple[Calls, d
     install_loop(calls)
     linecache.cache[NAME] = (len(job["source"]), None, numbered(job["source"], job["first_line"]), NAME)
     module, skills = types.ModuleType("__main__"), Skills(calls)
-    given = {"skills": skills, "executor": Executor(calls), "SkillError": SkillError, "inputs": job["inputs"]}
+    bare = {name: getattr(skills, name) for name in job.get("skills", ()) if not hasattr(builtins, name)}
+    own = {"skills": skills, "executor": Executor(calls), "SkillError": SkillError, "inputs": job["inputs"]}
+    given = bare | own
     vars(module).update(given, asyncio=asyncio, __builtins__=builtins)
     sys.modules.update(skills=skills, __main__=module)
     calls.ours |= {printed.pump, wire.thread("answers", calls.receive)}

@@ -7,6 +7,8 @@ from temporalio import exceptions, workflow
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType, is_cancelled_exception
 
 from holdfast.contracts.base import ActivityRef, Failure, Value
+from holdfast.contracts.llm import LLM_ASK, LLM_SKILL, ModelAsk, SkillPrompt
+from holdfast.contracts.program import ProgramSpec
 from holdfast.contracts.question import OUTCOMES, Question
 from holdfast.contracts.skill import (
     OUTCOME_UNKNOWN,
@@ -28,12 +30,15 @@ class NotBegun(Exception):
 
 
 class Effects:
-    """Runs calls, at most `max_parallel` of a program at once, and settles those whose outcome nobody knows."""
+    """Runs calls, at most `max_parallel` of a program at once, and settles those whose outcome nobody knows.
 
-    def __init__(self, questions: Questions, max_parallel: int, cap_seconds: float | None) -> None:
-        self._questions = questions
-        self._slots = asyncio.Semaphore(max_parallel)
-        self._cap_seconds = cap_seconds
+    What a running skill asks in turn has slots of its own: it never waits for the one that its parent holds.
+    """
+
+    def __init__(self, questions: Questions, spec: ProgramSpec) -> None:
+        self._questions, self._spec = questions, spec
+        self._slots = asyncio.Semaphore(spec.limits.max_parallel)
+        self._nested_slots = asyncio.Semaphore(spec.limits.max_parallel)
         self.closed = False
 
     async def perform(self, call: SkillCall, facts: SkillFacts) -> SkillAnswer:
@@ -42,16 +47,12 @@ class Effects:
         Raises:
             NotBegun: it had no slot yet when this was closed.
         """
-        policy = policies.skill(facts, self._cap_seconds)
         while True:
             try:
                 async with self._slots:
                     if self.closed:
                         raise NotBegun
-                    answer: SkillAnswer = await _execute(
-                        SKILL_RUN, call, policy, activity_id=call.call_id, summary=summary(call)
-                    )
-                    return answer
+                    return await self._begin(call, facts)
             except ActivityError as exc:
                 if is_cancelled_exception(exc):
                     raise asyncio.CancelledError from exc
@@ -60,6 +61,36 @@ class Effects:
                 settled = await self._settle(call, facts, exc)
                 if settled is not None:
                     return settled
+
+    async def think(self, call: SkillCall, parent: str) -> SkillAnswer:
+        """The model's recorded answer to what the code of a running skill asks."""
+        ask = ModelAsk(
+            task=call.task,
+            call_id=call.call_id,
+            parent=parent,
+            skill=call.skill,
+            arguments=call.arguments,
+            models=self._spec.models,
+        )
+        options = {"activity_id": call.call_id, "summary": f"a skill asks the model, for call {parent[:8]}"}
+        try:
+            async with self._nested_slots:
+                answer: SkillAnswer = await _execute(LLM_ASK, ask, policies.llm(), **options)
+                return answer
+        except ActivityError as exc:
+            if is_cancelled_exception(exc):
+                raise asyncio.CancelledError from exc
+            return SkillAnswer(error=failure(exc.cause))
+
+    async def _begin(self, call: SkillCall, facts: SkillFacts) -> SkillAnswer:
+        options = {"activity_id": call.call_id, "summary": summary(call)}
+        if facts.kind == "prompt":
+            prompt = SkillPrompt(call=call, models=self._spec.models, max_retries=facts.max_retries)
+            asked: SkillAnswer = await _execute(LLM_SKILL, prompt, policies.llm(), **options)
+            return asked
+        policy = policies.skill(facts, self._spec.limits.call_seconds)
+        answer: SkillAnswer = await _execute(SKILL_RUN, call, policy, **options)
+        return answer
 
     async def _settle(self, call: SkillCall, facts: SkillFacts, exc: ActivityError) -> SkillAnswer | None:
         """Find out what became of a `once` call that began and was lost. None: it did not happen, run it."""
@@ -101,8 +132,8 @@ class Effects:
         )
 
 
-async def _execute(ref: ActivityRef[Any, Any], call: SkillCall, policy: dict[str, Any], **options: Any) -> Any:
-    return await workflow.execute_activity(ref.name, call, result_type=ref.gives, **policy, **options)
+async def _execute(ref: ActivityRef[Any, Any], request: Any, policy: dict[str, Any], **options: Any) -> Any:
+    return await workflow.execute_activity(ref.name, request, result_type=ref.gives, **policy, **options)
 
 
 def _unknown(exc: ActivityError) -> bool:

@@ -12,9 +12,9 @@ from temporalio import workflow
 
 from holdfast.contracts.base import Failure, Value
 from holdfast.contracts.journal import Entry, stands
-from holdfast.contracts.program import Answered, Ask, Carried, Closing, ProgramSpec, Segment, Version
+from holdfast.contracts.program import Answered, Ask, Carried, Closing, Nested, ProgramSpec, Segment, Version
 from holdfast.contracts.question import Question
-from holdfast.contracts.skill import SkillAnswer, SkillCall, SkillFacts
+from holdfast.contracts.skill import MODEL, SkillAnswer, SkillCall, SkillFacts
 from holdfast.ids import idempotency_key
 from workflows.effects import Effects, NotBegun
 from workflows.questions import Questions
@@ -27,10 +27,10 @@ class Journal:
 
     def __init__(self, spec: ProgramSpec, questions: Questions, carried: Carried) -> None:
         self._spec = spec
-        self._facts = {facts.name: facts for facts in spec.skills}
+        self._facts = {facts.name: facts for facts in (*spec.skills, SkillFacts(name=MODEL, kind="prompt"))}
         self._questions = questions
-        self._effects = Effects(questions, spec.limits.max_parallel, spec.limits.call_seconds)
-        self.entries: dict[str, Entry] = {}
+        self._effects = Effects(questions, spec)
+        self.entries: dict[str, Entry] = {entry.id: entry for entry in carried.nested}
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.unsaved: list[str] = []
         self.wanted: set[str] = set()
@@ -38,6 +38,7 @@ class Journal:
         self.seen: list[int] = []
         self.seen_saved = carried.seen_saved
         self.recorded = carried.recorded
+        self.spent = carried.spent
         self.calls = carried.calls
         self.changes = 0
         self.fault: BaseException | None = None
@@ -59,19 +60,23 @@ class Journal:
             self._change(ask.id, state="open", version=version.number)
             return
         self.calls += 1
-        now = workflow.now().timestamp()
-        effect = self._fact(ask.skill).effect
-        entry = Entry(
-            id=ask.id,
-            skill=ask.skill,
-            arguments=ask.arguments,
-            effect=effect,
-            scope=self._spec.scope,
-            number=ask.number,
-            version=version.number,
-            asked_at=now,
-        )
-        self._open(entry)
+        self._open(self._entry(ask, version, self._spec.scope))
+
+    def nest(self, nested: Nested, version: Version) -> None:
+        """Make sure that what the code of a running skill asks is answered or on its way."""
+        one = nested.ask.id
+        entry = self.entries.get(one)
+        if one in self.tasks or (entry and stands(entry, version.number, version.began_at, None)):
+            return
+        self._open(self._entry(nested.ask, version, nested.parent))
+
+    def is_running(self, one: str) -> bool:
+        return one in self.tasks
+
+    def of_failed_parents(self) -> list[Entry]:
+        """Answers to what skills asked that failed later: when such a call is made again, they are paid for already."""
+        failed = {one for one, entry in self.entries.items() if entry.state == "failed"}
+        return [entry for entry in self.entries.values() if entry.scope in failed and entry.id not in self.tasks]
 
     def want(self, ids: Iterable[str]) -> None:
         self.wanted.update(one for one in ids if one in self.tasks)
@@ -99,10 +104,12 @@ class Journal:
 
     def answers(self, ids: Iterable[str]) -> list[Answered]:
         found = [self.entries[one] for one in ids if one not in self.tasks and self._is_answered(one)]
-        return [answered(entry) for entry in sorted(found, key=lambda entry: entry.order)]
+        return [Answered.of(entry) for entry in sorted(found, key=lambda entry: entry.order)]
 
     def unsaved_answers(self) -> list[Answered]:
-        return [answered(self.entries[one]) for one in self.unsaved if self._is_answered(one)]
+        """Answers of the program's own calls that are in no segment yet."""
+        found = [self.entries[one] for one in self.unsaved if self._is_answered(one)]
+        return [Answered.of(entry) for entry in found if entry.scope == self._spec.scope]
 
     # what the workflow asks
 
@@ -172,6 +179,18 @@ class Journal:
 
     # inside
 
+    def _entry(self, ask: Ask, version: Version, scope: str) -> Entry:
+        return Entry(
+            id=ask.id,
+            skill=ask.skill,
+            arguments=ask.arguments,
+            effect=self._fact(ask.skill).effect,
+            scope=scope,
+            number=ask.number,
+            version=version.number,
+            asked_at=workflow.now().timestamp(),
+        )
+
     def _fact(self, skill: str) -> SkillFacts:
         return self._facts[skill]
 
@@ -205,6 +224,8 @@ class Journal:
                 answer = await self._human(entry)
             case SkillFacts(kind="native"):
                 answer = await _slept(entry)
+            case SkillFacts(name="llm") as facts:
+                answer = await self._effects.think(self._call(entry, facts), entry.scope)
             case facts:
                 try:
                     answer = await self._effects.perform(self._call(entry, facts), facts)
@@ -238,6 +259,8 @@ class Journal:
     def _record(self, one: str, answer: SkillAnswer) -> None:
         self.recorded += 1
         self.changes += 1
+        for usage in answer.usage:
+            self.spent = self.spent.plus(usage)
         dropped = self.entries[one].state == "dropped"
         change = {
             "order": self.recorded,
@@ -253,13 +276,6 @@ class Journal:
 
     def _change(self, one: str, **change: object) -> None:
         self.entries[one] = self.entries[one].model_copy(update=change)
-
-
-def answered(entry: Entry) -> Answered:
-    at = entry.answered_at or 0.0
-    if entry.error is not None:
-        return Answered(id=entry.id, at=at, order=entry.order, error=entry.error)
-    return Answered(id=entry.id, at=at, order=entry.order, value=entry.value or Value())
 
 
 def _question(entry: Entry) -> Question:

@@ -31,16 +31,36 @@ SAVE: dict[str, Any] = {
 }
 
 
+def llm(left_seconds: float | None = None) -> dict[str, Any]:
+    """How a model is asked: for as long as the task has, `left_seconds`. The activity counts failures itself.
+
+    Waiting for a busy or lost model is no failure, so there is no maximum of attempts; the provider's own time limit
+    bounds one request, start-to-close a whole list of models that hang.
+    """
+    return {
+        "task_queue": program.QUEUE_LLM,
+        "start_to_close_timeout": timedelta(hours=1),
+        "schedule_to_close_timeout": None if left_seconds is None else timedelta(seconds=max(0.001, left_seconds)),
+        "heartbeat_timeout": timedelta(seconds=2),
+        "retry_policy": RetryPolicy(
+            initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10)
+        ),
+        "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    }
+
+
 def skill(facts: SkillFacts, cap_seconds: float | None) -> dict[str, Any]:
     """How a call of this skill is tried: a `once` skill a single time, others `max_retries` times more.
 
-    The activity enforces the skill's own limit; start-to-close leaves it 15 s to report that.
+    The activity enforces the skill's own limit; start-to-close leaves it 15 s to report that. The limit of a hybrid
+    skill does not count the time in which it waits for a model, so its heartbeat alone tells that it lives.
     """
     limit = min(facts.timeout_seconds, cap_seconds or facts.timeout_seconds)
     once = facts.effect == "once"
+    longest = timedelta(days=1) if facts.kind == "hybrid" else timedelta(seconds=limit + 15)
     return {
         "task_queue": program.QUEUE_SKILLS,
-        "start_to_close_timeout": timedelta(seconds=limit + 15),
+        "start_to_close_timeout": longest,
         "heartbeat_timeout": timedelta(seconds=10 if once else 2),
         "retry_policy": RetryPolicy(
             initial_interval=timedelta(milliseconds=200),

@@ -15,16 +15,20 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from holdfast.contracts import program as contracts
-from holdfast.contracts.base import Failure
+from holdfast.contracts.base import Failure, Sha256
 from holdfast.contracts.journal import JournalView
+from holdfast.contracts.model import Spent
 from holdfast.contracts.program import (
+    Ask,
     CallsMessage,
     CallsReply,
     Carried,
     Closing,
     HelloMessage,
     HelloReply,
-    ParkReason,
+    NestMessage,
+    NestReply,
+    Outcome,
     ProgramEnd,
     ProgramJob,
     ProgramResult,
@@ -37,16 +41,16 @@ from holdfast.contracts.program import (
     Version,
 )
 from holdfast.contracts.question import AnswerMessage, Question
+from holdfast.contracts.work import SIGNAL_REPORT, ProgramReport
 from workflows import policies
+from workflows.box import BoxState
 from workflows.effects import failure
 from workflows.journal import Journal
+from workflows.mending import Mender, NotMended
 from workflows.questions import Questions
 
 _NEAR = 0.3
 """A suspended program continues-as-new early, at this part of the history bound: then it costs no extra suspension."""
-
-_OVERTAKEN = 4
-"""A message that is this many older than the newest hands its open calls on."""
 
 
 @workflow.defn(name=contracts.PROGRAM_WORKFLOW)
@@ -56,27 +60,26 @@ class ProgramWorkflow:
         self.spec = spec
         self.limits, self.tuning = spec.limits, spec.tuning
         now = workflow.now().timestamp()
-        first = Version(source=spec.source, first_line=spec.first_line, began_at=now)
+        first = Version(source=spec.source, first_line=spec.first_line, began_at=now, problems=spec.problems)
         carried = spec.carried or Carried(
             version=first, generation=0, runs=1, repairs=0, seed=workflow.random().getrandbits(48), started_at=now
         )
         self.was = carried
         self.version = carried.version
-        self.generation, self.repairs = carried.generation, carried.repairs
+        self.repairs = carried.repairs
         self.suspensions = carried.suspensions
         self.segments = list(carried.segments)
         self.questions = Questions(carried.questions)
         self.journal = Journal(spec, self.questions, carried)
+        self.mender = Mender(spec.author, carried) if spec.author else None
         self.parked_on = list(carried.parked_on)
         self.wake_at = carried.wake_at
         self.state: TaskState = "RUNNING"
-        self.box = False
-        self.park: ParkReason | None = None
-        self.attempt = 1
-        self.order = -1
-        self.idle = False
-        self.told = 0
-        self.timer_at: float | None = None
+        self.box = BoxState(carried.generation)
+        self.nests: dict[str, int] = {}
+        self.reported: tuple[TaskState, int] = (self.state, 0)
+        self.closing = False
+        self.final_source: Sha256 | None = None
         self.updates = 0
         self.expired = False
 
@@ -87,13 +90,17 @@ class ProgramWorkflow:
         if spec.carried is None:
             await self._record("RUNNING")
         story = asyncio.create_task(self._story())
-        watching = (self._deadline(story), self._watch_idle(), self._watch_slow(), self._watch_faults(story))
+        watching = [self._deadline(story), self._watch_idle(), self._watch_slow(), self._watch_faults(story)]
+        if spec.author is not None:
+            watching.append(self._report())
         watches = [asyncio.create_task(one) for one in watching]
         try:
             end = await story
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ActivityError) as exc:
             if self.journal.fault is not None:
                 raise self.journal.fault from None
+            if not is_cancelled_exception(exc):
+                raise
             await self._stopped()
             return await self._close("TIMED_OUT", ProgramEnd(outcome="raised", error=self._overdue()))
         finally:
@@ -102,32 +109,59 @@ class ProgramWorkflow:
         return await self._close("DONE" if end.outcome == "done" else "ERROR", end)
 
     async def _story(self) -> ProgramEnd:
+        if self.spec.call is not None:
+            return await self._one_call(self.spec.call)
         while True:
             if self.parked_on:
                 await self._wait()
-            end = await self._run_box()
+            end = self._refused() or await self._run_box()
             self.journal.see(end.seen_from, end.seen)
             if end.outcome != "suspended":
                 self.parked_on = []
-            if end.outcome == "done" or (end.outcome == "raised" and not await self._mend(end)):
-                await self.journal.settle(self.tuning.drain_seconds)
-                await self._drain(self._closing(end.unused))
-                return end
+            if end.outcome == "raised":
+                end = await self._mended(end)
+            if end.outcome != "suspended":
+                return await self._ended(end)
             await self._drain()
             if self._near(_NEAR):
                 await self._continue_as_new()
 
+    async def _one_call(self, ask: Ask) -> ProgramEnd:
+        """No program: one call is the whole work. It is journalled, fenced and asked about like any other."""
+        self.journal.ask(ask, self.version)
+        while not self.journal.has_answer([ask.id]):
+            state: TaskState = "WAITING" if self.questions.open else "RUNNING"
+            if state != self.state:
+                await self._record(state)
+            await workflow.wait_condition(
+                lambda: self.journal.has_answer([ask.id]) or bool(self.questions.open) != (self.state == "WAITING")
+            )
+        [answer] = self.journal.answers([ask.id])
+        outcome: Outcome = "raised" if answer.error else "done"
+        return await self._ended(ProgramEnd(outcome=outcome, value=answer.value, error=answer.error))
+
+    def _refused(self) -> ProgramEnd | None:
+        """A version that a check found wrong is not run."""
+        if not self.version.problems:
+            return None
+        error = Failure(type="ProgramInvalid", message=self.version.problems, details={"kind": "validation"})
+        return ProgramEnd(outcome="raised", error=error)
+
+    async def _ended(self, end: ProgramEnd) -> ProgramEnd:
+        self.closing = True
+        await self.journal.settle(self.tuning.drain_seconds)
+        await self._drain(self._closing(end.unused))
+        return end
+
     async def _run_box(self) -> ProgramEnd:
         """BOX: one generation of a box. It ends by itself, or because a reply said `park`."""
-        self.generation += 1
-        self.attempt, self.order, self.idle, self.timer_at = 1, -1, False, None
-        self.park, self.box, self.told = None, True, 0
+        self.box.begin()
         self.journal.begin_again()
         handle = workflow.start_activity(
             contracts.PROGRAM_RUN.name,
             self._job(),
             result_type=ProgramEnd,
-            summary=f"program version {self.version.number}, generation {self.generation}",
+            summary=f"program version {self.version.number}, generation {self.box.generation}",
             **policies.BOX,
         )
         try:
@@ -139,12 +173,12 @@ class ProgramWorkflow:
                 raise asyncio.CancelledError from exc
             return ProgramEnd(outcome="raised", error=failure(exc.cause))
         except asyncio.CancelledError:
-            self.park = "timeout" if self.expired else "cancel"
+            self.box.park = "timeout" if self.expired else "cancel"
             handle.cancel()
             await asyncio.shield(_finished(handle))
             raise
         finally:
-            self.box = False
+            self.box.is_up = False
 
     async def _drain(self, closing: Closing | None = None) -> None:
         """DRAIN: all handlers have answered and the journal is saved. Calls may still run, and land later."""
@@ -154,10 +188,12 @@ class ProgramWorkflow:
                 return
             segment = self.journal.take_segment(self.version.number, closing)
             try:
-                self.segments.append(await self._save(segment))
+                saved = await self._save(segment)
             except BaseException:
                 self.journal.put_back(segment)
                 raise
+            self.segments.append(saved.ref)
+            self.final_source = saved.source
             closing = None
 
     async def _wait(self) -> None:
@@ -170,24 +206,31 @@ class ProgramWorkflow:
         await self._record("RUNNING")
         await self._drain()
 
-    async def _mend(self, end: ProgramEnd) -> bool:
-        """REPAIR: whether there is a new version of the program to run."""
-        if self.spec.on_error != "ask" or self.repairs >= self.limits.max_repairs:
-            return False
+    async def _mended(self, end: ProgramEnd) -> ProgramEnd:
+        """REPAIR: `suspended` if there is a new version of the program to run, else the end that stands."""
+        if self.repairs >= self.limits.max_repairs or not (self.mender or self.spec.on_error == "ask"):
+            return end
         self.repairs += 1
         await self._drain()
+        why = end.error.message if end.error else "the program failed"
+        try:
+            fields = await (self.mender.mend(self.version, why, self._left()) if self.mender else self._ask_mend(why))
+        except NotMended as exc:
+            error = Failure(type=exc.failure.type, message=f"{why}\nNot mended: {exc.failure.message}")
+            return end.model_copy(update={"error": error})
+        began = {"number": self.version.number + 1, "began_at": workflow.now().timestamp(), "why": why}
+        self.version = Version.model_validate({**fields, **began})
+        self.journal.restart_order()
+        return ProgramEnd(outcome="suspended")
+
+    async def _ask_mend(self, why: str) -> dict[str, object]:
         question_id = f"repair.{self.repairs}"
         now = workflow.now().timestamp()
-        text = end.error.message if end.error else "the program failed"
-        self.questions.ask(Question(id=question_id, kind="repair", text=text, asked_at=now))
+        self.questions.ask(Question(id=question_id, kind="repair", text=why, asked_at=now))
         await self._record("WAITING")
         answer = (await self.questions.wait(question_id)).answer
         await self._record("RUNNING")
-        source = answer if isinstance(answer, dict) else {"source": str(answer)}
-        fields = {"number": self.version.number + 1, "began_at": workflow.now().timestamp(), "why": text}
-        self.version = Version.model_validate({**source, **fields})
-        self.journal.restart_order()
-        return True
+        return answer if isinstance(answer, dict) else {"source": str(answer)}
 
     async def _continue_as_new(self) -> None:
         """CAN: legal when nothing is left in this run. There is no await between the last look and the act."""
@@ -198,7 +241,7 @@ class ProgramWorkflow:
 
     async def _stopped(self) -> None:
         """Cancelled or out of time: a `once` call in flight may end within the grace, all else stops now."""
-        self.park = self.park or "cancel"
+        self.box.park, self.closing = self.box.park or "cancel", True
         self.journal.begin_nothing()
         self.journal.cancel_repeatable()
         await self.journal.settle(self.tuning.drain_seconds)
@@ -225,40 +268,59 @@ class ProgramWorkflow:
         self.updates += 1
         self.journal.see(message.seen_from, message.seen)
         self.journal.drop(message.drops)
-        self._heard(message)
-        if self.park is None and self._near(1.0):
-            self.park = "history"
+        self.box.heard(message)
+        if self.box.park is None and self._near(1.0):
+            self.box.park = "history"
             self.journal.begin_nothing()
-        if self.park is None and self.box:
+        if self.box.park is None and self.box.is_up:
             for ask in message.asks:
                 self.journal.ask(ask, self.version)
             self.journal.want(message.again)
         ids = [*(ask.id for ask in message.asks), *message.again]
         if ids:
-            await workflow.wait_condition(lambda: self._is_stale(message) or self.journal.has_answer(ids))
+            await workflow.wait_condition(lambda: self.box.is_over_for(message) or self.journal.has_answer(ids))
         self._show()
         answers = self.journal.answers(ids)
-        if answers and message.attempt == self.attempt:
-            self.told += len(answers)
-            self.idle = False
-        return CallsReply(answers=answers, park=self.park)
+        self.box.tell(message, len(answers))
+        return CallsReply(answers=answers, park=self.box.park)
 
     @calls.validator
     def _check_calls(self, message: CallsMessage) -> None:
-        if (message.generation, message.attempt) != (self.generation, self.attempt) or not self.box:
-            raise ApplicationError(f"stale: generation {message.generation}, attempt {message.attempt}", type="Stale")
+        self.box.refuse_stale(message.generation, message.attempt, exactly=True)
 
     @workflow.update(name=contracts.UPDATE_HELLO)
     async def hello(self, message: HelloMessage) -> HelloReply:
         """The first word of a box's attempt >= 2. From here on nothing of an earlier attempt is heard."""
-        self.attempt, self.order, self.idle, self.told = message.attempt, -1, False, 0
+        self.box.begin_attempt(message.attempt)
         self.journal.listen()
-        return HelloReply(answers=self.journal.unsaved_answers(), seen=self.journal.seen, park=self.park)
+        return HelloReply(answers=self.journal.unsaved_answers(), seen=self.journal.seen, park=self.box.park)
 
     @hello.validator
     def _check_hello(self, message: HelloMessage) -> None:
-        if message.generation != self.generation or message.attempt < self.attempt or not self.box:
-            raise ApplicationError(f"stale: generation {message.generation}, attempt {message.attempt}", type="Stale")
+        self.box.refuse_stale(message.generation, message.attempt, exactly=False)
+
+    @workflow.update(name=contracts.UPDATE_NEST)
+    async def nest(self, message: NestMessage) -> NestReply:
+        """Take what running skills ask in turn; answer as soon as any of it is answered, or nothing waits here now."""
+        self.updates += 1
+        self.nests[message.by] = max(message.number, self.nests.get(message.by, 0))
+        for nested in message.asks:
+            self.journal.nest(nested, self.version)
+        ids = [*(nested.ask.id for nested in message.asks), *message.again]
+        await workflow.wait_condition(
+            lambda: not self._holds_updates() or self.nests[message.by] > message.number or self.journal.has_answer(ids)
+        )
+        return NestReply(answers=self.journal.answers(ids), later=not self._holds_updates())
+
+    @nest.validator
+    def _check_nest(self, message: NestMessage) -> None:
+        gone = [nested.parent for nested in message.asks if not self.journal.is_running(nested.parent)]
+        if gone:
+            raise ApplicationError(f"stale: calls {gone} do not run here", type="Stale")
+
+    def _holds_updates(self) -> bool:
+        """Whether an update may wait here. It must not while the program is being suspended."""
+        return not self.closing and (self.spec.call is not None or (self.box.is_up and self.box.park is None))
 
     @workflow.update(name=contracts.UPDATE_ANSWER)
     async def answer(self, message: AnswerMessage) -> None:
@@ -287,13 +349,15 @@ class ProgramWorkflow:
         return Progress(
             state=self.state,
             version=self.version.number,
-            generation=self.generation,
+            generation=self.box.generation,
             runs=self.was.runs,
+            spent=self._spent(),
+            llm=self.mender.llm if self.mender else [],
             calls_done=self.journal.recorded,
             calls_open=len(self.journal.tasks),
             repairs=self.repairs,
             suspensions=self.suspensions,
-            box=self.box,
+            box=self.box.is_up,
             source=self.version.source,
             questions=list(self.questions.all.values()),
             open_calls=self.journal.open_entries(),
@@ -316,8 +380,7 @@ class ProgramWorkflow:
     # --- watching -------------------------------------------------------------------------------------------------
 
     async def _deadline(self, story: "asyncio.Task[ProgramEnd]") -> None:
-        left = self.was.started_at + self.limits.task_seconds - workflow.now().timestamp()
-        await workflow.sleep(timedelta(seconds=max(0.0, left)))
+        await workflow.sleep(timedelta(seconds=self._left()))
         self.expired = True
         story.cancel()
 
@@ -326,9 +389,9 @@ class ProgramWorkflow:
         while True:
             await workflow.wait_condition(self._is_stuck)
             if not await self._moves_on(self._marks()) and self._is_stuck():
-                self.parked_on, self.wake_at = sorted(self.journal.wanted), self.timer_at
+                self.parked_on, self.wake_at = sorted(self.journal.wanted), self.box.timer_at
                 self.suspensions += 1
-                self.park = "wait"
+                self.box.park = "wait"
 
     async def _moves_on(self, before: tuple[int, ...]) -> bool:
         try:
@@ -338,40 +401,37 @@ class ProgramWorkflow:
         return True
 
     def _marks(self) -> tuple[int, ...]:
-        return self.generation, self.attempt, self.order, self.journal.changes
+        return *self.box.marks(), self.journal.changes
 
     async def _watch_slow(self) -> None:
         """Look again, now and then, whether what is open has become slow. One timer, whatever the number of calls."""
         while True:
-            await workflow.wait_condition(lambda: self.box and not self.park and self.journal.short_open())
+            await workflow.wait_condition(lambda: self.box.is_up and not self.box.park and self.journal.short_open())
             await workflow.sleep(timedelta(seconds=self.tuning.slow_after_seconds))
 
     def _is_stuck(self) -> bool:
-        if not (self.box and self.idle and self.park is None):
-            return False
-        soon = workflow.now().timestamp() + self.tuning.slow_after_seconds
-        if self.timer_at is not None and self.timer_at < soon:
-            return False
-        return self.journal.waits_long(self.tuning.slow_after_seconds)
-
-    def _is_stale(self, message: CallsMessage) -> bool:
-        """Whether nothing is to be waited for under this message: the box goes, or newer ones carry its calls on.
-
-        The server takes ten updates at once. Calls that stay open move to later messages and share one.
-        """
-        overtaken = message.attempt != self.attempt or self.order - message.order >= _OVERTAKEN
-        return bool(self.park) or not self.box or overtaken
+        slow_after = self.tuning.slow_after_seconds
+        return self.box.is_resting(slow_after) and self.journal.waits_long(slow_after)
 
     async def _watch_faults(self, story: "asyncio.Task[ProgramEnd]") -> None:
         """A bug in the journal must fail the workflow task, wherever the story stands."""
         await workflow.wait_condition(lambda: self.journal.fault is not None)
         story.cancel()
 
-    def _heard(self, message: CallsMessage) -> None:
-        if message.order > self.order:
-            self.order, self.idle = message.order, message.idle and message.heard == self.told
-            seconds = message.timer_seconds
-            self.timer_at = None if seconds is None else workflow.now().timestamp() + seconds
+    async def _report(self) -> None:
+        """Tell the task's workflow how its program stands, whenever that or what is asked of people changes."""
+        handle = workflow.get_external_workflow_handle(self.spec.task.workflow_id)
+        while True:
+            await workflow.wait_condition(lambda: (self.state, self.questions.changes) != self.reported)
+            self.reported = (self.state, self.questions.changes)
+            questions = list(self.questions.all.values())
+            await handle.signal(
+                SIGNAL_REPORT, ProgramReport(state=self.state, version=self.version.number, questions=questions)
+            )
+
+    def _left(self) -> float:
+        """Seconds until the task's deadline."""
+        return max(0.0, self.was.started_at + self.limits.task_seconds - workflow.now().timestamp())
 
     def _near(self, part: float) -> bool:
         info = workflow.info()
@@ -389,9 +449,10 @@ class ProgramWorkflow:
             source=self.version.source,
             first_line=self.version.first_line,
             inputs=self.spec.inputs,
+            inputs_ref=self.spec.inputs_ref,
             version=self.version.number,
             version_began_at=self.version.began_at,
-            generation=self.generation,
+            generation=self.box.generation,
             seed=self.was.seed,
             started_at=self.was.started_at,
             segments=self.segments,
@@ -405,7 +466,7 @@ class ProgramWorkflow:
     def _carry(self) -> Carried:
         return Carried(
             version=self.version,
-            generation=self.generation,
+            generation=self.box.generation,
             runs=self.was.runs + 1,
             repairs=self.repairs,
             seed=self.was.seed,
@@ -419,6 +480,10 @@ class ProgramWorkflow:
             questions=self.questions.carried(),
             parked_on=[] if self.journal.has_answer(self.parked_on) else self.parked_on,
             wake_at=self.wake_at,
+            head=self.mender.head if self.mender else None,
+            spent=self.journal.spent,
+            llm=self.mender.llm if self.mender else [],
+            nested=self.journal.of_failed_parents(),
         )
 
     def _result(self, state: TaskState, end: ProgramEnd | None) -> ProgramResult:
@@ -431,10 +496,21 @@ class ProgramWorkflow:
             calls=self.journal.recorded,
             repairs=self.repairs,
             suspensions=self.suspensions,
-            generations=self.generation,
+            generations=self.box.generation,
             runs=self.was.runs,
             journal=self.segments,
+            source=self.final_source if self.spec.author else None,
+            spent=self._spent(),
+            llm=self.mender.llm if self.mender else [],
         )
+
+    def _spent(self) -> Spent:
+        """What the model took so far: by skills, and by repairs."""
+        spent = self.journal.spent
+        for call in self.mender.llm if self.mender else []:
+            for usage in call.usage:
+                spent = spent.plus(usage)
+        return spent
 
     def _closing(self, unused: list[str]) -> Closing:
         questions = self.questions.carried()
@@ -448,12 +524,16 @@ class ProgramWorkflow:
         return Failure(type="TaskTimeout", message=text, details={"kind": "timeout"})
 
     async def _record(self, state: TaskState, result: ProgramResult | None = None) -> None:
+        """Write the state down; in an agent's task that is done by the task's own workflow, which hears of it."""
         self.state = state
         self._show()
-        change = RecordChange(task=self.spec.task, state=state, result=result)
-        await workflow.execute_activity(contracts.RECORD_SAVE.name, change, summary=state, **policies.SAVE)
+        if self.spec.author is None:
+            change = RecordChange(
+                task=self.spec.task, state=state, type=self.spec.type, result=result, questions=self.questions.open
+            )
+            await workflow.execute_activity(contracts.RECORD_SAVE.name, change, summary=state, **policies.SAVE)
 
-    async def _save(self, segment: contracts.Segment) -> str:
+    async def _save(self, segment: contracts.Segment) -> SavedSegment:
         saved: SavedSegment = await workflow.execute_activity(
             contracts.JOURNAL_SAVE.name,
             SaveSegment(segment=segment),
@@ -461,7 +541,7 @@ class ProgramWorkflow:
             summary=f"{len(segment.entries)} calls",
             **policies.SAVE,
         )
-        return saved.ref
+        return saved
 
     def _show(self) -> None:
         """What the Temporal UI shows as current details."""

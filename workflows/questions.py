@@ -17,6 +17,7 @@ class Questions:
 
     def __init__(self, carried: Iterable[Question] = ()) -> None:
         self.all: dict[str, Question] = {question.id: question for question in carried}
+        self.changes = 0
 
     @property
     def open(self) -> list[Question]:
@@ -31,6 +32,7 @@ class Questions:
         known = self.all.get(question.id)
         if known is None or known.asked_at != question.asked_at:
             self.all[question.id] = question
+            self.changes += 1
 
     def check(self, message: AnswerMessage) -> None:
         """
@@ -77,6 +79,7 @@ class Questions:
     def _close(self, question_id: str, state: QuestionState, **change: object) -> None:
         update = {"state": state, "answered_at": workflow.now().timestamp(), **change}
         self.all[question_id] = self.all[question_id].model_copy(update=update)
+        self.changes += 1
 
 
 def _unfit(question: Question, value: Json) -> str | None:

@@ -15,11 +15,12 @@ from holdfast.contracts.skill import SkillAnswer, SkillCall
 
 
 class Turn(Contract):
-    """One link of a conversation, as its blob holds it."""
+    """One link of a conversation, as its blob holds it. `said` are the person's own words in it, if there are any."""
 
     format: Literal[1] = 1
     before: Sha256 | None = None
     messages: list[Message]
+    said: str = ""
 
 
 class Brief(Contract):

@@ -73,7 +73,7 @@ class Author(Contract):
 class ProgramSpec(Contract):
     """All that ProgramWorkflow needs to begin, and, with `carried`, to go on after continue-as-new.
 
-    With an `author` it is the program of an agent's task: a model mends it, its record is the task's, and what it asks
+    `inputs_ref` names the blob of inputs that are large. With an `author` it is the program of an agent's task: a model mends it, its record is the task's, and what it asks
     people is reported to the task's workflow. With a `call` there is no program: that one call is the whole work.
     """
 
@@ -86,6 +86,7 @@ class ProgramSpec(Contract):
     author: Author | None = None
     models: list[ModelSettings] = []
     inputs: Json = None
+    inputs_ref: Sha256 | None = None
     catalogue: Sha256
     skills: list[SkillFacts] = []
     limits: Limits = Limits()
@@ -120,6 +121,7 @@ class Carried(Contract):
     head: Sha256 | None = None
     spent: Spent = Spent()
     llm: list[LlmCall] = []
+    nested: list[Entry] = []
 
 
 class Ask(Contract):
@@ -153,23 +155,31 @@ class CallsMessage(Contract):
     timer_seconds: float | None = None
 
 
-class NestMessage(Contract):
-    """Update `nest`: what the code of a running skill asks in turn; now the model, by `skill` `llm`.
-
-    `asks` are new or asked again by a later attempt; `parent` is the call that is running. With no asks: wait until an
-    answer has a higher `order` than `since`. The reply has all such answers of nested calls that are known.
-    """
+class Nested(Contract):
+    """A call that the code of a running skill makes in turn; `parent` is the call that runs."""
 
     parent: CallId
-    asks: list["Ask"] = []
-    since: int = 0
+    ask: "Ask"
+
+
+class NestMessage(Contract):
+    """Update `nest`: what running skills ask in turn, and what they asked before and still wait for (`again`).
+
+    Each worker has one such message under way for a workflow: `by` names the worker's side, and a message with a higher
+    `number` of the same `by` makes an earlier one return.
+    """
+
+    by: str
+    number: int
+    asks: list[Nested] = []
+    again: list[CallId] = []
 
 
 class NestReply(Contract):
-    """`wait` says that nothing is to be waited for now: ask again a little later."""
+    """What is answered so far. `later`: the workflow does not wait now; ask again in a moment."""
 
     answers: list["Answered"] = []
-    wait: bool = False
+    later: bool = False
 
 
 class HelloMessage(Contract):
@@ -190,6 +200,14 @@ class Answered(Contract):
     order: int
     value: Value | None = None
     error: Failure | None = None
+
+    @classmethod
+    def of(cls, entry: Entry) -> "Answered":
+        """The answer of a call that has one."""
+        at = entry.answered_at or 0.0
+        if entry.error is not None:
+            return cls(id=entry.id, at=at, order=entry.order, error=entry.error)
+        return cls(id=entry.id, at=at, order=entry.order, value=entry.value or Value())
 
 
 class CallsReply(Contract):
@@ -232,6 +250,7 @@ class ProgramJob(Contract):
     source: str
     first_line: int = 1
     inputs: Json = None
+    inputs_ref: Sha256 | None = None
     version: int
     version_began_at: float = 0.0
     generation: int
@@ -245,10 +264,13 @@ class ProgramJob(Contract):
     tuning: Tuning = Tuning()
 
 
+Outcome = Literal["done", "raised", "suspended"]
+
+
 class ProgramEnd(Contract):
     """Output of `program.run`. `outcome` raised: the program's own fault, a result that a model can mend."""
 
-    outcome: Literal["done", "raised", "suspended"]
+    outcome: Outcome
     value: Value | None = None
     error: Failure | None = None
     park: ParkReason | None = None
@@ -311,7 +333,10 @@ class SaveSegment(Contract):
 
 
 class SavedSegment(Contract):
+    """`source` is the blob of the closing version alone."""
+
     ref: Sha256
+    source: Sha256 | None = None
 
 
 class RecordChange(Contract):
@@ -348,5 +373,6 @@ QUEUE_SANDBOX = "sandbox"
 QUEUE_LLM = "llm"
 
 ProgramSpec.model_rebuild()
+Nested.model_rebuild()
 NestMessage.model_rebuild()
 NestReply.model_rebuild()

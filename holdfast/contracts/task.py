@@ -1,9 +1,10 @@
 """Tasks as the HTTP API takes and shows them."""
 
+import json
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Contract, Failure, Json, Sha256
@@ -29,18 +30,34 @@ def _model(value: Json) -> Json:
 
 
 ModelChoice = Annotated[ModelSettings, BeforeValidator(_model, json_schema_input_type=str | ModelSettings)]
-SessionId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+SessionId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
-class TaskRequest(BaseModel):
+class Body(BaseModel):
+    """A body of a request: no field but those it has, and nothing that is not JSON in UTF-8, however deep inside."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_json(cls, given: Any) -> Any:
+        for key, value in given.items() if isinstance(given, dict) else ():
+            try:
+                json.dumps([key, value], ensure_ascii=False, allow_nan=False, default=str).encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{key!a} holds half of a surrogate pair; allowed is JSON in UTF-8") from None
+            except (ValueError, RecursionError):
+                raise ValueError(f"{key!a} holds NaN, an infinity, or is nested too deep; that is not JSON") from None
+        return given
+
+
+class TaskRequest(Body):
     """Body of `POST /tasks`.
 
     `agent:<name>` (or `agent`, the default one) takes the task in plain words as `input`: text, or a mapping that holds
     it as `prompt`, `task`, `text`, `message`, `question`, `query` or `input`. `skill:<name>` (or `tool:<name>`) takes
     the skill's arguments as `input`. `program` takes `program`, the source text, and `input`, its `inputs`.
     """
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     input: Json = None
