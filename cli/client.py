@@ -15,6 +15,7 @@ class Client(client.Client):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.url, settings.api_key or "")
+        self.settings = settings
 
     def find(self, prefix: str) -> str:
         """The full id of the one task whose id begins with `prefix`.

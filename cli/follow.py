@@ -14,6 +14,7 @@ from rich.text import Text
 from cli import screen
 from cli.client import Client
 from cli.groups import Group, grouped, line
+from cli.news import News
 from cli.views import options
 from holdfast.contracts.program import FINAL
 from holdfast.contracts.question import Question
@@ -21,6 +22,10 @@ from holdfast.contracts.task import Task
 from holdfast.errors import UserError
 
 _SHORTEST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 5.0
+"""So often we look without news too: of a call that fails and is tried again, no event tells."""
+_REDRAW_S = 0.25
+_LINES = 8
 
 
 class Follower:
@@ -30,7 +35,9 @@ class Follower:
         self._client = client
         self._id = task_id
         self._inline = inline
+        self._news = News(Client(client.settings), task_id)
         self._printed = 0
+        self._open: list[Group] = []
         self._told: set[str] = set()
 
     def run(self) -> Task:
@@ -40,27 +47,44 @@ class Follower:
                 began = time.monotonic()
                 task = self._client.task(self._id)
                 self._show(live, task)
-                self._note(task)
+                self._notes(task)
                 if task.state in FINAL:
                     return task
                 self._questions(live, task)
                 # A task of thousands of calls has long step lists: never spend more than a fifth of the time on them.
-                self._client.task(self._id, wait_s=max(_SHORTEST_PAUSE_S, 4 * (time.monotonic() - began)))
+                self._pause(live, max(_SHORTEST_PAUSE_S, 4 * (time.monotonic() - began)))
+
+    def _pause(self, live: Live | None, seconds: float) -> None:
+        """At least so long; then until something happens."""
+        if not self._news.is_open:
+            self._client.task(self._id, wait_s=seconds)
+            return
+        earliest = time.monotonic() + seconds
+        latest, happened = earliest + _LONGEST_PAUSE_S, False
+        while time.monotonic() < (earliest if happened else latest):
+            happened = self._news.wait(_REDRAW_S) or happened
+            self._draw(live)
 
     def _show(self, live: Live | None, task: Task) -> None:
         groups = [group for group in grouped(self._client.steps(self._id)) if group.kind != "question"]
         settled = self._printed + _settled(groups[self._printed :], task.state in FINAL)
         for group in groups[self._printed : settled]:
             screen.progress.print(_styled(group))
-        self._printed = settled
-        if live:
-            live.update(Text("\n").join(_styled(group) for group in groups[settled:][-8:]), refresh=True)
+        self._printed, self._open = settled, groups[settled:]
+        self._draw(live)
 
-    def _note(self, task: Task) -> None:
-        """Why what we see may be old: said once, not with each look."""
-        if task.note and task.note not in self._told:
-            self._told.add(task.note)
-            screen.progress.print(f"    [bold yellow]![/]  {escape(task.note)}")
+    def _draw(self, live: Live | None) -> None:
+        """What is still open, and the end of what the model says."""
+        if live:
+            said = [Text(line, style="dim") for line in self._news.answer.splitlines()[-_LINES:]]
+            live.update(Text("\n").join([*map(_styled, self._open[-_LINES:]), *said]), refresh=True)
+
+    def _notes(self, task: Task) -> None:
+        """Why what we see may be old, and what is tried again: said once, not with each look."""
+        for note in (task.note, *task.waiting):
+            if note and note not in self._told:
+                self._told.add(note)
+                screen.progress.print(f"    [bold yellow]![/]  {escape(note)}")
 
     def _questions(self, live: Live | None, task: Task) -> None:
         for question in task.questions:

@@ -8,6 +8,7 @@ from holdfast.contracts.task import Step
 _BAR = 16
 _OPEN = frozenset({"open", "running", "pending", "scheduled", "waiting"})
 _BAD = frozenset({"failed", "error", "raised"})
+_ALONE = frozenset({"question", "llm"})
 
 
 @dataclass
@@ -47,11 +48,11 @@ def is_open(step: Step) -> bool:
 
 
 def grouped(steps: list[Step]) -> list[Group]:
-    """Neighbours of one kind and name share a group; questions stand alone, each has its own text."""
+    """Neighbours of one kind and name share a group; questions and LLM calls stand alone, each has its own text."""
     groups: list[Group] = []
     for step in steps:
         last = groups[-1] if groups else None
-        if last is None or (last.kind, last.name) != (step.kind, step.name) or step.kind == "question":
+        if last is None or (last.kind, last.name) != (step.kind, step.name) or step.kind in _ALONE:
             groups.append(Group(step.kind, step.name))
         groups[-1].steps.append(step)
     return groups
@@ -62,11 +63,35 @@ def line(group: Group, now: float) -> str:
     total = len(group.steps)
     if group.kind == "program":
         return f"    program   {group.name}, {group.steps[0].detail}"
+    if group.kind == "llm":
+        return _llm(group.steps[0], now)
     name = f"{group.name} x{total}" if total > 1 else group.name
     bar = f"{_bar(group.done, total)}  {group.done}/{total}" if total > 1 and not group.is_complete else _told(group)
     length = group.length_s(now)
     took = seconds(length) if length is not None else ""
     return f"    {name:<24}  {bar:<36}  {took:>7}".rstrip()
+
+
+def _llm(step: Step, now: float) -> str:
+    """What the model was asked, who it is, how long that took and what it cost."""
+    asked = step.detail.removeprefix(f"{step.name}: ")
+    told = "; ".join(part for part in (asked, model(step.model), _failed(step)) if part)
+    took = seconds(max(0.0, (step.ended_at or now) - step.started_at)) if step.started_at is not None else ""
+    spent = "" if is_open(step) or step.error else money(step.cost)
+    return f"    {step.name:<8}  {told:<52}  {took:>7}  {spent}".rstrip()
+
+
+def model(name: str | None) -> str:
+    """`model: offline`, or `model: anthropic:claude-sonnet-4-5`."""
+    return f"model: {'offline' if name.startswith('offline') else name}" if name else ""
+
+
+def money(cost: float | None) -> str:
+    return "cost unknown" if cost is None else f"${cost:.3f}"
+
+
+def _failed(step: Step) -> str:
+    return (step.error or "").partition("\n")[0][:120]
 
 
 def _told(group: Group) -> str:

@@ -93,10 +93,39 @@ def demo(
     context: typer.Context,
     keep: Annotated[bool, typer.Option("--keep", help="Keep everything running afterwards, until ctrl-c.")] = False,
 ) -> None:
-    """See it work: a review program whose sandbox and worker are killed, and the proof that nothing was done twice."""
+    """See it work: a sentence becomes a report; sandbox and worker are killed on the way; nothing is done twice."""
     from cli import demo as group
 
     group.demo(context.obj.settings(), keep)
+
+
+@app.command(rich_help_panel=TASKS)
+def run(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The task in plain words; - reads stdin.")],
+    agent: Annotated[str | None, typer.Option(metavar="NAME", help="Who does it. Default: holdfast's own.")] = None,
+    skills: Annotated[str | None, typer.Option(metavar="A,B", help="Skills it may use. Default: its agent's.")] = None,
+    system: Annotated[str | None, typer.Option(metavar="TEXT|@FILE", help="System prompt for this task.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="PROVIDER:MODEL", help="Model for this task. Default: its agent's.")
+    ] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", metavar="JSON|@FILE", help="What its program sees as `inputs`.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Idempotency key: the same key is the same task.")
+    ] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For instance run_seconds=60. Repeatable.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the task id and go.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Give an agent a task in plain words and follow it. The answer goes to stdout; ctrl-c detaches."""
+    from cli import request, tasks
+
+    body = request.agent_request(text, agent, skills, system, model, input_, key, limit or [])
+    tasks.start(context.obj.settings(), body, detach, as_json)
 
 
 @app.command("exec", rich_help_panel=TASKS)
@@ -123,7 +152,7 @@ def exec_(
     from cli import request, tasks
 
     body = request.program_request(file, input_, skills, repair, key, limit or [])
-    tasks.exec_(context.obj.settings(), body, detach, as_json)
+    tasks.start(context.obj.settings(), body, detach, as_json)
 
 
 @app.command(rich_help_panel=TASKS)

@@ -1,4 +1,4 @@
-"""What `exec` sends: a program file and its flags as the body of `POST /tasks`."""
+"""What `run` and `exec` send: a sentence or a program file, and flags, as the body of `POST /tasks`."""
 
 import json
 import sys
@@ -7,9 +7,40 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from holdfast.client import asks
 from holdfast.contracts.program import MAX_SOURCE_BYTES, Limits
 from holdfast.contracts.task import TaskRequest
 from holdfast.errors import UserError, shown
+
+
+def agent_request(
+    text: str,
+    agent: str | None,
+    skills: str | None,
+    system: str | None,
+    model: str | None,
+    inputs: str | None,
+    key: str | None,
+    limits: list[str],
+) -> TaskRequest:
+    """The body of `POST /tasks` for a task in plain words (`-`: stdin).
+
+    Raises:
+        UserError: there are no words, a file cannot be read, or a flag has a wrong value (says which are right).
+    """
+    words = read(text) if text == "-" else text
+    if not words.strip():
+        raise UserError('the task is empty; say what is to be done: holdfast run "Review src for bugs"')
+    options = asks.AgentOptions(
+        agent=agent,
+        skills=_names(skills),
+        system_prompt=read(system[1:]) if system and system.startswith("@") else system,
+        model=model,
+        inputs=_json_flag("--input", inputs) if inputs is not None else None,
+        key=key,
+        limits=_limits(limits),
+    )
+    return asks.of_agent(words, options)
 
 
 def program_request(
@@ -24,7 +55,7 @@ def program_request(
         "type": "program",
         "program": _source(file),
         "input": _json_flag("--input", inputs) if inputs is not None else None,
-        "skills": [name.strip() for name in skills.split(",") if name.strip()] if skills is not None else None,
+        "skills": _names(skills),
         "on_error": repair,
         "idempotency_key": key,
         "limits": _limits(limits),
@@ -32,7 +63,7 @@ def program_request(
     try:
         return TaskRequest.model_validate(body)
     except ValidationError as exc:
-        raise UserError("; ".join(_problem(error) for error in exc.errors())) from None
+        raise UserError("; ".join(asks.problem(error) for error in exc.errors())) from None
 
 
 def read(path: str) -> str:
@@ -65,19 +96,19 @@ def _json_flag(flag: str, text: str) -> Any:
         raise UserError(f"{where}: not JSON: {exc}; found {shown(body)}. {advice}") from None
 
 
-def _limits(pairs: list[str]) -> dict[str, str]:
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _limits(pairs: list[str]) -> dict[str, float | str]:
     known = ", ".join(Limits.model_fields)
-    found: dict[str, str] = {}
+    found: dict[str, float | str] = {}
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign or name not in Limits.model_fields:
             raise UserError(f"--limit {pair!r}: expected NAME=VALUE with a name of: {known}")
         found[name] = value
     return found
-
-
-def _problem(error: Any) -> str:
-    return f"{'.'.join(str(part) for part in error['loc'])}: found {shown(error['input'])}; {error['msg']}"
 
 
 def answer_words(words: list[str], file: str | None) -> tuple[str | None, str]:

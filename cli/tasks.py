@@ -1,4 +1,4 @@
-"""`exec`, `show`, `list`, `answer`, `cancel`: thin wrappers over the API."""
+"""`run`, `exec`, `show`, `list`, `answer`, `cancel`: thin wrappers over the API."""
 
 from typing import Literal
 
@@ -14,11 +14,11 @@ from holdfast.errors import Conflict, NotFound, UserError
 View = Literal["task", "steps", "journal", "program", "result"]
 
 
-def exec_(settings: Settings, request: TaskRequest, detach: bool, as_json: bool) -> None:
-    """Submit a program and follow it to its end.
+def start(settings: Settings, request: TaskRequest, detach: bool, as_json: bool) -> None:
+    """Submit a task and follow it to its end.
 
     Raises:
-        RunFailed: the program ended in another state than DONE.
+        RunFailed: it ended in another state than DONE.
         KeyboardInterrupt: ctrl-c; the task goes on.
     """
     with Client(settings) as client:
@@ -61,7 +61,7 @@ def list_(settings: Settings, limit: int, as_json: bool) -> None:
     elif tasks:
         screen.rows([views.task_row(task) for task in tasks])
     else:
-        screen.say("no tasks yet; start one with: holdfast exec FILE")
+        screen.say('no tasks yet; start one with: holdfast run "…"')
 
 
 def answer(settings: Settings, prefix: str, question_id: str | None, value: str) -> None:
@@ -105,7 +105,7 @@ def _finish(task: Task, as_json: bool) -> None:
     if not as_json:
         views.printed(task)
         screen.result(task.output)
-    screen.say(views.closing(task), "dim")
+    screen.say(f"{views.closing(task)}    holdfast show {task.id}", "dim")
 
 
 def _show_task(settings: Settings, task: Task, as_json: bool) -> None:

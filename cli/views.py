@@ -4,6 +4,7 @@ import json
 
 from cli import screen
 from cli.flags import temporal_url
+from cli.groups import money
 from holdfast.config import Settings
 from holdfast.contracts.question import Question
 from holdfast.contracts.task import Step, Task
@@ -30,11 +31,15 @@ def facts(settings: Settings, task: Task) -> list[tuple[str, ...]]:
         ("state", task.state),
         ("created", f"{task.created_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("changed", f"{task.updated_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("now", task.phase if task.state in ("RUNNING", "WAITING") else ""),
+        ("model", task.model_used or ""),
+        ("LLM calls", _llm(task)),
         ("calls", f"{task.calls_done} done, {task.calls_open} open"),
         ("repairs", str(task.repairs or "")),
         ("pauses", str(task.suspensions or "")),
         ("trace id", task.trace_id),
         ("result", _result(task)),
+        *(("waits for", text) for text in task.waiting),
         ("note", task.note),
         ("error", failure(task) if task.state in ("ERROR", "TIMED_OUT") else ""),
     ]
@@ -56,11 +61,12 @@ def options(question: Question) -> str:
 
 
 def closing(task: Task) -> str:
+    """How long a task took and what it took: money and LLM calls where it asked a model."""
     took = (task.updated_at - task.created_at).total_seconds()
-    extras = [(task.repairs, "repair"), (task.suspensions, "pause")]
-    return f"done in {screen.seconds(took)}, {count(task.calls_done, 'call')}" + "".join(
-        f", {count(number, word)}" for number, word in extras if number
-    )
+    asked = [money(task.total_cost), count(task.llm_calls, "LLM call")] if task.llm_calls else []
+    called = [count(task.calls_done, "skill call" if task.llm_calls else "call")]
+    extras = [count(number, word) for number, word in ((task.repairs, "repair"), (task.suspensions, "pause")) if number]
+    return ", ".join([f"done in {screen.seconds(took)}", *asked, *called, *extras])
 
 
 def printed(task: Task) -> None:
@@ -85,6 +91,13 @@ def length(start: float | None, end: float | None) -> str:
 
 def count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _llm(task: Task) -> str:
+    if not task.llm_calls:
+        return ""
+    tokens = f"{task.input_tokens:,} tokens in, {task.output_tokens:,} out"
+    return f"{task.llm_calls}, {tokens}, {money(task.total_cost)}"
 
 
 def _result(task: Task) -> str:

@@ -9,6 +9,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from holdfast.client import wire
+from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Json
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import Version
@@ -20,6 +21,8 @@ T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
 
 PAGE = 100
+WORDS = "prompt"
+"""Where the words stand in the input of a task that has more than words."""
 Rows = list[dict[str, Any]]
 Row = dict[str, Any]
 
@@ -50,8 +53,8 @@ class AgentOptions(TypedDict, total=False):
     """All that may be said of a task in plain words, beside the words.
 
     `agent` is a name; without one it is holdfast's own. `skills` are all that it may use. `model` is `provider:model`.
-    `inputs` is JSON that its program sees as `inputs`. With a `key`, the same request is the same task, however often
-    it is sent.
+    `inputs` is what its program sees as `inputs`, beside the words: an object, or anything else as `data` in one. With
+    a `key`, the same request is the same task, however often it is sent.
     """
 
     agent: str | None
@@ -59,7 +62,9 @@ class AgentOptions(TypedDict, total=False):
     system_prompt: str | None
     model: str | None
     inputs: Json
-    limits: Mapping[str, float] | None
+    strategy: Strategy | None
+    planning: Planning | None
+    limits: Mapping[str, float | str] | None
     key: str | None
 
 
@@ -74,9 +79,19 @@ def of_agent(text: str, options: AgentOptions) -> TaskRequest:
     if "key" in fields:
         fields["idempotency_key"] = fields.pop("key")
     try:
-        return TaskRequest.model_validate({"type": f"agent:{agent}" if agent else "agent", "input": text, **fields})
+        words = _words(text, fields.pop("inputs", None))
+        return TaskRequest.model_validate({"type": f"agent:{agent}" if agent else "agent", "input": words, **fields})
     except ValidationError as exc:
         raise UserError("; ".join(problem(error) for error in exc.errors())) from None
+
+
+def _words(text: str, inputs: Json) -> Json:
+    if inputs is None:
+        return text
+    beside = inputs if isinstance(inputs, dict) else {"data": inputs}
+    if WORDS in beside:
+        raise UserError(f"inputs has a key {WORDS!r}, which is where the task's words stand; name it otherwise")
+    return {WORDS: text, **beside}
 
 
 def problem(error: Any) -> str:

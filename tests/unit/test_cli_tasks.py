@@ -58,6 +58,95 @@ def test_exec_prints_the_id_first_and_only_the_result_on_stdout(api, run, progra
     assert "done in 2.0s, 3 calls" in err
 
 
+def test_run_sends_the_sentence_and_prints_the_answer(api, run):
+    started(api, task("RUNNING"), task("DONE", output="All is well.", llm_calls=2, total_cost=0.031, calls_done=19))
+    code, out, err = run("run", "Look after it")
+    assert (code, out) == (0, "All is well.\n")
+    assert api.bodies("POST", "/tasks") == [{"type": "agent", "input": "Look after it"}]
+    assert err.splitlines()[0] == f"task {TASK_ID}"
+    assert f"done in 2.0s, $0.031, 2 LLM calls, 19 skill calls    holdfast show {TASK_ID}" in err
+
+
+def test_run_sends_what_its_flags_say(api, run, tmp_path):
+    started(api, task("DONE", output="x"))
+    (tmp_path / "be.txt").write_text("Be brief.")
+    words = ["--agent", "reviewer", "--skills", "a, b", "--system", "@be.txt", "--model", "openai:gpt-x"]
+    run("run", "Look", *words, "--input", '{"n": 2}', "--key", "k", "--limit", "run_seconds=5")
+    assert api.bodies("POST", "/tasks") == [
+        {
+            "type": "agent:reviewer",
+            "input": {"prompt": "Look", "n": 2},
+            "skills": ["a", "b"],
+            "system_prompt": "Be brief.",
+            "model": {"provider": "openai", "model": "gpt-x"},
+            "idempotency_key": "k",
+            "limits": {"run_seconds": 5.0},
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([""], "the task is empty"),
+        (["Look", "--model", "gpt"], "provider:model"),
+        (["Look", "--input", '{"prompt": "x"}'], "'prompt'"),
+        (["Look", "--limit", "speed=1"], "run_seconds"),
+    ],
+)
+def test_wrong_words_of_run_exit_2_and_send_nothing(api, run, words, said):
+    code, _, err = run("run", *words)
+    assert (code, said in err, api.asked) == (2, True, [])
+
+
+def llm(name: str, **fields: Any) -> dict[str, Any]:
+    return {"kind": "llm", "name": name, "state": "done", "started_at": 100.0, "ended_at": 101.2} | fields
+
+
+def test_run_shows_plan_and_program_with_model_time_and_cost(api, run):
+    started(api, task("DONE", output=1))
+    plan = llm("plan", detail="plan: code-analysis, read-file", model="offline:rules", cost=0.0)
+    program = llm("program", detail="write a program", model="openai:gpt-x")
+    version = {"kind": "program", "name": "version 1", "state": "DONE", "detail": "41 lines", "started_at": 102.0}
+    api.says("GET", f"/tasks/{TASK_ID}/steps", [plan, program, version])
+    lines = [" ".join(line.split()) for line in run("run", "Look")[2].splitlines()]
+    assert "plan code-analysis, read-file; model: offline 1.2s $0.000" in lines
+    assert "program write a program; model: openai:gpt-x 1.2s cost unknown" in lines
+    assert "program version 1, 41 lines" in lines
+
+
+def test_what_is_tried_again_is_said_once(api, run):
+    waiting = ["llm.plan: anthropic is busy (429); next try at 12:00:03"]
+    started(api, *[task("RUNNING", waiting=waiting)] * 3, task("DONE", output=1))
+    assert run("run", "Look")[2].count(waiting[0]) == 1
+
+
+def test_show_says_what_a_task_took_of_models_and_waits_for(api, run):
+    took = {"llm_calls": 2, "input_tokens": 1234, "output_tokens": 56, "model_used": "openai:gpt-x"}
+    api.says("GET", f"/tasks/{TASK_ID}", task("RUNNING", phase="planning", waiting=["llm.plan: busy"], **took))
+    out = run("show", TASK_ID)[1]
+    assert "2, 1,234 tokens in, 56 out, cost unknown" in out
+    for text in ("openai:gpt-x", "planning", "llm.plan: busy"):
+        assert text in out
+
+
+def test_run_hears_of_the_end_by_the_stream_of_events(api, run):
+    """Without news it would look again only after seconds."""
+    started(api, task("RUNNING"), task("DONE", output="x"))
+    api.streams(f"/tasks/{TASK_ID}/events", [("1", "status", {}), ("2", "done", {})])
+    began = time.monotonic()
+    assert run("run", "Look")[0] == 0
+    assert time.monotonic() - began < 4
+
+
+def test_run_without_a_server_names_the_command(run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOLDFAST_URL", "http://127.0.0.1:1")
+    code, out, err = run("run", "Look")
+    assert (code, out) == (3, "")
+    assert "start it with `holdfast up`" in err
+
+
 def test_exec_prints_a_string_result_plain(api, run, program):
     started(api, task("DONE", output="# Report"))
     assert run("exec", program)[1] == "# Report\n"

@@ -1,0 +1,47 @@
+"""What happens to a task, heard from its stream of events while the terminal does something else."""
+
+import contextlib
+import threading
+
+from cli.client import Client
+from holdfast.client import Event
+from holdfast.errors import HoldfastError
+
+_KEPT = 4000
+
+
+class News:
+    """A listener in a thread of its own. Where there is no stream, `is_open` is false, and one has to ask.
+
+    The client is the listener's own, and closed at the end. `answer` is the last part of what the model has said so far
+    of its answer: a nicety, the recorded answer is the truth.
+    """
+
+    def __init__(self, client: Client, task_id: str) -> None:
+        self.is_open = True
+        self.answer = ""
+        self._client = client
+        self._id = task_id
+        self._happened = threading.Event()
+        # A daemon: who follows a task may go at any time, also while this thread waits for the next event.
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether something happened, as soon as it has."""
+        happened = self._happened.wait(seconds)
+        self._happened.clear()
+        return happened
+
+    def _listen(self) -> None:
+        # What is wrong with the API is told by the follower, who asks it itself from now on.
+        with contextlib.suppress(HoldfastError), self._client as client:
+            for event in client.events(self._id):
+                self._heard(event)
+        self.is_open = False
+        self._happened.set()
+
+    def _heard(self, event: Event) -> None:
+        if event.name != "delta":
+            self._happened.set()
+        elif event.data.get("step") == "answer":
+            self.answer = (self.answer + str(event.data.get("text", "")))[-_KEPT:]
