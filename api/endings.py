@@ -11,7 +11,8 @@ from api.temporal import answering
 from holdfast.contracts.base import Failure
 from holdfast.contracts.program import FINAL, ProgramResult, TaskState
 from holdfast.log import get_logger
-from store.records import TaskRow
+from store.records import Changes, TaskRow
+from store.results import columns
 
 log = get_logger(__name__)
 
@@ -62,14 +63,8 @@ def _end(state: TaskState, kind: str, message: str) -> ProgramResult:
     return ProgramResult(state=state, error=Failure(type=kind, message=message))
 
 
-def _changes(result: ProgramResult) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    if result.error:
-        changes["failure"] = result.error.model_dump()
-    if result.journal or result.value or result.calls:
-        changes |= result.model_dump(
-            include={"journal", "stdout", "version", "calls", "repairs", "suspensions", "generations"}
-        )
-    if result.value:
-        changes |= {"output": result.value.inline, "output_ref": result.value.ref}
-    return changes
+def _changes(result: ProgramResult) -> Changes:
+    """All that the workflow told at its end; of one that told nothing, only why it ended. What it took is not known."""
+    if result.journal or result.value or result.calls or result.llm:
+        return columns(result)
+    return Changes(failure=result.error.model_dump(mode="json")) if result.error else Changes()

@@ -2,8 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio.client import Client
@@ -12,44 +11,47 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from api.house import House
-from api.problems import InvalidRequest, TooLarge, UnknownTaskType
+from api.kinds import Start, Wanted, kept, start
+from api.problems import InvalidRequest, TooLarge
 from api.temporal import answering
-from holdfast.contracts.base import INLINE_ARGUMENT_BYTES, Failure, Json
+from holdfast.contracts.base import Failure, Json
 from holdfast.contracts.principal import Principal, TaskRef
-from holdfast.contracts.program import FINAL, PROGRAM_WORKFLOW, QUEUE_AGENTS, ProgramSpec, Version
-from holdfast.contracts.skill import SkillFacts
+from holdfast.contracts.program import FINAL, QUEUE_AGENTS
 from holdfast.contracts.task import TaskRequest
-from holdfast.errors import NoTemporal, ProgramInvalid, UnknownSkill, shown
+from holdfast.errors import NoTemporal
 from holdfast.ids import canonical, new_task_id, task_id_from_key
 from holdfast.log import get_logger
 from holdfast.snapshot import Catalogue
-from holdfast.source import Source, check, describe, normalise
 from holdfast.temporal import attributes
 from store.records import NewTask, TaskRow
 from workflows import policies
 
 MAX_INPUT_BYTES = 1 << 20
-_TYPES = ("program",)
 
 log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that passed every check. No e-mail address is left in it."""
+    """A request that passed every check, and what it starts."""
 
-    task: TaskRef
-    source: Source
-    inputs: Json
-    request: TaskRequest
-    catalogue: str
+    wanted: Wanted
+    start: Start
+
+    @property
+    def request(self) -> TaskRequest:
+        return self.wanted.request
+
+    @property
+    def task(self) -> TaskRef:
+        return self.wanted.task
 
 
 async def accept(house: House, request: TaskRequest, tenant: str, trace_id: str) -> tuple[TaskRow, bool]:
     """Record and start a task; the row, and whether it is new. A known idempotency key leads to the task it made.
 
     Raises:
-        ProgramInvalid, UnknownSkill, InvalidRequest, TooLarge, UnknownTaskType: the request is wrong; nothing was kept.
+        UserError: the request is wrong; nothing was kept.
         IdempotencyMismatch: the key was used for another request.
         NoTemporal: not started. With a key, the same request again starts it.
     """
@@ -61,31 +63,17 @@ async def accept(house: House, request: TaskRequest, tenant: str, trace_id: str)
 
 
 async def _checked(house: House, request: TaskRequest, tenant: str, trace_id: str) -> Asked:
-    if request.type not in _TYPES:
-        raise UnknownTaskType(
-            f"task type {shown(request.type)} is not known; available: {', '.join(_TYPES)}", available=list(_TYPES)
-        )
-    if request.program is None:
-        raise InvalidRequest("program: is missing in the body; a task of type 'program' needs its source text")
     inputs, asker = _without_mail(request)
     _check_input(inputs)
     catalogue, sha, _ = await asyncio.to_thread(house.library.current)
-    granted = _granted(catalogue, request.skills)
-    source = await asyncio.to_thread(checked_source, request.program, [facts.name for facts in granted])
     key = request.idempotency_key
     task = TaskRef(
         task_id=task_id_from_key(tenant, key) if key else new_task_id(),
         principal=Principal(tenant=tenant, user_hash=asker),
         trace_id=trace_id,
     )
-    return Asked(task, source, inputs, request, sha)
-
-
-def _granted(catalogue: Catalogue, names: list[str] | None) -> list[SkillFacts]:
-    try:
-        return catalogue.granted(names)
-    except UnknownSkill as exc:
-        raise InvalidRequest(f"skills: {exc}") from exc
+    wanted = Wanted(request, inputs, task, catalogue, sha, house.blobs, house.settings.default_agent)
+    return Asked(wanted, await asyncio.to_thread(start, wanted))
 
 
 def user_hash(user_id: str) -> str:
@@ -114,43 +102,38 @@ def _check_input(inputs: Json) -> None:
         )
 
 
-def checked_source(text: str, skills: Collection[str]) -> Source:
-    """
-    Raises:
-        ProgramInvalid: it does not compile, or names a skill that is not there; each place is in `details`.
-    """
-    source = normalise(text)
-    if problems := check(source, skills):
-        raise ProgramInvalid(describe(problems), problems=[vars(problem) for problem in problems])
-    return source
-
-
 def _record(house: House, asked: Asked) -> NewTask:
-    version = Version(source=asked.source.source, first_line=asked.source.first_line)
-    large = len(canonical(asked.inputs)) > INLINE_ARGUMENT_BYTES
+    begins, task = asked.start, asked.task
+    given = kept(house.blobs, asked.wanted.inputs)
     return NewTask(
-        tenant=asked.task.principal.tenant,
-        id=asked.task.task_id,
-        type=asked.request.type,
-        trace_id=asked.task.trace_id,
-        user_hash=asked.task.principal.user_hash,
-        catalogue=asked.catalogue,
+        tenant=task.principal.tenant,
+        id=task.task_id,
+        type=begins.type,
+        name=begins.name,
+        trace_id=task.trace_id,
+        user_hash=task.principal.user_hash,
+        session_id=asked.request.session_id,
+        catalogue=asked.wanted.sha,
         request_hash=_request_hash(asked) if asked.request.idempotency_key else None,
-        source_ref=house.blobs.put_json(version.model_dump()),
-        input=None if large else asked.inputs,
-        input_ref=house.blobs.put_json(asked.inputs) if large else None,
+        source_ref=house.blobs.put_json(begins.source.model_dump()) if begins.source else None,
+        input=given.inline,
+        input_ref=given.ref,
     )
 
 
 def _request_hash(asked: Asked) -> str:
-    """Two requests with one key are the same if all that bears on the task's work is."""
-    body: dict[str, Any] = asked.request.model_dump(exclude={"trace_id", "idempotency_key", "user_id", "tenant_id"})
-    body |= {"input": asked.inputs, "user_hash": asked.task.principal.user_hash}
+    """Two requests with one key are the same if all that bears on the task's work is.
+
+    Fields that are as if not sent are left out: one that a later release adds must not make an old request another.
+    """
+    unlike = {"trace_id", "idempotency_key", "user_id", "tenant_id"}
+    body: dict[str, Any] = asked.request.model_dump(mode="json", exclude=unlike, exclude_defaults=True)
+    body |= {"input": asked.wanted.inputs, "user_hash": asked.task.principal.user_hash}
     return hashlib.sha256(canonical(body)).hexdigest()
 
 
 async def _started(house: House, asked: Asked, row: TaskRow) -> TaskRow:
-    spec = await asyncio.to_thread(_spec, house, asked, row)
+    begins = await asyncio.to_thread(_pinned, asked, row)
     try:
         client = await house.temporal.client()
     except NoTemporal as exc:
@@ -159,7 +142,7 @@ async def _started(house: House, asked: Asked, row: TaskRow) -> TaskRow:
         raise _told(exc, asked, row) from exc
     try:
         async with answering():
-            await _start(client, spec, row.type)
+            await _start(client, begins, asked, row)
     except NoTemporal as exc:
         raise _told(exc, asked, row) from exc
     except RPCError as exc:
@@ -168,47 +151,41 @@ async def _started(house: House, asked: Asked, row: TaskRow) -> TaskRow:
     return row
 
 
-async def _start(client: Client, spec: ProgramSpec, kind: str) -> None:
+async def _start(client: Client, begins: Start, asked: Asked, row: TaskRow) -> None:
     """Start a workflow, or find that it was started before."""
-    task = spec.task
     try:
         await client.start_workflow(
-            PROGRAM_WORKFLOW,
-            spec,
-            id=task.workflow_id,
+            begins.workflow,
+            begins.spec,
+            id=asked.task.workflow_id,
             task_queue=QUEUE_AGENTS,
             task_timeout=policies.TASK_TIMEOUT,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            memo={"trace_id": task.trace_id, "catalogue": spec.catalogue},
+            memo={"trace_id": row.trace_id, "catalogue": row.catalogue or asked.wanted.sha},
             search_attributes=attributes.pairs(
-                tenant=task.principal.tenant,
-                user_hash=task.principal.user_hash,
-                task_type=kind,
-                trace_id=task.trace_id,
+                tenant=row.tenant,
+                user_hash=row.user_hash,
+                task_type=row.type,
+                task_name=row.name or None,
+                session_id=row.session_id,
+                trace_id=row.trace_id,
             ),
-            static_summary=f"program of {len(spec.source.splitlines())} lines",
+            static_summary=begins.summary,
         )
     except WorkflowAlreadyStartedError:
-        log.info("task.found", task_id=task.task_id)
+        log.info("task.found", task_id=row.id)
     else:
-        log.info("task.started", task_id=task.task_id, type=kind, skills=len(spec.skills))
+        log.info("task.started", task_id=row.id, type=row.type, skills=len(begins.spec.skills))
 
 
-def _spec(house: House, asked: Asked, row: TaskRow) -> ProgramSpec:
+def _pinned(asked: Asked, row: TaskRow) -> Start:
     """What the row pinned when it was made holds, also if this request is a later one with the same key."""
-    sha = row.catalogue or asked.catalogue
-    request = asked.request
-    return ProgramSpec(
-        task=asked.task.model_copy(update={"trace_id": row.trace_id}),
-        source=asked.source.source,
-        first_line=asked.source.first_line,
-        inputs=asked.inputs,
-        catalogue=sha,
-        skills=Catalogue.open(house.blobs, sha).granted(request.skills),
-        limits=request.limits,
-        tuning=request.tuning,
-        on_error="ask" if request.on_error == "ask" else "fail",
-    ).pinned()
+    sha, trace_id = row.catalogue or asked.wanted.sha, row.trace_id
+    if (sha, trace_id) == (asked.wanted.sha, asked.task.trace_id):
+        return asked.start
+    task = asked.task.model_copy(update={"trace_id": trace_id})
+    catalogue = Catalogue.open(asked.wanted.blobs, sha)
+    return start(replace(asked.wanted, task=task, catalogue=catalogue, sha=sha))
 
 
 async def not_started(house: House, row: TaskRow, reason: str) -> TaskRow:

@@ -131,12 +131,17 @@ async def _holdfast(request: Request, exc: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, RequestValidationError)
+    return invalid(request, exc, InvalidRequest)
+
+
+def invalid(request: Request, exc: RequestValidationError, kind: type[UserError]) -> JSONResponse:
+    """What is wrong with a request, field by field, as an error of this kind."""
     if isinstance(exc.body, bytes):
         found = request.headers.get("content-type")
         return of(request.scope, WrongMediaType(f"Content-Type is {shown(found)}; allowed: application/json"))
     faults = [_fault(error) for error in exc.errors()]
     message = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
-    return answer(request.scope, InvalidRequest.status, InvalidRequest.code, message, {"fields": faults})
+    return of(request.scope, kind(message, fields=faults))
 
 
 def _fault(error: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,6 +160,7 @@ def _fault(error: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lowered(text: str) -> str:
+    text = text.removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
 
 

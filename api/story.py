@@ -6,27 +6,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from api.house import House
-from api.view import Seen, handle_of, query
+from api.view import Seen, is_agents, program_of, query
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Json, Value
 from holdfast.contracts.journal import Entry, ExportedCall, JournalExport, JournalView
+from holdfast.contracts.model import LlmCall, Spent
 from holdfast.contracts.principal import Principal, TaskRef
 from holdfast.contracts.program import FINAL, QUERY_JOURNAL, Segment, Version
 from holdfast.contracts.question import Question
 from holdfast.contracts.task import Step
-from holdfast.errors import NoTemporal, NotFound
+from holdfast.errors import NoTemporal
 from store.records import TaskRow
+from store.results import cost
 
 _DETAIL = 160
 
 
 @dataclass(frozen=True)
 class Story:
-    """All calls of a task in the order in which they were asked. `seen` are the deliveries of the last version."""
+    """All calls of a task in the order in which they were asked. `seen` are the deliveries of the last version.
+
+    `program` is None for a task that has none: of a skill, or of an agent that has written none yet, or answers itself.
+    """
 
     row: TaskRow
     inputs: Json
-    program: Version
+    program: Version | None
     calls: list[tuple[Entry, Json, Json]] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
     seed: int = 0
@@ -34,24 +39,37 @@ class Story:
     unused: frozenset[str] = frozenset()
 
 
-async def told(house: House, row: TaskRow) -> Story:
+async def told(house: House, seen: Seen) -> Story:
     """The story of a task, from its workflow, or, once that is over and no worker answers, from its record.
 
     Raises:
         NoTemporal: the task is not over, and nobody can tell.
     """
-    return await asyncio.to_thread(_assembled, house.blobs, row, await _view(house, row))
+    return await asyncio.to_thread(_assembled, house.blobs, seen.row, await _view(house, seen))
 
 
-async def _view(house: House, row: TaskRow) -> JournalView:
+async def _view(house: House, seen: Seen) -> JournalView:
+    row = seen.row
+    if is_agents(row) and (_wrote_none(row) or _writes_none(seen)):
+        return JournalView()
     try:
-        view: JournalView = await query(await handle_of(house, row), QUERY_JOURNAL, JournalView)
+        view: JournalView = await query(await program_of(house, row), QUERY_JOURNAL, JournalView)
     except NoTemporal:
         if row.state not in FINAL:
             raise
         started = row.started_at.timestamp() if row.started_at else 0.0
         return JournalView(segments=row.journal, version=row.version, started_at=started)
     return view
+
+
+def _wrote_none(row: TaskRow) -> bool:
+    """Whether an agent's task was answered without a program."""
+    return row.state == "DONE" and not row.journal
+
+
+def _writes_none(seen: Seen) -> bool:
+    """Whether an agent's task has no program yet, as its workflow says."""
+    return seen.progress is not None and seen.progress.program_id is None
 
 
 def _assembled(blobs: BlobStore, row: TaskRow, view: JournalView) -> Story:
@@ -73,22 +91,16 @@ def _assembled(blobs: BlobStore, row: TaskRow, view: JournalView) -> Story:
     )
 
 
-def _program(blobs: BlobStore, row: TaskRow, view: JournalView) -> Version:
+def _program(blobs: BlobStore, row: TaskRow, view: JournalView) -> Version | None:
     first = first_version(blobs, row)
-    if not view.source or view.source == first.source:
+    if not view.source or (first and view.source == first.source):
         return first
     return Version(number=view.version, source=view.source)
 
 
-def first_version(blobs: BlobStore, row: TaskRow) -> Version:
-    """The program as it was sent, made to compile.
-
-    Raises:
-        NotFound: the task has none.
-    """
-    if row.source_ref is None:
-        raise NotFound(f"task {row.id!r} of type {row.type!r} has no program")
-    return Version.model_validate(blobs.get_json(row.source_ref))
+def first_version(blobs: BlobStore, row: TaskRow) -> Version | None:
+    """The program as it was sent, made to compile; of an agent's task that is over, the last one."""
+    return None if row.source_ref is None else Version.model_validate(blobs.get_json(row.source_ref))
 
 
 def _loaded(blobs: BlobStore, value: Value | None) -> Json:
@@ -105,8 +117,8 @@ def export(story: Story) -> JournalExport:
             task_id=row.id, principal=Principal(tenant=row.tenant, user_hash=row.user_hash), trace_id=row.trace_id
         ),
         catalogue=row.catalogue or "",
-        source=story.program.source,
-        version=story.program.number,
+        source=story.program.source if story.program else "",
+        version=story.program.number if story.program else 1,
         seed=story.seed,
         started_at=story.started_at,
         inputs=story.inputs,
@@ -123,22 +135,47 @@ def _exported(call: tuple[Entry, Json, Json], unused: frozenset[str]) -> Exporte
 
 
 def steps(story: Story, seen: Seen, asked: list[Question]) -> list[Step]:
-    """One line for the program, each call and each question, in the order of their beginning."""
+    """One line for each LLM call, the program, each call and each question, in the order of their beginning."""
     ids = {question.id for question in asked}
     calls = [_call(entry, arguments) for entry, arguments, _ in story.calls if entry.id not in ids]
-    found = [_program_step(story, seen), *calls, *map(_question, asked)]
+    program = [_program_step(story, story.program, seen)] if story.program else []
+    found = [*map(_llm_step, _llm(seen)), *program, *calls, *map(_question, asked)]
     return sorted(found, key=lambda step: step.started_at or 0.0)
 
 
-def _program_step(story: Story, seen: Seen) -> Step:
+def _llm(seen: Seen) -> list[LlmCall]:
+    if seen.progress and seen.row.state not in FINAL:
+        return seen.progress.llm
+    return [LlmCall.model_validate(call) for call in seen.row.llm]
+
+
+def _llm_step(call: LlmCall) -> Step:
+    spent = Spent()
+    for usage in call.usage:
+        spent = spent.plus(usage)
+    known = cost(spent)
+    return Step(
+        kind="llm",
+        name=call.step,
+        state="answered",
+        detail=call.detail[:_DETAIL],
+        started_at=call.started_at,
+        ended_at=call.ended_at,
+        model=spent.model,
+        cost=None if known is None else float(known),
+    )
+
+
+def _program_step(story: Story, program: Version, seen: Seen) -> Step:
     row = story.row
-    lines = len(story.program.source.splitlines())
+    lines = len(program.source.splitlines())
+    began = row.started_at or row.created_at
     return Step(
         kind="program",
-        name=f"version {story.program.number}",
+        name=f"version {program.number}",
         state=seen.state,
         detail=f"{lines} lines",
-        started_at=(row.started_at or row.created_at).timestamp(),
+        started_at=story.started_at if is_agents(row) else began.timestamp(),
         ended_at=row.finished_at.timestamp() if row.finished_at else None,
         error=row.failure["message"] if row.failure else None,
     )

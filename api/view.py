@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from urllib.parse import quote
@@ -19,13 +19,16 @@ from api.endings import noticed
 from api.house import House
 from api.intake import not_started
 from api.temporal import answering
+from api.waiting import waiting
 from holdfast.contracts.base import Failure, Json
 from holdfast.contracts.program import FINAL, QUERY_PROGRESS, ProgramResult, Progress, Segment, TaskState
 from holdfast.contracts.question import Question
 from holdfast.contracts.task import Task
+from holdfast.contracts.work import program_workflow_id
 from holdfast.errors import NoTemporal
 from holdfast.ids import workflow_id
-from store.records import TaskRow
+from store.records import Changes, TaskRow
+from store.results import took
 
 _START_GRACE = timedelta(minutes=10)
 """So long a recorded task may be unknown to Temporal: its start may be under way, or be repeated by its caller."""
@@ -45,11 +48,15 @@ STATUS: dict[TaskState, str] = {
 
 @dataclass(frozen=True)
 class Seen:
-    """A record, and what its workflow said, if it runs and a worker could answer. `note` says why it could not."""
+    """A record, and what its workflow and that of its program said, if it runs and a worker could answer.
+
+    `note` says why none could; `waiting` is what failed and will be tried again, a line each.
+    """
 
     row: TaskRow
     progress: Progress | None = None
     note: str = ""
+    waiting: list[str] = field(default_factory=list)
 
     @property
     def state(self) -> TaskState:
@@ -73,7 +80,7 @@ async def current(house: House, row: TaskRow) -> Seen:
             raise
         return await _unknown(house, row)
     if found.status == WorkflowExecutionStatus.RUNNING:
-        return Seen(row, *await _asked(handle))
+        return await _running(house, row, handle, waiting(found))
     return Seen(await noticed(house, row, handle))
 
 
@@ -82,8 +89,26 @@ async def handle_of(house: House, row: TaskRow) -> WorkflowHandle[Any, ProgramRe
     Raises:
         NoTemporal: the server cannot be reached.
     """
+    return await _handle(house, workflow_id(row.tenant, row.id))
+
+
+async def program_of(house: House, row: TaskRow) -> WorkflowHandle[Any, ProgramResult]:
+    """The workflow that runs the task's program and keeps its journal: of an agent's task, a child of the task's.
+
+    Raises:
+        NoTemporal: the server cannot be reached.
+    """
+    own = workflow_id(row.tenant, row.id)
+    return await _handle(house, program_workflow_id(own) if is_agents(row) else own)
+
+
+def is_agents(row: TaskRow) -> bool:
+    return row.type.startswith("agent:")
+
+
+async def _handle(house: House, name: str) -> WorkflowHandle[Any, ProgramResult]:
     client = await house.temporal.client()
-    return client.get_workflow_handle(workflow_id(row.tenant, row.id), result_type=ProgramResult)
+    return client.get_workflow_handle(name, result_type=ProgramResult)
 
 
 async def query(handle: WorkflowHandle[Any, ProgramResult], name: str, gives: type[Any]) -> Any:
@@ -122,11 +147,37 @@ def _closed_with(house: House, row: TaskRow) -> list[Question]:
     return closing.questions if closing else []
 
 
-async def _asked(handle: WorkflowHandle[Any, ProgramResult]) -> tuple[Progress | None, str]:
+async def _running(house: House, row: TaskRow, handle: WorkflowHandle[Any, ProgramResult], lines: list[str]) -> Seen:
+    own: Progress | None = None
     try:
-        return await query(handle, QUERY_PROGRESS, Progress), ""
+        own = await query(handle, QUERY_PROGRESS, Progress)
+        if own.program_id is None:
+            return Seen(row, own, waiting=lines)
+        program = await _handle(house, own.program_id)
+        progress, more = await asyncio.gather(query(program, QUERY_PROGRESS, Progress), _waits(program))
     except NoTemporal as exc:
-        return None, str(exc)
+        return Seen(row, own, str(exc), lines)
+    return Seen(row, _merged(own, progress), waiting=[*lines, *more])
+
+
+async def _waits(handle: WorkflowHandle[Any, ProgramResult]) -> list[str]:
+    with contextlib.suppress(NoTemporal, RPCError):
+        async with answering(_QUERY_SECONDS):
+            return waiting(await handle.describe())
+    return []
+
+
+def _merged(own: Progress, program: Progress) -> Progress:
+    """An agent's task with its program: the state and the questions are the task's, the calls are the program's."""
+    shared = {
+        "state": own.state,
+        "phase": (program.phase or own.phase) if own.phase == "running" else own.phase,
+        "program_id": own.program_id,
+        "questions": own.questions,
+        "spent": own.spent.joined(program.spent),
+        "llm": [*own.llm, *program.llm],
+    }
+    return program.model_copy(update=shared)
 
 
 async def _unknown(house: House, row: TaskRow) -> Seen:
@@ -155,8 +206,11 @@ async def as_task(house: House, seen: Seen, whole: bool = True) -> Task:
     return Task(
         id=row.id,
         type=row.type,
+        name=row.name,
         status=STATUS[seen.state],
         state=seen.state,
+        phase=progress.phase if progress else "",
+        waiting=seen.waiting,
         input=await value(house, row.input, row.input_ref, whole),
         output=await value(house, row.output, row.output_ref, whole),
         error=failure.message if failure else None,
@@ -165,6 +219,7 @@ async def as_task(house: House, seen: Seen, whole: bool = True) -> Task:
         updated_at=row.updated_at,
         user_id_hash=row.user_hash,
         tenant_id=row.tenant,
+        session_id=row.session_id,
         trace_id=row.trace_id,
         catalogue=row.catalogue,
         calls_done=progress.calls_done if progress else row.calls,
@@ -175,6 +230,30 @@ async def as_task(house: House, seen: Seen, whole: bool = True) -> Task:
         stdout=row.stdout,
         url=temporal_url(house, row),
         note=seen.note,
+        **_took(seen),
+    )
+
+
+def _took(seen: Seen) -> dict[str, Any]:
+    """What the task took of models: so far, while it runs."""
+    taken = took(seen.progress.spent) if seen.progress else _recorded(seen.row)
+    cost = taken["cost"]
+    return {
+        "model_used": taken["model"],
+        "llm_calls": taken["llm_calls"],
+        "input_tokens": taken["input_tokens"],
+        "output_tokens": taken["output_tokens"],
+        "total_cost": None if cost is None else float(cost),
+    }
+
+
+def _recorded(row: TaskRow) -> Changes:
+    return Changes(
+        model=row.model,
+        llm_calls=row.llm_calls,
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cost=row.cost,
     )
 
 

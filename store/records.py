@@ -16,7 +16,17 @@ from holdfast.errors import Conflict, NotFound, UserError, shown
 from store.database import Database
 from store.tables import TaskRow, Utc
 
-__all__ = ["Change", "CursorInvalid", "IdempotencyMismatch", "NewTask", "Page", "Records", "Tally", "TaskRow"]
+__all__ = [
+    "Change",
+    "Changes",
+    "CursorInvalid",
+    "IdempotencyMismatch",
+    "NewTask",
+    "Page",
+    "Records",
+    "Tally",
+    "TaskRow",
+]
 
 MAX_PAGE = 1000
 

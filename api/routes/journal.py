@@ -7,10 +7,11 @@ from fastapi import APIRouter
 
 from api.house import House, OurHouse, OurTenant
 from api.story import Story, export, first_version, steps, told
-from api.view import Seen, current, questions
+from api.view import Seen, current, is_agents, questions
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import FINAL, Version
 from holdfast.contracts.task import Step
+from holdfast.errors import HoldfastError, NoTemporal, NotFound
 
 router = APIRouter(prefix="/tasks/{task_id}", tags=["tasks"])
 
@@ -19,10 +20,31 @@ router = APIRouter(prefix="/tasks/{task_id}", tags=["tasks"])
 async def program(task_id: UUID, house: OurHouse, tenant: OurTenant) -> Version:
     """The program's current text. Its first line has the number `first_line` in the text that was sent."""
     seen = await current(house, await house.records.get(tenant, str(task_id)))
-    first = await asyncio.to_thread(first_version, house.blobs, seen.row)
-    if seen.progress is None or seen.progress.source in ("", first.source):
-        return first if seen.row.state not in FINAL or seen.row.version == 1 else (await told(house, seen.row)).program
-    return Version(number=seen.progress.version, source=seen.progress.source)
+    found = await _program(house, seen)
+    if found is None:
+        raise _none(seen)
+    return found
+
+
+async def _program(house: House, seen: Seen) -> Version | None:
+    row, now = seen.row, seen.progress
+    kept = await asyncio.to_thread(first_version, house.blobs, row)
+    if now is not None and now.source and (kept is None or now.source != kept.source):
+        return Version(number=now.version, source=now.source)
+    is_older = kept is not None and row.state in FINAL and kept.number != row.version
+    return (await told(house, seen)).program if is_older else kept
+
+
+def _none(seen: Seen) -> HoldfastError:
+    row = seen.row
+    if not is_agents(row):
+        return NotFound(f"task {row.id!r} of type {row.type!r} has no program: it is one call of a skill")
+    if row.state in FINAL:
+        return NotFound(f"task {row.id!r} has no program: it ended without one; see its steps")
+    if seen.progress is None:
+        return NoTemporal(f"whether task {row.id!r} has a program is not known now: {seen.note or 'try again'}")
+    doing = seen.progress.phase or seen.state
+    return NotFound(f"task {row.id!r} has no program yet ({doing}); ask again when its steps show one")
 
 
 @router.get("/journal", operation_id="get_journal")
@@ -41,4 +63,4 @@ async def list_steps(task_id: UUID, house: OurHouse, tenant: OurTenant) -> list[
 
 async def _story(house: House, tenant: str, task_id: UUID) -> tuple[Seen, Story]:
     seen = await current(house, await house.records.get(tenant, str(task_id)))
-    return seen, await told(house, seen.row)
+    return seen, await told(house, seen)

@@ -5,28 +5,27 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.house import House, OurHouse, OurTenant
-from api.intake import checked_source, user_hash
+from api.intake import user_hash
+from api.kinds import checked_source
 from api.problems import InvalidRequest
 from api.temporal import answering, refusal
 from api.view import Seen, current, handle_of, questions
 from holdfast.contracts.base import Json
 from holdfast.contracts.program import FINAL, UPDATE_ANSWER
 from holdfast.contracts.question import OUTCOMES, AnswerMessage, Question
+from holdfast.contracts.task import Body
 from holdfast.errors import Conflict, NoTemporal, NotFound, shown
 from holdfast.snapshot import Catalogue
 
 router = APIRouter(prefix="/tasks/{task_id}/questions", tags=["questions"])
 
 
-class Answer(BaseModel):
+class Answer(Body):
     """Either `answer` or `value` (the same, for older clients): any JSON, one of the options if there are any."""
-
-    model_config = ConfigDict(extra="forbid")
 
     answer: Json = None
     value: Json = None

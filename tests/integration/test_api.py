@@ -68,7 +68,10 @@ def test_program_that_cannot_run_is_refused_with_line_and_column(
 @pytest.mark.parametrize(
     ("body", "code", "says"),
     [
-        ({"type": "agent:x"}, "UNKNOWN_TASK_TYPE", "available: program"),
+        ({"type": "flow:x"}, "UNKNOWN_TASK_TYPE", "available: agent:<name>, skill:<name>, tool:<name>, program"),
+        ({"type": "program:x"}, "UNKNOWN_TASK_TYPE", "task type 'program:x' is not known"),
+        ({"type": "skill"}, "UNKNOWN_TASK_TYPE", "task type 'skill' is not known"),
+        ({"type": "agent:"}, "UNKNOWN_TASK_TYPE", "task type 'agent:' is not known"),
         ({"type": "program"}, "INVALID_REQUEST", "program: is missing in the body"),
         ({"program": "x = 1"}, "INVALID_REQUEST", "type: is missing in the body; it is required"),
         ({**TASK, "inputs": 1}, "INVALID_REQUEST", "inputs: no such field"),

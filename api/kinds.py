@@ -1,0 +1,245 @@
+"""Types of tasks: what each takes, and the workflow that it becomes. Nothing is started here."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from api.problems import InvalidRequest, UnknownTaskType
+from api.said import brief, said
+from holdfast.blobs import BlobStore
+from holdfast.contracts.agent import AgentLimits, AgentSpec
+from holdfast.contracts.base import INLINE_ARGUMENT_BYTES, Json, Value
+from holdfast.contracts.llm import Brief
+from holdfast.contracts.message import TextPart
+from holdfast.contracts.principal import TaskRef
+from holdfast.contracts.program import PROGRAM_WORKFLOW, Ask, Limits, ProgramSpec, Version
+from holdfast.contracts.skill import SkillFacts
+from holdfast.contracts.task import TaskRequest
+from holdfast.contracts.work import TASK_WORKFLOW, TaskSpec
+from holdfast.errors import Conflict, ProgramInvalid, SkillInputError, UnknownAgent, UnknownSkill, shown
+from holdfast.ids import call_hash, call_id, canonical
+from holdfast.names import listed
+from holdfast.snapshot import Catalogue, CatalogueSkill
+from holdfast.source import Source, check, describe, normalise
+
+AVAILABLE = ("agent:<name>", "skill:<name>", "tool:<name>", "program")
+MAX_NATIVE_BYTES = 16 << 10
+"""Arguments of a native skill stand in the history: the workflow itself reads them."""
+
+_ONLY_FOR: Mapping[str, tuple[str, ...]] = {
+    "program": ("program",),
+    "on_error": ("program",),
+    "system_prompt": ("agent",),
+    "strategy": ("agent",),
+    "planning": ("agent",),
+    "phrase": ("agent",),
+    "skills": ("agent", "program"),
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A request and what it is checked against. `inputs` is its input without e-mail addresses."""
+
+    request: TaskRequest
+    inputs: Json
+    task: TaskRef
+    catalogue: Catalogue
+    sha: str
+    blobs: BlobStore
+    default_agent: str
+
+
+@dataclass(frozen=True)
+class Start:
+    """A workflow's type and its input. `name` is the agent's or the skill's; `source` is that of a sent program."""
+
+    workflow: str
+    spec: ProgramSpec | TaskSpec
+    type: str
+    name: str
+    summary: str
+    source: Version | None = None
+
+
+def start(wanted: Wanted) -> Start:
+    """Check a request whole, and say what it starts. It writes nothing but blobs, and those last.
+
+    Raises:
+        UserError: something is wrong with it.
+    """
+    kind, colon, name = wanted.request.type.partition(":")
+    known = {"program": _program, "agent": _agent, "skill": _skill, "tool": _skill}.get(kind)
+    wrong_name = bool(colon) != bool(name) or (kind == "program" and colon) or (known is _skill and not name)
+    if known is None or wrong_name:
+        text = f"task type {shown(wanted.request.type)} is not known; available: {', '.join(AVAILABLE)}"
+        raise UnknownTaskType(text, available=list(AVAILABLE))
+    _check_fields(wanted.request, "skill" if known is _skill else kind)
+    return known(wanted, name)
+
+
+def _check_fields(request: TaskRequest, kind: str) -> None:
+    for name, kinds in _ONLY_FOR.items():
+        if kind not in kinds and getattr(request, name) != TaskRequest.model_fields[name].default:
+            raise InvalidRequest(f"{name}: a task of type {request.type!r} takes none; for {' and '.join(kinds)} only")
+
+
+# programs
+
+
+def _program(wanted: Wanted, _name: str) -> Start:
+    request = wanted.request
+    if request.program is None:
+        raise InvalidRequest("program: is missing in the body; a task of type 'program' needs its source text")
+    skills = _granted(wanted.catalogue, request.skills)
+    source = checked_source(request.program, [facts.name for facts in skills])
+    spec = ProgramSpec(
+        task=wanted.task,
+        source=source.source,
+        first_line=source.first_line,
+        inputs=wanted.inputs,
+        catalogue=wanted.sha,
+        skills=skills,
+        models=[request.model] if request.model else [],
+        limits=request.limits,
+        tuning=request.tuning,
+        on_error="ask" if request.on_error == "ask" else "fail",
+    )
+    summary = f"program of {len(source.source.splitlines())} lines"
+    version = Version(source=source.source, first_line=source.first_line)
+    return Start(PROGRAM_WORKFLOW, spec.pinned(), "program", "", summary, version)
+
+
+def checked_source(text: str, skills: Collection[str]) -> Source:
+    """
+    Raises:
+        ProgramInvalid: it does not compile, or names a skill that is not there; each place is in `details`.
+    """
+    source = normalise(text)
+    if problems := check(source, skills):
+        raise ProgramInvalid(describe(problems), problems=[vars(problem) for problem in problems])
+    return source
+
+
+def _granted(catalogue: Catalogue, names: list[str] | None) -> list[SkillFacts]:
+    try:
+        return catalogue.granted(names)
+    except UnknownSkill as exc:
+        raise InvalidRequest(f"skills: {exc}") from exc
+
+
+# skills
+
+
+def _skill(wanted: Wanted, name: str) -> Start:
+    request, skill = wanted.request, wanted.catalogue.find(name)
+    spec = ProgramSpec(
+        task=wanted.task,
+        type=_typed(request.type, skill.name),
+        call=_ask(wanted.blobs, skill, wanted.inputs),
+        inputs=None,
+        catalogue=wanted.sha,
+        skills=[skill.facts()],
+        models=[request.model] if request.model else [],
+        limits=request.limits,
+        tuning=request.tuning,
+    )
+    return Start(PROGRAM_WORKFLOW, spec.pinned(), spec.type, skill.name, f"skill {skill.name}")
+
+
+def _ask(blobs: BlobStore, skill: CatalogueSkill, given: Json) -> Ask:
+    """The call as a program would make it, with the same id.
+
+    Raises:
+        SkillInputError: the arguments do not fit the skill's input schema.
+    """
+    if given is not None and not isinstance(given, dict):
+        takes = f"a mapping of its arguments: {listed(skill.spec.parameters)}"
+        raise SkillInputError(f"skill {skill.name!r} cannot take {shown(given)}; `input` is {takes}")
+    arguments = skill.bind([], given or {})
+    filled = skill.check_input(arguments)
+    ask = call_id(call_hash("program", skill.name, arguments), 1)
+    if skill.spec.kind != "native":
+        return Ask(id=ask, skill=skill.name, arguments=kept(blobs, arguments))
+    size = len(canonical(filled))
+    if size > MAX_NATIVE_BYTES:
+        raise SkillInputError(f"arguments of {skill.name!r} have {size} bytes; the limit is {MAX_NATIVE_BYTES}")
+    return Ask(id=ask, skill=skill.name, arguments=Value(inline=filled))
+
+
+def _typed(asked: str, name: str) -> str:
+    """The type with the name that the catalogue knows: `tool:Web_Search` -> `tool:web-search`."""
+    return f"{asked.partition(':')[0]}:{name}"
+
+
+# agents
+
+
+def _agent(wanted: Wanted, name: str) -> Start:
+    request, agent = wanted.request, _found(wanted.catalogue, name or wanted.default_agent)
+    text = said(wanted.inputs)
+    skills = _allowed(wanted.catalogue, agent, request.skills)
+    spec = TaskSpec(
+        brief=_brief(wanted, agent, skills),
+        type=_typed(request.type, agent.name),
+        say=[TextPart(text=text)],
+        inputs=kept(wanted.blobs, wanted.inputs),
+        strategy=(request.strategy or agent.strategy) if skills else "direct",
+        planning=request.planning or agent.planning,
+        phrase=agent.phrase if request.phrase is None else request.phrase,
+        output_schema=agent.output_schema,
+        skills=skills,
+        limits=_limits(request.limits, agent.limits),
+        tuning=request.tuning,
+    )
+    summary = f"agent {agent.name}: {brief(wanted.inputs)}"
+    return Start(TASK_WORKFLOW, spec.pinned(), spec.type, agent.name, summary)
+
+
+def _found(catalogue: Catalogue, name: str) -> AgentSpec:
+    try:
+        agent = catalogue.find_agent(name)
+    except UnknownAgent as exc:
+        raise UnknownAgent(str(exc), available=sorted(one.name for one in catalogue.agents.values())) from exc
+    if not agent.enabled:
+        raise Conflict(f"agent {agent.name!r} is switched off by `enabled: false` in its file; take another one")
+    return agent
+
+
+def _allowed(catalogue: Catalogue, agent: AgentSpec, names: list[str] | None) -> list[SkillFacts]:
+    """What the task may use: the agent's skills, or those among them that the request names."""
+    own = _granted(catalogue, agent.skills)
+    if names is None:
+        return own
+    wanted = _granted(catalogue, names)
+    missing = [facts.name for facts in wanted if facts not in own]
+    if missing:
+        allowed = listed(facts.name for facts in own)
+        raise InvalidRequest(f"skills: agent {agent.name!r} may not use {listed(missing)}; it may use: {allowed}")
+    return wanted
+
+
+def _brief(wanted: Wanted, agent: AgentSpec, skills: list[SkillFacts]) -> Brief:
+    asked = wanted.request
+    prompt = agent.system_prompt if asked.system_prompt is None else asked.system_prompt
+    return Brief(
+        task=wanted.task,
+        catalogue=wanted.sha,
+        agent=agent.name,
+        models=[asked.model] if asked.model else agent.models,
+        system=wanted.blobs.put(prompt.encode()) if prompt else None,
+        skills=[facts.name for facts in skills],
+        max_retries=agent.retry.max_retries,
+    )
+
+
+def _limits(asked: Limits, agent: AgentLimits) -> Limits:
+    """The limits of a request; where it sets none, those of the agent."""
+    own: dict[str, float | None] = {"max_repairs": agent.max_repairs, "task_seconds": agent.timeout_seconds}
+    kept_open = {name: value for name, value in own.items() if value is not None and name not in asked.model_fields_set}
+    return asked.model_copy(update=kept_open)
+
+
+def kept(blobs: BlobStore, value: Json) -> Value:
+    """A value inline, or, if its JSON is larger than 1 KiB, by reference."""
+    size = len(canonical(value))
+    return Value(ref=blobs.put_json(value), size_bytes=size) if size > INLINE_ARGUMENT_BYTES else Value(inline=value)
