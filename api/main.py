@@ -13,7 +13,7 @@ from api import problems
 from api.door import Door
 from api.guard import refuse_open_door
 from api.house import House, opened
-from api.routes import health, journal, questions, skills, tasks
+from api.routes import agents, health, journal, questions, skills, tasks
 from holdfast import __version__, log
 from holdfast.config import Settings
 
@@ -43,7 +43,7 @@ def create_app(settings: Settings, house: House | None = None) -> FastAPI:
     )
     app.state.house = house
     problems.install(app)
-    for each in (health, tasks, journal, questions, skills):
+    for each in (health, tasks, journal, questions, agents, skills):
         app.include_router(each.router)
     app.add_middleware(Door, settings=settings)
     return app

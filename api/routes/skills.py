@@ -1,4 +1,4 @@
-"""The catalogue: skills, and the files that are no skills because something is wrong with them."""
+"""The catalogue: skills, and the files of skills and agents that are left out because something is wrong with them."""
 
 import asyncio
 
@@ -25,13 +25,14 @@ class SkillPage(Contract):
 
 
 class Errors(Contract):
-    """What is wrong with files of the project. An error keeps its skill out, a warning does not."""
+    """What is wrong with files of the project. An error keeps a skill or an agent out, a warning does not."""
 
     errors: list[Problem]
     warnings: list[Problem]
 
 
 @router.get("/skills", operation_id="list_skills")
+@router.get("/api/skills", operation_id="list_skills_alias")
 async def find(house: OurHouse, tag: str | None = None) -> list[SkillSummary]:
     """All skills, briefly, or those with a tag."""
     catalogue, _, _ = await asyncio.to_thread(house.library.current)
@@ -39,6 +40,7 @@ async def find(house: OurHouse, tag: str | None = None) -> list[SkillSummary]:
 
 
 @router.get("/skills/{name}", operation_id="get_skill")
+@router.get("/api/skills/{name}", operation_id="get_skill_alias")
 async def look(name: str, house: OurHouse) -> SkillPage:
     """A skill with its schemas and instructions. `-` and `_` in its name are the same."""
     return await asyncio.to_thread(_page, house, name)
