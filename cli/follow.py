@@ -38,6 +38,7 @@ class Follower:
         self._news = News(Client(client.settings), task_id)
         self._printed = 0
         self._open: list[Group] = []
+        self._phase = ""
         self._told: set[str] = set()
 
     def run(self) -> Task:
@@ -54,6 +55,11 @@ class Follower:
                 # A task of thousands of calls has long step lists: never spend more than a fifth of the time on them.
                 self._pause(live, max(_SHORTEST_PAUSE_S, 4 * (time.monotonic() - began)))
 
+    @property
+    def retries(self) -> int:
+        """How often its program was begun again, as far as there was a stream to hear it from."""
+        return self._news.retries
+
     def _pause(self, live: Live | None, seconds: float) -> None:
         """At least so long; then until something happens."""
         if not self._news.is_open:
@@ -69,15 +75,20 @@ class Follower:
         groups = [group for group in grouped(self._client.steps(self._id)) if group.kind != "question"]
         settled = self._printed + _settled(groups[self._printed :], task.state in FINAL)
         for group in groups[self._printed : settled]:
-            screen.progress.print(_styled(group))
-        self._printed, self._open = settled, groups[settled:]
+            screen.progress.print(self._styled(group))
+        self._printed, self._open, self._phase = settled, groups[settled:], task.phase
         self._draw(live)
 
     def _draw(self, live: Live | None) -> None:
         """What is still open, and the end of what the model says."""
         if live:
+            now = [] if self._open or not self._phase else [Text(f"    {self._phase} …", style="dim")]
             said = [Text(line, style="dim") for line in self._news.answer.splitlines()[-_LINES:]]
-            live.update(Text("\n").join([*map(_styled, self._open[-_LINES:]), *said]), refresh=True)
+            live.update(Text("\n").join([*map(self._styled, self._open[-_LINES:]), *now, *said]), refresh=True)
+
+    def _styled(self, group: Group) -> Text:
+        text = line(group, time.time(), self._news.chosen)
+        return Text(text, style="yellow" if group.failed else "")
 
     def _notes(self, task: Task) -> None:
         """Why what we see may be old, and what is tried again: said once, not with each look."""
@@ -139,15 +150,11 @@ def _settled(groups: list[Group], is_final: bool) -> int:
     """How many groups from the front can be printed for good: complete, and no later call can join them."""
     count = 0
     for group in groups:
-        can_grow = group is groups[-1] and group.kind != "program" and not is_final
+        can_grow = group is groups[-1] and group.kind not in ("program", "llm") and not is_final
         if can_grow or not (group.is_complete or is_final):
             break
         count += 1
     return count
-
-
-def _styled(group: Group) -> Text:
-    return Text(line(group, time.time()), style="yellow" if group.failed else "")
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Steps as lines: calls of one skill that follow each other are one line, `read_file x3`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cli.screen import seconds
@@ -58,13 +59,13 @@ def grouped(steps: list[Step]) -> list[Group]:
     return groups
 
 
-def line(group: Group, now: float) -> str:
-    """One line: name, how many, a bar while several are open, time, what went wrong."""
+def line(group: Group, now: float, chosen: Sequence[str] = ()) -> str:
+    """One line: name, how many, a bar while several are open, time, what went wrong. `chosen` are a plan's skills."""
     total = len(group.steps)
     if group.kind == "program":
         return f"    program   {group.name}, {group.steps[0].detail}"
     if group.kind == "llm":
-        return _llm(group.steps[0], now)
+        return _llm(group.steps[0], now, chosen)
     name = f"{group.name} x{total}" if total > 1 else group.name
     bar = f"{_bar(group.done, total)}  {group.done}/{total}" if total > 1 and not group.is_complete else _told(group)
     length = group.length_s(now)
@@ -72,9 +73,10 @@ def line(group: Group, now: float) -> str:
     return f"    {name:<24}  {bar:<36}  {took:>7}".rstrip()
 
 
-def _llm(step: Step, now: float) -> str:
+def _llm(step: Step, now: float, chosen: Sequence[str]) -> str:
     """What the model was asked, who it is, how long that took and what it cost."""
     asked = step.detail.removeprefix(f"{step.name}: ")
+    asked = ", ".join(chosen) if chosen and step.name == "plan" else asked
     told = "; ".join(part for part in (asked, model(step.model), _failed(step)) if part)
     took = seconds(max(0.0, (step.ended_at or now) - step.started_at)) if step.started_at is not None else ""
     spent = "" if is_open(step) or step.error else money(step.cost)

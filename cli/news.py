@@ -14,12 +14,15 @@ class News:
     """A listener in a thread of its own. Where there is no stream, `is_open` is false, and one has to ask.
 
     The client is the listener's own, and closed at the end. `answer` is the last part of what the model has said so far
-    of its answer: a nicety, the recorded answer is the truth.
+    of its answer: a nicety, the recorded answer is the truth. `chosen` are the skills of the last plan; `retries` says
+    how often the program was begun again because its sandbox or worker was lost.
     """
 
     def __init__(self, client: Client, task_id: str) -> None:
         self.is_open = True
         self.answer = ""
+        self.chosen: list[str] = []
+        self.retries = 0
         self._client = client
         self._id = task_id
         self._happened = threading.Event()
@@ -41,7 +44,12 @@ class News:
         self._happened.set()
 
     def _heard(self, event: Event) -> None:
+        match event.name, event.data:
+            case "delta", {"step": "answer", "text": str(text)}:
+                self.answer = (self.answer + text)[-_KEPT:]
+            case "plan", {"state": "done", "skills": [*skills]}:
+                self.chosen = [str(name) for name in skills]
+            case "attempt", {"attempt": int(number), "state": "started"}:
+                self.retries += number > 1
         if event.name != "delta":
             self._happened.set()
-        elif event.data.get("step") == "answer":
-            self.answer = (self.answer + str(event.data.get("text", "")))[-_KEPT:]

@@ -85,15 +85,16 @@ def cancel(settings: Settings, prefix: str, as_json: bool) -> None:
 
 def _watch(client: Client, task_id: str, as_json: bool) -> None:
     try:
-        task = Follower(client, task_id, inline=at_a_terminal()).run()
+        follower = Follower(client, task_id, inline=at_a_terminal())
+        task = follower.run()
     except KeyboardInterrupt:
         screen.say(f"\ndetached; the task goes on. Follow it again: holdfast show {task_id} --follow")
         screen.say(f"stop it: holdfast cancel {task_id}", "dim")
         raise
-    _finish(task, as_json)
+    _finish(task, as_json, follower.retries)
 
 
-def _finish(task: Task, as_json: bool) -> None:
+def _finish(task: Task, as_json: bool, retries: int = 0) -> None:
     """The result on stdout, how it went on stderr; a task that is over and not DONE is a failed run."""
     if task.state not in FINAL:
         raise Conflict(f"task {task.id} is {task.state}: no result yet; wait for it: holdfast show {task.id} --follow")
@@ -105,7 +106,7 @@ def _finish(task: Task, as_json: bool) -> None:
     if not as_json:
         views.printed(task)
         screen.result(task.output)
-    screen.say(f"{views.closing(task)}    holdfast show {task.id}", "dim")
+    screen.say(f"{views.closing(task, retries)}    holdfast show {task.id}", "dim")
 
 
 def _show_task(settings: Settings, task: Task, as_json: bool) -> None:

@@ -60,12 +60,13 @@ def options(question: Question) -> str:
     return f"  [{' / '.join(question.options)}]" if question.options else ""
 
 
-def closing(task: Task) -> str:
+def closing(task: Task, retries: int = 0) -> str:
     """How long a task took and what it took: money and LLM calls where it asked a model."""
     took = (task.updated_at - task.created_at).total_seconds()
     asked = [money(task.total_cost), count(task.llm_calls, "LLM call")] if task.llm_calls else []
     called = [count(task.calls_done, "skill call" if task.llm_calls else "call")]
-    extras = [count(number, word) for number, word in ((task.repairs, "repair"), (task.suspensions, "pause")) if number]
+    happened = ((task.repairs, "repair"), (retries, "retry"), (task.suspensions, "pause"))
+    extras = [count(number, word) for number, word in happened if number]
     return ", ".join([f"done in {screen.seconds(took)}", *asked, *called, *extras])
 
 
@@ -90,7 +91,8 @@ def length(start: float | None, end: float | None) -> str:
 
 
 def count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+    many = f"{word[:-1]}ies" if word.endswith("ry") else f"{word}s"
+    return f"{number} {word if number == 1 else many}"
 
 
 def _llm(task: Task) -> str:

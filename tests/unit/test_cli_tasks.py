@@ -133,10 +133,22 @@ def test_show_says_what_a_task_took_of_models_and_waits_for(api, run):
 def test_run_hears_of_the_end_by_the_stream_of_events(api, run):
     """Without news it would look again only after seconds."""
     started(api, task("RUNNING"), task("DONE", output="x"))
-    api.streams(f"/tasks/{TASK_ID}/events", [("1", "status", {}), ("2", "done", {})])
+    lost = ("1", "attempt", {"attempt": 2, "state": "started"})
+    api.streams(f"/tasks/{TASK_ID}/events", [lost, ("2", "done", {})])
     began = time.monotonic()
-    assert run("run", "Look")[0] == 0
+    err = run("run", "Look")[2]
     assert time.monotonic() - began < 4
+    assert "1 retry" in err
+
+
+def test_run_names_the_skills_of_the_plan_where_the_stream_tells_them(api, run):
+    started(api, task("RUNNING"), task("DONE", output="x"))
+    plan = {"kind": "llm", "name": "plan", "state": "answered", "detail": "plan: choose skills", "started_at": 1.0}
+    api.says("GET", f"/tasks/{TASK_ID}/steps", [], [plan | {"ended_at": 2.0, "cost": 0.5}])
+    told = {"state": "done", "skills": ["read-file", "code-analysis"]}
+    api.streams(f"/tasks/{TASK_ID}/events", [("1", "plan", told), ("2", "done", {})])
+    lines = [" ".join(line.split()) for line in run("run", "Look")[2].splitlines()]
+    assert "plan read-file, code-analysis 1.0s $0.500" in lines
 
 
 def test_run_without_a_server_names_the_command(run, monkeypatch, tmp_path):
