@@ -7,6 +7,9 @@ from pydantic import ConfigDict, Field
 
 from holdfast.contracts.base import Contract
 
+TASK_HEADER = "X-Holdfast-Task"
+"""Goes with each request to a model, and holds the trace id: our own API refuses it, so that no agent calls itself."""
+
 
 class ModelSettings(Contract):
     """Which model, and how to ask it (`llm_config` of an agent). What is not set is the worker's default.

@@ -1,0 +1,164 @@
+"""OpenAI's chat completions, over its SDK: OpenAI, and all that speak as it does."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import httpx2
+import openai
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from providers.base import ModelReply, ModelRequest, OnDelta
+from providers.endpoint import Endpoint
+from providers.faults import Asked
+from providers.http import headers, limits, lost
+from providers.prices import Tokens
+from providers.reply import Stop, reply
+from providers.turns import Image, Piece, Talk, talk
+
+_STOPS: dict[str | None, Stop] = {"length": "length", "content_filter": "refusal"}
+
+
+class OpenAi:
+    """One client, kept open."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._client = openai.AsyncOpenAI(api_key=endpoint.key or "none", base_url=endpoint.base_url, max_retries=0)
+        # The SDK reads these from the environment by itself, and would tell them to any server.
+        self._client.organization = self._client.project = None
+
+    async def complete(self, request: ModelRequest, on_delta: OnDelta | None = None) -> ModelReply:
+        asked = Asked(self._endpoint, request.settings.model or "")
+        body = _body(self._endpoint, request)
+        with _faults(asked, request.settings.timeout_seconds):
+            if on_delta is None:
+                return _whole(asked, request, await self._client.chat.completions.create(**body))
+            async with _stream(self._client, body) as chunks:
+                return await _in_pieces(asked, request, chunks, on_delta)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _body(endpoint: Endpoint, request: ModelRequest) -> dict[str, Any]:
+    settings, spoken = request.settings, talk(request, endpoint.row)
+    wanted = {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        endpoint.row.max_tokens_name: settings.max_tokens,
+        "stop": settings.stop_sequences or None,
+        "response_format": _response_format(request, spoken),
+    }
+    own = {"top_k": settings.top_k} if settings.top_k and "top_k" not in endpoint.row.unsupported else {}
+    return {
+        "model": settings.model,
+        "messages": _messages(spoken),
+        **{name: value for name, value in wanted.items() if value is not None and name not in endpoint.row.unsupported},
+        "extra_body": own,
+        "extra_headers": headers(request),
+        "timeout": limits(request),
+    }
+
+
+def _response_format(request: ModelRequest, spoken: Talk) -> dict[str, Any] | None:
+    match spoken.form:
+        case "json_schema":
+            # Strict mode would refuse optional properties; whoever asks checks the reply anyway.
+            return {"type": "json_schema", "json_schema": {"name": "reply", "schema": request.schema, "strict": False}}
+        case "json_object":
+            return {"type": "json_object"}
+        case _:
+            return None
+
+
+def _messages(spoken: Talk) -> list[dict[str, Any]]:
+    system = [{"role": "system", "content": spoken.system}] if spoken.system else []
+    return [*system, *({"role": turn.role, "content": _content(turn.pieces)} for turn in spoken.turns)]
+
+
+def _content(pieces: list[Piece]) -> str | list[dict[str, Any]]:
+    """Plain text where there are no images: not every compatible server knows parts."""
+    if any(isinstance(piece, Image) for piece in pieces):
+        return [_part(piece) for piece in pieces]
+    return "\n\n".join(piece for piece in pieces if isinstance(piece, str))
+
+
+def _part(piece: Piece) -> dict[str, Any]:
+    if not isinstance(piece, Image):
+        return {"type": "text", "text": piece}
+    data = base64.b64encode(piece.data).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{piece.media_type};base64,{data}"}}
+
+
+def _whole(asked: Asked, request: ModelRequest, completion: ChatCompletion | str) -> ModelReply:
+    if not isinstance(completion, ChatCompletion) or not completion.choices:
+        raise asked.failed(f"its reply is no chat completion: {_error_in(completion)}")
+    choice = completion.choices[0]
+    text, refusal = choice.message.content or "", choice.message.refusal
+    stop: Stop = "refusal" if refusal else _STOPS.get(choice.finish_reason, "end")
+    return reply(asked, text or refusal or "", stop, _tokens(completion.usage), request.settings.max_tokens)
+
+
+@asynccontextmanager
+async def _stream(
+    client: openai.AsyncOpenAI, body: dict[str, Any]
+) -> AsyncIterator[AsyncIterator[ChatCompletionChunk]]:
+    chunks = await client.chat.completions.create(**body, stream=True, stream_options={"include_usage": True})
+    try:
+        yield chunks
+    finally:
+        await chunks.close()
+
+
+async def _in_pieces(
+    asked: Asked, request: ModelRequest, chunks: AsyncIterator[ChatCompletionChunk], on_delta: OnDelta
+) -> ModelReply:
+    texts: list[str] = []
+    finish, refused, tokens = "", False, None
+    async for chunk in chunks:
+        tokens = _tokens(chunk.usage) or tokens
+        for choice in chunk.choices or []:
+            finish = choice.finish_reason or finish
+            refused = refused or bool(choice.delta.refusal)
+            if text := choice.delta.content or choice.delta.refusal:
+                texts.append(text)
+                await on_delta(text)
+    if not finish:
+        raise asked.failed(f"its stream ended after {len(texts)} pieces, without its end")
+    stop: Stop = "refusal" if refused else _STOPS.get(finish, "end")
+    return reply(asked, "".join(texts), stop, tokens, request.settings.max_tokens)
+
+
+def _tokens(usage: CompletionUsage | None) -> Tokens | None:
+    if usage is None:
+        return None
+    details = usage.prompt_tokens_details
+    cached = (details.cached_tokens or 0) if details else 0
+    return Tokens(usage.prompt_tokens, usage.completion_tokens, cached)
+
+
+def _error_in(completion: object) -> str:
+    """Some servers answer 200 with an error in the body; the SDK keeps fields that it does not know."""
+    found = getattr(completion, "error", None)
+    return str(found or "there are no choices in it")
+
+
+@contextmanager
+def _faults(asked: Asked, timeout_s: float) -> Iterator[None]:
+    """The SDK's errors as ours."""
+    try:
+        yield
+    except openai.APIStatusError as exc:
+        raise asked.status(exc.status_code, exc.response.headers, exc.body) from None
+    except openai.APIConnectionError as exc:
+        raise lost(asked, exc.__cause__ or exc, timeout_s) from None
+    except httpx2.HTTPError as exc:
+        raise lost(asked, exc, timeout_s, within_reply=True) from None
+    except openai.APIError as exc:
+        raise asked.streamed(exc.body or str(exc)) from None
+    except json.JSONDecodeError as exc:
+        raise asked.failed(f"its reply is no JSON: {exc}") from None

@@ -1,0 +1,30 @@
+"""A reply, made of what a wire format gave: refused when it is none, with its usage and cost."""
+
+from typing import Literal
+
+from holdfast.contracts.model import Usage
+from providers.base import ModelReply
+from providers.faults import Asked
+from providers.prices import Tokens, cost
+
+Stop = Literal["end", "length", "refusal"]
+
+
+def reply(asked: Asked, text: str, stop: Stop, tokens: Tokens | None, max_tokens: int | None) -> ModelReply:
+    """The reply. `tokens` None: it did not say what it took, so the cost is not known either.
+
+    Raises:
+        ModelFailed: there is no text, and it is no refusal.
+    """
+    if not text.strip() and stop != "refusal":
+        raise asked.empty(max_tokens, at_limit=stop == "length")
+    known = tokens or Tokens(0, 0)
+    usage = Usage(
+        provider=asked.endpoint.provider,
+        model=asked.model,
+        input_tokens=known.input,
+        output_tokens=known.output,
+        cached_tokens=known.cached,
+        cost=cost(asked, tokens),
+    )
+    return ModelReply(text, usage, stop)

@@ -1,0 +1,176 @@
+"""Models: the one door of this room. Which provider a request goes to, and to which next when that one is down.
+
+Importing this loads no SDK; each is loaded when a model of its wire format is first asked.
+"""
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+from holdfast.contracts.model import ModelSettings
+from holdfast.errors import (
+    ModelFailed,
+    ModelRefused,
+    ModelUnavailable,
+    NoModel,
+    OperatorError,
+)
+from providers.base import ModelReply, ModelRequest, OnDelta, Provider
+from providers.endpoint import Endpoint, Identity, base_of, endpoint, has_key, is_own, model_of, without_password
+from providers.pace import Pace
+from providers.rows import OFFLINE, Row, named, rows
+
+WIRES = {
+    "anthropic": "providers.anthropic:Anthropic",
+    "openai": "providers.openai:OpenAi",
+    "bedrock": "providers.bedrock:Bedrock",
+    "offline": "providers.offline:Offline",
+}
+_OF_THE_PROVIDER = ("provider", "model", "region", "host", "api_base")
+"""What the worker's default settings say for their own provider only; the rest is every model's default."""
+
+
+class Models:
+    """All models that a worker can ask.
+
+    `environ` is all that is read of the environment. `default` is what settings leave open. `overrides` are the
+    project's `providers:`, name -> fields of `Row`. `own_url` is where holdfast's API listens: never asked.
+
+    Raises:
+        SettingsInvalid: a row of `overrides` has an unknown field or a wrong value.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        default: ModelSettings,
+        overrides: Mapping[str, Any] | None = None,
+        own_url: str | None = None,
+    ) -> None:
+        self._environ = environ
+        self._given = default
+        self._overrides = overrides or {}
+        self._own_url = own_url
+        self._rows = rows(overrides)
+        self._providers: dict[Identity, Provider] = {}
+        self._paces: dict[str, Pace] = {}
+
+    def available(self) -> list[str]:
+        """Rows that have what they need, best first; nothing is asked over the network. `offline` is the last, always.
+
+        A row that needs no key counts when something names it: the default provider, its own variable, the project.
+        """
+        return [name for name, row in self._rows.items() if self._is_available(name, row)]
+
+    def default(self) -> ModelSettings:
+        """The settings of requests that name no model: the provider asked for, else the first that is available.
+
+        Raises:
+            NoModel: the default provider is none of the table.
+        """
+        return self._resolved(ModelSettings())
+
+    async def complete(
+        self, models: Sequence[ModelSettings], request: ModelRequest, on_delta: OnDelta | None = None
+    ) -> ModelReply:
+        """Ask the models in order, each once: the next one when one has no key, is down, is busy, or fails.
+
+        No models: the default. A model that refuses the request ends the walk. Pieces of a reply that was cut may have
+        been handed on before another model replies: the reply's text is the truth.
+
+        Raises:
+            ModelUnavailable, ModelBusy: of those that may come back, the one that asks for the shortest wait.
+            ModelFailed, ModelRefused, NoModel: none may come back. The message says what each model said.
+        """
+        problems: list[OperatorError] = []
+        for settings in models or [ModelSettings()]:
+            try:
+                return await self._ask(settings, request, on_delta)
+            except (NoModel, ModelUnavailable, ModelFailed) as exc:
+                problems.append(exc)
+            except ModelRefused as exc:
+                problems.append(exc)
+                break
+        raise _worth_waiting_for(problems)
+
+    async def close(self) -> None:
+        """Close all connections. Models can be asked again afterwards, over new ones."""
+        opened, self._providers = self._providers, {}
+        for provider in opened.values():
+            await provider.close()
+
+    async def _ask(self, settings: ModelSettings, request: ModelRequest, on_delta: OnDelta | None) -> ModelReply:
+        wanted = self._resolved(settings)
+        name = wanted.provider or OFFLINE
+        row = self._rows[name]
+        if not wanted.model:
+            raise NoModel(f"provider {name!r} has no default model: set DEFAULT_LLM_MODEL, or the agent's model")
+        provider = await self._provider(self._endpoint(name, row, wanted))
+        async with self._paces.setdefault(name, Pace(row.concurrency, row.requests_per_minute)):
+            return await provider.complete(replace(request, settings=wanted), on_delta)
+
+    def _endpoint(self, name: str, row: Row, wanted: ModelSettings) -> Endpoint:
+        found = endpoint(name, row, wanted, self._environ, is_default=self._is_default(name))
+        if is_own(found.base_url, self._own_url):
+            raise ModelRefused(
+                f"base URL {without_password(found.base_url)!r} of provider {name!r} is holdfast's own API: an agent "
+                "must not ask itself. Set LLM_BASE_URL, or the agent's api_base, to the model's server"
+            )
+        return found
+
+    async def _provider(self, where: Endpoint) -> Provider:
+        if where.identity not in self._providers:
+            module, _, factory = WIRES[where.row.wire].partition(":")
+            try:
+                # In a thread: an SDK takes a second or two to load, and heartbeats must go on.
+                loaded = await asyncio.to_thread(import_module, module)
+            except ModuleNotFoundError as exc:
+                extra = f"pip install 'holdfast[{where.row.wire}]'"
+                raise NoModel(f"provider {where.provider!r} needs the package {exc.name!r}: {extra}") from exc
+            made = getattr(loaded, factory)
+            self._providers.setdefault(where.identity, made() if where.row.wire == "offline" else made(where))
+        return self._providers[where.identity]
+
+    def _resolved(self, settings: ModelSettings) -> ModelSettings:
+        """With all that it leaves open. Defaults of one provider say nothing about another."""
+        own = named(self._rows, self._given.provider) if self._given.provider else self.available()[0]
+        name = named(self._rows, settings.provider) if settings.provider else own
+        base = self._given if name == own else self._given.model_copy(update=dict.fromkeys(_OF_THE_PROVIDER))
+        said = {field: value for field, value in settings if value != ModelSettings.model_fields[field].default}
+        model = said.get("model") or base.model or model_of(self._rows[name], self._environ)
+        model = OFFLINE if self._rows[name].wire == "offline" else model
+        return base.model_copy(update={**said, "provider": name, "model": model or None})
+
+    def _is_default(self, name: str) -> bool:
+        return bool(self._given.provider) and named(self._rows, self._given.provider or "") == name
+
+    def _is_available(self, name: str, row: Row) -> bool:
+        if name == OFFLINE:
+            return True
+        named_somewhere = self._is_default(name) or name in self._overrides or bool(base_of(row, self._environ))
+        return has_key(row, self._environ) if row.key_needed else named_somewhere
+
+
+def _worth_waiting_for(problems: list[OperatorError]) -> OperatorError:
+    """The one error that stands for all, with what each model said."""
+    best = min(problems, key=_rank)
+    if len(problems) == 1:
+        return best
+    message = "no model replied. " + "; ".join(str(problem) for problem in problems)
+    if isinstance(best, ModelUnavailable):
+        return type(best)(message, best.retry_after, **best.details)
+    return type(best)(message, **best.details)
+
+
+def _rank(problem: OperatorError) -> tuple[int, float]:
+    """First who may come back (the soonest first; who does not say when, is tried soon), then who failed."""
+    match problem:
+        case ModelUnavailable():
+            return 0, problem.retry_after or 0.0
+        case ModelFailed():
+            return 1, 0.0
+        case _:
+            return 2, 0.0 if isinstance(problem, ModelRefused) else math.inf
