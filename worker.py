@@ -18,13 +18,14 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.wiring import Wired, wired
 from holdfast import log
 from holdfast.config import Settings
-from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_SANDBOX, QUEUE_SKILLS
+from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_SANDBOX, QUEUE_SKILLS
 from holdfast.errors import HoldfastError, OperatorError
 from holdfast.temporal.connect import connect
 from workflows import policies
 from workflows.program import ProgramWorkflow
+from workflows.task import TaskWorkflow
 
-QUEUES = (QUEUE_AGENTS, QUEUE_SKILLS, QUEUE_SANDBOX)
+QUEUES = (QUEUE_AGENTS, QUEUE_LLM, QUEUE_SKILLS, QUEUE_SANDBOX)
 GRACE = timedelta(seconds=10)
 """After SIGTERM: boxes leave at once, skill calls in flight have this long to end."""
 
@@ -44,7 +45,7 @@ def workers(client: Client, queues: Sequence[str], found: Wired) -> list[Worker]
         Worker(
             client,
             task_queue=queue,
-            workflows=[ProgramWorkflow] if queue == QUEUE_AGENTS else [],
+            workflows=[TaskWorkflow, ProgramWorkflow] if queue == QUEUE_AGENTS else [],
             activities=found.activities.get(queue, []),
             workflow_runner=runner,
             sticky_queue_schedule_to_start_timeout=policies.STICKY_TIMEOUT,

@@ -8,6 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.alive import beating
+from activities.nested import Nests
 from activities.values import loaded, stored
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue, CatalogueSkill
@@ -22,8 +23,10 @@ log = structlog.stdlib.get_logger(__name__)
 class Skills:
     """Runs calls of skills as they stood in the catalogue that the task pinned."""
 
-    def __init__(self, runner: SkillRunner, blobs: BlobStore, workspaces: Path) -> None:
-        self._runner, self._blobs, self._workspaces = runner, blobs, workspaces
+    def __init__(self, runner: SkillRunner, blobs: BlobStore, home: Path, project: Path, nests: Nests) -> None:
+        """The tenant `default` may read the project folder below its workspace; nobody may write there."""
+        self._runner, self._blobs, self._nests = runner, blobs, nests
+        self._workspaces, self._project = home / "workspaces", project
 
     @activity.defn(name=SKILL_RUN.name)
     async def run(self, call: SkillCall) -> SkillAnswer:
@@ -70,17 +73,21 @@ class Skills:
         return Catalogue.open(self._blobs, call.catalogue).find(call.skill)
 
     def _context(self, call: SkillCall) -> SkillContext:
-        workspace = self._workspaces / call.task.principal.tenant / "default"
+        info, tenant = activity.info(), call.task.principal.tenant
+        assert info.workflow_id and info.workflow_run_id
+        workspace = self._workspaces / tenant / "default"
         workspace.mkdir(parents=True, exist_ok=True)
         return SkillContext(
             task_id=call.task.task_id,
-            tenant=call.task.principal.tenant,
+            tenant=tenant,
             call_id=call.call_id,
             key=call.key,
             trace_id=call.task.trace_id,
-            attempt=activity.info().attempt,
+            attempt=info.attempt,
             workspace=workspace,
             timeout_seconds=call.timeout_seconds,
+            project=self._project if tenant == "default" else None,
+            ask_model=self._nests(info.workflow_id, info.workflow_run_id, call.call_id),
         )
 
 

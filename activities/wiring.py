@@ -11,17 +11,24 @@ from typing import Any
 
 from temporalio.client import Client
 
+from activities.asking import Asker
+from activities.llm import Llm
+from activities.nested import Nests
 from activities.program import Programs
 from activities.records import Recorder
 from activities.skills import Skills
 from holdfast import __version__
 from holdfast.blobs import BlobStore
-from holdfast.config import Settings
-from holdfast.contracts.program import QUEUE_SANDBOX, QUEUE_SKILLS
+from holdfast.config import Settings, environment
+from holdfast.contracts.model import ModelSettings
+from holdfast.contracts.program import QUEUE_LLM, QUEUE_SANDBOX, QUEUE_SKILLS
+from providers.table import Models
 from sandbox.base import choose
 from skills.run import SkillRunner
 from store.database import Database
+from store.deltas import Deltas
 from store.records import Records
+from store.usage import Usage
 from store.workers import Workers, WorkerSeen
 
 SEEN_SECONDS = 5.0
@@ -33,6 +40,7 @@ class Wired:
 
     activities: dict[str, list[Callable[..., Any]]] = field(default_factory=dict)
     adapters: list[dict[str, Any]] = field(default_factory=list)
+    providers: list[str] = field(default_factory=list)
 
 
 @contextlib.asynccontextmanager
@@ -48,10 +56,17 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
     async with contextlib.AsyncExitStack() as stack:
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
+        environ = environment(settings.project)
+        if QUEUE_LLM in queues:
+            models = Models(environ, _default_model(settings), settings.providers, settings.url)
+            stack.push_async_callback(models.close)
+            llm = Llm(Asker(models, Usage(database), Deltas(database)), blobs)
+            found.activities[QUEUE_LLM] = [llm.plan, llm.program, llm.answer, llm.skill, llm.ask]
+            found.providers = models.available()
         if QUEUE_SKILLS in queues:
-            runner = SkillRunner(blobs, settings.home, os.environ, _project_python(settings))
+            runner = SkillRunner(blobs, settings.home, environ, _project_python(settings))
             stack.push_async_callback(runner.close)
-            skills = Skills(runner, blobs, settings.home / "workspaces")
+            skills = Skills(runner, blobs, settings.home, settings.project, Nests(client, blobs))
             recorder = Recorder(Records(database), blobs)
             found.activities[QUEUE_SKILLS] = [skills.run, skills.check, recorder.save_segment, recorder.save_record]
         if QUEUE_SANDBOX in queues:
@@ -60,6 +75,12 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             found.activities[QUEUE_SANDBOX] = [Programs(client, adapter, blobs).run]
         stack.enter_context(_seen(Workers(database), queues, found))
         yield found
+
+
+def _default_model(settings: Settings) -> ModelSettings:
+    return ModelSettings(
+        provider=settings.default_llm_provider, model=settings.default_llm_model, api_base=settings.llm_base_url
+    )
 
 
 def _project_python(settings: Settings) -> str | None:
@@ -72,7 +93,14 @@ def _project_python(settings: Settings) -> str | None:
 def _seen(workers: Workers, queues: Sequence[str], found: Wired) -> Any:
     started = datetime.now(UTC)
     name = f"{socket.gethostname()}:{os.getpid()}:{int(started.timestamp())}"
-    row = WorkerSeen(id=name, queues=list(queues), version=__version__, started_at=started, adapters=found.adapters)
+    row = WorkerSeen(
+        id=name,
+        queues=list(queues),
+        version=__version__,
+        started_at=started,
+        adapters=found.adapters,
+        providers=found.providers,
+    )
 
     async def again() -> None:
         while True:

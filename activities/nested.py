@@ -1,0 +1,137 @@
+"""What the code of running skills asks in turn: each ask becomes a call in the workflow's journal.
+
+All that the skills of one workflow ask on this worker shares one update: a newer one takes over what an older one
+still waits for, so that the server's ten updates at once are never used up here.
+"""
+
+import asyncio
+import uuid
+from collections import Counter
+
+from temporalio.client import Client
+
+from activities.updates import Overtaken, Updates
+from activities.values import loaded, stored
+from holdfast.blobs import BlobStore
+from holdfast.contracts.base import INLINE_ARGUMENT_BYTES
+from holdfast.contracts.program import UPDATE_NEST, Answered, Ask, Nested, NestMessage, NestReply
+from holdfast.contracts.skill import MODEL
+from holdfast.errors import HoldfastError
+from holdfast.ids import call_hash, call_id
+
+LATER_SECONDS = 0.5
+
+
+class ModelError(HoldfastError):
+    """The model gave no answer to what a skill's code asked."""
+
+    code = "MODEL_ERROR"
+
+
+class Nest:
+    """The asks of one run of one workflow."""
+
+    def __init__(self, updates: Updates) -> None:
+        self._updates = updates
+        self._by = uuid.uuid4().hex
+        self._number = 0
+        self._new: list[Nested] = []
+        self._waiting: dict[str, asyncio.Future[Answered]] = {}
+        self._talks: set[asyncio.Task[None]] = set()
+
+    async def ask(self, nested: Nested) -> Answered:
+        """The recorded answer.
+
+        Raises:
+            Overtaken: the workflow is over, or does not want this call any more.
+        """
+        one = nested.ask.id
+        answer = self._waiting.setdefault(one, asyncio.get_running_loop().create_future())
+        self._new.append(nested)
+        talk = asyncio.create_task(self._talk())
+        self._talks.add(talk)
+        talk.add_done_callback(self._talks.discard)
+        try:
+            return await asyncio.shield(answer)
+        finally:
+            self._waiting.pop(one, None)
+
+    async def _talk(self) -> None:
+        # A turn of the loop: what is asked at once goes out together, and the other talks find nothing to say.
+        await asyncio.sleep(0)
+        if not self._new:
+            return
+        try:
+            while self._waiting and await self._say():
+                pass
+        except Overtaken as exc:
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(exc)
+
+    async def _say(self) -> bool:
+        """Whether there is more to wait for, and no newer talk that does."""
+        self._number += 1
+        number, asks, self._new = self._number, self._new, []
+        sent = {nested.ask.id for nested in asks}
+        again = [one for one in self._waiting if one not in sent]
+        message = NestMessage(by=self._by, number=number, asks=asks, again=again)
+        reply = await self._updates.send(UPDATE_NEST, message, f"nest.{self._by}.{number}", NestReply)
+        for answered in reply.answers:
+            waiting = self._waiting.get(answered.id)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(answered)
+        if number != self._number:
+            return False
+        await asyncio.sleep(LATER_SECONDS if reply.later else 0)
+        return number == self._number
+
+
+class Nests:
+    """Of each workflow run whose skills run here."""
+
+    def __init__(self, client: Client, blobs: BlobStore) -> None:
+        self._client, self._blobs = client, blobs
+        self._open: dict[tuple[str, str], tuple[Nest, int]] = {}
+
+    def __call__(self, workflow_id: str, run_id: str, parent: str) -> "Asking":
+        return Asking(self, workflow_id, run_id, parent)
+
+    async def ask(self, key: tuple[str, str], nested: Nested) -> Answered:
+        nest, users = self._open.get(key) or (Nest(Updates(self._client, *key)), 0)
+        self._open[key] = nest, users + 1
+        try:
+            return await nest.ask(nested)
+        finally:
+            nest, users = self._open.pop(key)
+            if users > 1:
+                self._open[key] = nest, users - 1
+
+    @property
+    def blobs(self) -> BlobStore:
+        return self._blobs
+
+
+class Asking:
+    """`ask_model` of one call: it numbers what is asked twice, so that each has its own answer."""
+
+    def __init__(self, nests: Nests, workflow_id: str, run_id: str, parent: str) -> None:
+        self._nests, self._key, self._parent = nests, (workflow_id, run_id), parent
+        self._occurrences: Counter[str] = Counter()
+
+    async def __call__(self, prompt: str, system: str = "") -> str:
+        """The model's text.
+
+        Raises:
+            ModelError: no model gave an answer.
+            Overtaken: the call is not wanted any more.
+        """
+        arguments = {"prompt": prompt, "system": system}
+        digest = call_hash(self._parent, MODEL, arguments)
+        self._occurrences[digest] += 1
+        value = await stored(self._nests.blobs, arguments, INLINE_ARGUMENT_BYTES)
+        ask = Ask(id=call_id(digest, self._occurrences[digest]), skill=MODEL, arguments=value)
+        answered = await self._nests.ask(self._key, Nested(parent=self._parent, ask=ask))
+        if answered.error is not None:
+            raise ModelError(answered.error.message, type=answered.error.type)
+        return str(await loaded(self._nests.blobs, answered.value))
