@@ -19,7 +19,8 @@ from holdfast.skilldraft import Draft
 from holdfast.skillfiles import read_folder, read_text
 
 UndeclaredEffect = Literal["guess", "once", "pure"]
-SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\??$")]
+"""The name of an environment variable. With a `?` behind it the skill works without, too."""
 FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\].*\.py$")]
 FunctionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 

@@ -1,6 +1,6 @@
-"""From a path to a name in an open folder: the rules of the workspace.
+"""From a path to a name in an open folder: the rules of the workspace, and of the project folder below it.
 
-Paths are relative to the workspace and stay inside. Every folder on the way is opened by its parent's descriptor with
+Paths are relative to such a root and stay inside. Every folder on the way is opened by its parent's descriptor with
 O_NOFOLLOW, so a folder that is swapped for a link while we look cannot lead elsewhere.
 """
 
@@ -8,6 +8,7 @@ import difflib
 import errno
 import fnmatch
 import os
+import re
 import stat
 from collections import deque
 from collections.abc import Iterator
@@ -30,6 +31,13 @@ _SENSITIVE = (
     *(".npmrc", ".pypirc", ".htpasswd", ".git-credentials", ".git", ".ssh", ".gnupg", ".aws", ".kube", ".docker"),
     ".holdfast*",
 )
+_IS_OPEN, _IS_SENSITIVE = (
+    re.compile("|".join(map(fnmatch.translate, names))).match for names in (_OPEN_NAMES, _SENSITIVE)
+)
+TOOL_FOLDERS = frozenset(
+    {".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache"}
+)
+"""Folders that tools fill: not entered unless they are named, and closed below a project."""
 
 
 class PathRefused(SkillInputError):
@@ -38,6 +46,30 @@ class PathRefused(SkillInputError):
 
 class FileUnfit(SkillInputError):
     """The file is not there, not of the kind that is needed, or too big."""
+
+
+class NotThere(FileUnfit):
+    """Nothing has this path."""
+
+
+@dataclass(frozen=True)
+class Root:
+    """Where paths are looked up. Below a project's, hidden files and those with closed names are left out."""
+
+    folder: str
+    is_project: bool = False
+
+    def hides(self, name: str) -> bool:
+        """Whether a name is left out here, and all that is below it."""
+        return self.is_project and is_hidden(name)
+
+    def refuse_hidden(self, path: str) -> None:
+        """Raises PathRefused if a name on the way is left out here."""
+        if any(map(self.hides, path.split("/"))):
+            raise PathRefused(
+                f"[blocked_by: project] {shown(path)} is hidden, filled by tools or named like keys; of the project "
+                "folder skills read the other files only"
+            )
 
 
 @dataclass(frozen=True)
@@ -55,9 +87,13 @@ def is_sensitive(path: str) -> bool:
 
 
 def _is_sensitive_name(name: str) -> bool:
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _OPEN_NAMES):
-        return False
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _SENSITIVE)
+    return _IS_OPEN(name) is None and _IS_SENSITIVE(name) is not None
+
+
+def is_hidden(name: str) -> bool:
+    """Whether the name of a file or folder keeps it closed below a project."""
+    folded = name.casefold()
+    return folded.startswith(".") or folded in TOOL_FOLDERS or _is_sensitive_name(folded)
 
 
 def refuse_sensitive(path: str) -> None:
@@ -163,7 +199,8 @@ def explained(path: str, spot: Spot | None = None) -> Iterator[None]:
             raise PathRefused(f"[blocked_by: workspace] {shown(path)} became a link while it was opened") from exc
         if exc.errno not in _MENDABLE:
             raise
-        raise FileUnfit(f"{shown(path)}: {exc.strerror}{_near(spot)}") from exc
+        error = NotThere if exc.errno == errno.ENOENT else FileUnfit
+        raise error(f"{shown(path)}: {exc.strerror}{_near(spot)}") from exc
 
 
 def _near(spot: Spot | None) -> str:

@@ -82,8 +82,12 @@ class RunnerProcess(asyncio.SubprocessProtocol):
         """The end of what it printed."""
         return self._tail.decode("utf-8", "replace")
 
+    def forget(self) -> None:
+        """Forget what it printed so far: another call begins."""
+        self._tail.clear()
+
     async def ask(self, frame: bytes) -> bytes:
-        """Send a line, return the line that answers it. Cancelled, it leaves a process that must be killed.
+        """Send a line, return the next one that comes. Cancelled, it leaves a process that must be killed.
 
         Raises:
             Gone: the process ended first.
@@ -91,7 +95,6 @@ class RunnerProcess(asyncio.SubprocessProtocol):
         """
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
-        self._tail.clear()
         if not self.is_alive:
             self._lost()
         else:
@@ -167,6 +170,7 @@ class RunnerPool:
         for process in reversed([process for process, own in self._idle.items() if own == key]):
             del self._idle[process]
             if process.is_alive:
+                process.forget()
                 return process
             process.kill()
         process = await RunnerProcess.start(key)

@@ -8,32 +8,24 @@ import threading
 import traceback
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, Literal, TypedDict
+from typing import Any
 
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import BUILTIN, CatalogueSkill
 from holdfast.contracts.base import Json
-from holdfast.errors import (
-    HoldfastError,
-    NoModel,
-    SettingsInvalid,
-    SkillCrashed,
-    SkillFailed,
-    SkillInputError,
-    SkillOutputError,
-    SkillRefused,
-    SkillTimeout,
-    shown,
-)
+from holdfast.errors import HoldfastError, NoModel, SettingsInvalid, SkillCrashed, SkillOutputError, SkillTimeout
 from holdfast.log import get_logger
 from skills import runner
+from skills.asking import AskModel, Model
 from skills.cache import materialised
+from skills.outcomes import Checked, Garbled, checked, crashed, raised, said
 from skills.process import AnswerTooLarge, Gone, RunnerKey, RunnerPool, RunnerProcess, clean_environment, interpreter
 from skills.secrets import hidden, hidden_in, secrets_of
+from skills.workspace import readable_project
 
 log = get_logger(__name__)
 
@@ -42,7 +34,11 @@ _THREADS = 64
 
 @dataclass(frozen=True)
 class SkillContext:
-    """What a call brings along. `workspace` is the agent's lasting folder, made by the caller."""
+    """What a call brings along. `workspace` is the agent's lasting folder, made by the caller.
+
+    `project` is a folder that skills may read below the workspace. `ask_model` gives the model's text for (prompt,
+    system), or raises a HoldfastError; without it, whoever asks gets NoModel.
+    """
 
     task_id: str
     tenant: str
@@ -52,19 +48,20 @@ class SkillContext:
     attempt: int
     workspace: Path
     timeout_seconds: float
-
-    def shared(self) -> dict[str, Any]:
-        """What the skill's code sees of it."""
-        values = asdict(self) | {"workspace": str(self.workspace)}
-        del values["timeout_seconds"]
-        return values
+    project: Path | None = None
+    ask_model: AskModel | None = None
 
 
-class Checked(TypedDict):
-    """What a `check` probe found out about a call that may have happened."""
+@dataclass(frozen=True)
+class _Call:
+    """One function of a skill's code, about to run. `shared` is what its code sees of the context."""
 
-    outcome: Literal["done", "not_done", "unknown"]
-    value: Json
+    skill: CatalogueSkill
+    function: str | None
+    arguments: dict[str, Json]
+    shared: dict[str, Any]
+    secrets: dict[str, str]
+    model: Model
 
 
 class SkillRunner:
@@ -110,7 +107,7 @@ class SkillRunner:
         if skill.spec.check is None:
             return Checked(outcome="unknown", value=None)
         filled = skill.check_input(arguments)
-        found = _outcome(skill, await self._call(skill, skill.spec.check, filled, context))
+        found = checked(skill, await self._call(skill, skill.spec.check, filled, context))
         if found["outcome"] == "done" and found["value"] is not None:
             skill.check_output(found["value"])
         return found
@@ -123,41 +120,52 @@ class SkillRunner:
     async def _call(
         self, skill: CatalogueSkill, function: str | None, arguments: dict[str, Json], context: SkillContext
     ) -> Json:
-        if skill.spec.kind in ("prompt", "hybrid"):
-            raise NoModel(
-                f"skill {skill.name!r} is of kind {skill.spec.kind!r}: it needs a language model, none is set up"
-            )
-        assert skill.spec.kind == "script", f"{skill.name} is answered by the workflow"
+        if skill.spec.kind == "prompt":
+            raise NoModel(f"skill {skill.name!r} is of kind 'prompt': a language model answers it, none is set up")
+        assert skill.spec.kind in ("script", "hybrid"), f"{skill.name} is answered by the workflow"
         where = self._in_worker if skill.origin == "builtin" else self._in_process
-        try:
-            async with asyncio.timeout(context.timeout_seconds):
-                return await where(skill, function, arguments, context)
-        except TimeoutError:
-            limit = f"{context.timeout_seconds:g} s (timeout_seconds)"
-            raise SkillTimeout(f"skill {skill.name!r} ran longer than its {limit}") from None
-
-    async def _in_worker(
-        self, skill: CatalogueSkill, function: str | None, arguments: dict[str, Json], context: SkillContext
-    ) -> Json:
-        """Built-in code. A thread cannot be ended: what it does after a timeout has no effect on the task."""
         secrets = secrets_of(skill, self._environ)
-        seen = SimpleNamespace(**context.shared(), secrets=secrets, log=partial(_log, skill.name))
-        folder = self._builtin / skill.name
+        shared = self._shared(context) | {"secrets": secrets}
+        try:
+            async with asyncio.timeout(context.timeout_seconds) as limit:
+                with Model(skill, arguments, context.ask_model, secrets, limit) as model:
+                    return await where(_Call(skill, function, arguments, shared, secrets, model))
+        except TimeoutError:
+            seconds = f"{context.timeout_seconds:g} s (timeout_seconds)"
+            raise SkillTimeout(f"skill {skill.name!r} ran longer than its {seconds}") from None
+
+    def _shared(self, context: SkillContext) -> dict[str, Any]:
+        names = ("task_id", "tenant", "call_id", "key", "trace_id", "attempt")
+        folders = {
+            "workspace": str(context.workspace),
+            "project": readable_project(context.project, self._home),
+        }
+        return {name: getattr(context, name) for name in names} | folders
+
+    async def _in_worker(self, call: _Call) -> Json:
+        """Built-in code. A thread cannot be ended: what it does after a timeout has no effect on the task."""
+        skill, secrets = call.skill, call.secrets
+        log_it, llm = partial(_log, skill.name), call.model.llm
+        seen = SimpleNamespace(**call.shared, log=log_it, llm=llm, ModelError=runner.ModelError)
         try:
             module = await self._in_thread(self._module, skill)
-            called = runner.find_function(module, skill.spec.handler or "", function)
-            args, kwargs = runner.positional_and_named(called, arguments, seen)
+            called = runner.find_function(module, skill.spec.handler or "", call.function)
+            args, kwargs = runner.positional_and_named(called, call.arguments, seen)
             if inspect.iscoroutinefunction(called):
                 value = await called(*args, **kwargs)
             else:
                 value = await self._in_thread(called, *args, **kwargs)
-            return await self._in_thread(lambda: _hidden_answer(runner.encoded(value), secrets))
+            return await self._in_thread(lambda: _hidden_answer(json.loads(runner.encoded(value)), secrets))
         except HoldfastError:
             raise
+        except runner.ModelError as exc:
+            # Not its cause: that is this very error, and who follows causes would go round in circles.
+            raise raised(skill, runner.describe(exc, ""), secrets, call.model.failure) from None
         except Exception as exc:  # noqa: BLE001 - our code ends here: any error of a skill's own is its answer
             log.debug("skill.raised", skill=skill.name, trace="".join(traceback.format_exception(exc))[-4000:])
+            failure = runner.describe(exc, str(self._builtin / skill.name))
             # A cause travels into histories as it is, and this one may hold a secret.
-            raise _raised(skill, runner.describe(exc, str(folder)), secrets) from (None if secrets else exc)
+            raise raised(skill, failure, secrets, call.model.failure) from (None if secrets else exc)
 
     async def _in_thread(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         context = contextvars.copy_context()
@@ -173,38 +181,45 @@ class SkillRunner:
                 )
             return self._modules[skill.name]
 
-    async def _in_process(
-        self, skill: CatalogueSkill, function: str | None, arguments: dict[str, Json], context: SkillContext
-    ) -> Json:
-        secrets = secrets_of(skill, self._environ)
+    async def _in_process(self, call: _Call) -> Json:
+        skill, secrets = call.skill, call.secrets
         folder = await asyncio.to_thread(materialised, skill, self._blobs, self._home)
         environment = clean_environment(self._environ, secrets)
-        key = RunnerKey(self._python, folder, skill.spec.handler or "", environment, context.tenant)
-        shared = context.shared() | {"secrets": secrets}
-        frame = json.dumps({"function": function, "arguments": arguments, "context": shared}).encode() + b"\n"
-        line = await self._ask(skill, key, frame, secrets)
-        answer = await self._in_thread(_hidden_answer, line, secrets)
+        key = RunnerKey(self._python, folder, skill.spec.handler or "", environment, call.shared["tenant"])
+        frame = {"function": call.function, "arguments": call.arguments, "context": call.shared}
+        answer = await self._answer(call, key, frame)
         if "error" in answer:
-            raise _raised(skill, answer["error"], secrets)
-        return answer["value"]
+            raise raised(skill, answer["error"], secrets, call.model.failure)
+        return await self._in_thread(_hidden_answer, answer["value"], secrets)
 
-    async def _ask(self, skill: CatalogueSkill, key: RunnerKey, frame: bytes, secrets: Mapping[str, str]) -> bytes:
-        process = await self._started(key)
+    async def _answer(self, call: _Call, key: RunnerKey, frame: dict[str, Any]) -> dict[str, Any]:
+        """What the process says in the end; what it asks on the way is answered."""
+        skill, process = call.skill, await self._started(key)
         try:
-            line = await process.ask(frame)
+            heard = await self._heard(process, frame)
+            while "ask" in heard:
+                heard = await self._heard(process, await call.model.reply(heard["ask"]))
         except Gone as gone:
             process.kill()
-            raise _crashed(skill, gone, secrets) from None
+            raise crashed(skill, gone, call.secrets) from None
         except AnswerTooLarge:
             process.kill()
             raise SkillOutputError(f"skill {skill.name!r} answered more than {runner.MAX_ANSWER_BYTES} bytes") from None
-        except asyncio.CancelledError:
+        except Garbled as exc:
+            process.kill()
+            found = hidden(str(exc), call.secrets)
+            raise SkillCrashed(f"the process of skill {skill.name!r} broke the protocol: it wrote {found}") from None
+        except BaseException:
             process.kill()
             raise
         if process.tail:
-            log.debug("skill.printed", skill=skill.name, tail=hidden(process.tail, secrets))
+            log.debug("skill.printed", skill=skill.name, tail=hidden(process.tail, call.secrets))
         self._pool.give(key, process)
-        return line
+        return heard
+
+    async def _heard(self, process: RunnerProcess, frame: dict[str, Any]) -> dict[str, Any]:
+        line = await process.ask(json.dumps(frame).encode() + b"\n")
+        return await self._in_thread(said, line)  # type: ignore[no-any-return]
 
     async def _started(self, key: RunnerKey) -> RunnerProcess:
         try:
@@ -213,41 +228,8 @@ class SkillRunner:
             raise SettingsInvalid(f"the skills' interpreter {key.python!r} cannot be started: {exc.strerror}") from exc
 
 
-def _hidden_answer(line: bytes, secrets: Mapping[str, str]) -> Json:
-    value = json.loads(line)
+def _hidden_answer(value: Json, secrets: Mapping[str, str]) -> Json:
     return hidden_in(value, secrets) if secrets else value
-
-
-def _raised(skill: CatalogueSkill, failure: Mapping[str, Any], secrets: Mapping[str, str]) -> HoldfastError:
-    """The error of ours that stands for what the skill's code raised."""
-    place = f" ({failure['place']})" if failure["place"] else ""
-    message = hidden(f"skill {skill.name!r} raised {failure['type']}: {failure['message']}{place}", secrets)
-    match failure["kind"]:
-        case "input":
-            return SkillInputError(message)
-        case "answer":
-            return SkillOutputError(hidden(f"skill {skill.name!r}: {failure['message']}", secrets))
-        case _:
-            return SkillFailed(message) if failure["retryable"] else SkillRefused(message)
-
-
-def _crashed(skill: CatalogueSkill, gone: Gone, secrets: Mapping[str, str]) -> SkillCrashed:
-    last = f"; it printed last: {shown(hidden(gone.tail[-180:], secrets))}" if gone.tail.strip() else ""
-    return SkillCrashed(f"the process of skill {skill.name!r} died: {gone.how}{last}")
-
-
-def _outcome(skill: CatalogueSkill, found: Json) -> Checked:
-    match found:
-        case True:
-            return Checked(outcome="done", value=None)
-        case False:
-            return Checked(outcome="not_done", value=None)
-        case None:
-            return Checked(outcome="unknown", value=None)
-        case {"outcome": "done" | "not_done" | "unknown" as outcome}:
-            return Checked(outcome=outcome, value=found.get("value"))
-    allowed = 'True, False, None or {"outcome": "done" | "not_done" | "unknown", "value": …}'
-    raise SkillOutputError(f"check of skill {skill.name!r} answered {shown(found)}; allowed: {allowed}")
 
 
 def _log(skill: str, event: str, **values: Any) -> None:

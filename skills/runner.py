@@ -2,8 +2,9 @@
 
     python runner.py <folder> <handler file>
 
-One call at a time. The skill's prints go to stderr; nothing that it writes can reach the channel. The process and all
-that it starts die with the worker, and when the worker closes the channel.
+One call at a time. While it runs, its code may ask the model: a line `{"ask": …}` out, a line in reply. The skill's
+prints go to stderr; nothing that it writes can reach the channel. The process and all that it starts die with the
+worker, and when the worker closes the channel.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import os
 import select
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, BinaryIO
@@ -28,6 +31,7 @@ DEFAULT_FUNCTIONS = ("run", "execute", "main")
 WHOLE_INPUT = ("input_data", "input", "arguments", "args", "data", "params")
 FINAL_ERRORS = ("SkillInputError", "PermanentError")
 PR_SET_PDEATHSIG = 1
+OVER = "the call is over: nobody waits for an answer"
 
 
 class NoHandler(Exception):
@@ -40,6 +44,14 @@ class BadAnswer(Exception):
     """The skill's answer is not JSON, or too large. Trying again cannot help."""
 
     retryable = False
+
+
+class ModelError(Exception):
+    """The model gave no answer. `type` is the name of the error behind it, such as `NoModel` or `ModelRefused`."""
+
+    def __init__(self, message: str, type: str, *, retryable: bool) -> None:  # noqa: A002 - the name that skills see
+        super().__init__(message)
+        self.type, self.retryable = type, retryable
 
 
 def load_module(folder: str, handler: str, name: str) -> ModuleType:
@@ -91,9 +103,8 @@ def positional_and_named(
 def describe(exc: BaseException, folder: str) -> dict[str, Any]:
     """An exception as data: class, message, the line of the skill's own code, and whether to try again."""
     is_final = type(exc).__name__ in FINAL_ERRORS or getattr(exc, "retryable", True) is False
-    kind = "answer" if isinstance(exc, BadAnswer) else "input" if type(exc).__name__ == "SkillInputError" else "skill"
     return {
-        "kind": kind,
+        "kind": _kind(exc),
         "type": type(exc).__name__,
         "message": str(exc)[:4000],
         "place": _place(exc, folder),
@@ -101,32 +112,38 @@ def describe(exc: BaseException, folder: str) -> dict[str, Any]:
     }
 
 
+def _kind(exc: BaseException) -> str:
+    if isinstance(exc, (BadAnswer, ModelError)):
+        return "answer" if isinstance(exc, BadAnswer) else "model"
+    return "input" if type(exc).__name__ == "SkillInputError" else "skill"
+
+
 def _place(exc: BaseException, folder: str) -> str:
     own = [frame for frame in traceback.extract_tb(exc.__traceback__) if frame.filename.startswith(folder)]
     return f"{os.path.relpath(own[-1].filename, folder)}:{own[-1].lineno}" if own else ""
 
 
-def encoded(value: Any) -> bytes:
+def encoded(value: Any, what: str = "answer") -> bytes:
     """Strict JSON on one line: no NaN, no keys but text, nothing that JSON has no word for, at most 64 MiB.
 
     Raises:
         BadAnswer: says where, and what was found.
     """
     try:
-        fault = next(_faults(value), None)
+        fault = next(_faults(value, what), None)
         text = b"" if fault else json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (ValueError, RecursionError) as exc:
         fault = f"cyclic, nested too deep, or not Unicode: {exc}"
     if fault:
-        raise BadAnswer(f"the answer is not JSON: {fault}")
+        raise BadAnswer(f"the {what} is not JSON: {fault}")
     if len(text) > MAX_ANSWER_BYTES:
         raise BadAnswer(
-            f"the answer has {len(text)} bytes; allowed are {MAX_ANSWER_BYTES}. Write it to a file in the workspace"
+            f"the {what} has {len(text)} bytes; allowed are {MAX_ANSWER_BYTES}. Write it to a file in the workspace"
         )
     return text
 
 
-def _faults(value: Any, path: str = "answer") -> Iterator[str]:
+def _faults(value: Any, path: str) -> Iterator[str]:
     if isinstance(value, float) and not math.isfinite(value):
         yield f"{path} is {value!r}; allowed are finite numbers"
     elif isinstance(value, dict):
@@ -141,9 +158,62 @@ def _faults(value: Any, path: str = "answer") -> Iterator[str]:
         yield f"{path} is of type {type(value).__name__}; allowed are text, numbers, true, false, null, lists and dicts"
 
 
+def in_event_loop() -> bool:
+    """Whether this thread runs one: then who asks the model awaits, else it waits."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return asyncio is not None and asyncio.get_running_loop() is not None
+    except RuntimeError:
+        return False
+
+
+class _Channel:
+    """Lines to and from the worker. Threads of the skill take turns; when its call is over, none may ask any more."""
+
+    def __init__(self, frames_in: BinaryIO, frames_out: BinaryIO) -> None:
+        self._in, self._out = frames_in, frames_out
+        self._turn = threading.Lock()
+        self._is_open = False
+
+    def frames(self) -> Iterator[dict[str, Any]]:
+        for line in iter(self._in.readline, b""):
+            self._is_open = True
+            yield json.loads(line)
+
+    def settle(self, line: bytes) -> None:
+        """The answer of the call. A question that is under way is answered first."""
+        with self._turn:
+            self._is_open = False
+            self._write(line)
+
+    def llm(self, prompt: str | None = None, *, system: str = "", **variables: Any) -> Any:
+        """The model's text; in an event loop, an awaitable of it. Without `prompt`, the skill's template is filled in.
+
+        Raises:
+            ModelError: there is no answer.
+        """
+        ask = partial(self._ask, {"prompt": prompt, "system": system, "variables": variables})
+        return sys.modules["asyncio"].get_running_loop().run_in_executor(None, ask) if in_event_loop() else ask()
+
+    def _ask(self, question: dict[str, Any]) -> str:
+        line = b'{"ask":' + encoded(question, "question") + b"}\n"
+        with self._turn:
+            if not self._is_open:
+                raise ModelError(OVER, "SkillRefused", retryable=False)
+            self._write(line)
+            reply = json.loads(self._in.readline())
+        if "error" in reply:
+            raise ModelError(**reply["error"])
+        return str(reply["text"])
+
+    def _write(self, line: bytes) -> None:
+        self._out.write(line)
+        self._out.flush()
+
+
 class _Runner:
-    def __init__(self, folder: str, handler: str) -> None:
-        self.folder, self.handler = folder, handler
+    def __init__(self, folder: str, handler: str, llm: Callable[..., Any]) -> None:
+        self.folder, self.handler, self.llm = folder, handler, llm
         self.module: ModuleType | None = None
 
     def answer(self, frame: dict[str, Any]) -> bytes:
@@ -159,7 +229,7 @@ class _Runner:
             sys.path.insert(0, str(Path(self.folder, self.handler).parent))
             self.module = load_module(self.folder, self.handler, "holdfast_skill")
         function = find_function(self.module, self.handler, frame["function"])
-        context = SimpleNamespace(**frame["context"], log=_log)
+        context = SimpleNamespace(**frame["context"], log=_log, llm=self.llm, ModelError=ModelError)
         args, kwargs = positional_and_named(function, frame["arguments"], context)
         value = function(*args, **kwargs)
         return _awaited(value) if inspect.isawaitable(value) else value
@@ -218,10 +288,10 @@ def main() -> None:
     del sys.path[0]  # This file's own folder: its neighbours are none of the skill's business.
     frames_in, frames_out = _channel()
     _die_with_parent(frames_in.fileno())
-    runner = _Runner(folder, handler)
-    for line in frames_in:
-        frames_out.write(runner.answer(json.loads(line)))
-        frames_out.flush()
+    channel = _Channel(frames_in, frames_out)
+    runner = _Runner(folder, handler, channel.llm)
+    for frame in channel.frames():
+        channel.settle(runner.answer(frame))
     os._exit(0)
 
 

@@ -14,10 +14,18 @@ _SHORTEST = 6
 def secrets_of(skill: CatalogueSkill, environ: Mapping[str, str]) -> dict[str, str]:
     """The values of the secrets that a skill declares, from the worker's environment; `X_FILE` names a file with X.
 
+    One that is declared as `X?` and not set is left out.
+
     Raises:
         SecretMissing: one of them is not set, or its file cannot be read.
     """
-    return {name: _value(name, skill.name, environ) for name in skill.spec.secrets}
+    wanted = {name.removesuffix("?") for name in skill.spec.secrets if not name.endswith("?") or _is_set(name, environ)}
+    return {name: _value(name, skill.name, environ) for name in sorted(wanted)}
+
+
+def _is_set(name: str, environ: Mapping[str, str]) -> bool:
+    plain = name.removesuffix("?")
+    return bool(environ.get(plain) or environ.get(f"{plain}_FILE"))
 
 
 def _value(name: str, skill: str, environ: Mapping[str, str]) -> str:

@@ -24,7 +24,7 @@ def one_text(code: str | None, path: str | None, context: InWorkspace) -> str:
             f"found {given} of code and path; exactly one is expected: the text itself, or a file of the workspace"
         )
     if path is not None:
-        return decoded(read_bytes(context.workspace, path), path)[0]
+        return decoded(read_bytes(context, path), path)[0]
     assert code is not None
     if len(code) > MAX_TEXT_BYTES:
         raise SkillInputError(f"code has {len(code)} characters; at most {MAX_TEXT_BYTES} are analysed")

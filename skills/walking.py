@@ -1,4 +1,4 @@
-"""Listing the workspace: what is there, in an order that never changes, and the patterns that choose from it."""
+"""Listing workspace and project: what is there, in an order that never changes, and patterns that choose from it."""
 
 import fnmatch
 import os
@@ -6,20 +6,18 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from itertools import islice
 from typing import Literal
 
 from holdfast.errors import SkillInputError, shown
-from skills.paths import FOLDER, MAX_DEPTH, find
-from skills.workspace import open_folder
+from skills.paths import FOLDER, MAX_DEPTH, TOOL_FOLDERS, Root, find
+from skills.workspace import InWorkspace, open_folder, roots_with
 
 MAX_ENTRIES = 100_000
-"""Entries that one walk looks at, in any number of folders."""
+"""Entries that one walk looks at in a root, in any number of folders."""
 
 _MAX_CHOICES = 64
-_CLOSED = frozenset(
-    {".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache"}
-)
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 
 EntryKind = Literal["file", "folder", "closed", "link", "special", "name"]
@@ -49,7 +47,7 @@ _WHY: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Listing:
-    """What stands below a folder, sorted by path. Paths start at the workspace; `is_cut` above MAX_ENTRIES."""
+    """What stands below a folder, sorted by path. Paths start at the root; `is_cut` above MAX_ENTRIES."""
 
     start: str
     entries: list[Entry]
@@ -61,39 +59,58 @@ class Listing:
         seen_from = 0 if self.start == "." else len(self.start) + 1
         return [entry for entry in self.entries if wanted.matches(entry.path[seen_from:])]
 
+    def over(self, lower: "Listing") -> "Listing":
+        """Both as one: what is here hides what has the same path below, and all below a path that is no folder here."""
+        if lower.start != self.start:
+            return self
+        taken = {entry.path: entry.kind for entry in self.entries}
+        more = [entry for entry in lower.entries if entry.path not in taken and not _is_below_a_file(entry, taken)]
+        return Listing(self.start, sorted([*self.entries, *more]), self.is_cut or lower.is_cut)
 
-def walk(root: str, path: str = ".") -> Listing:
-    """What stands below a folder; for the path of a file, that file alone."""
-    with find(root, path) as spot:
+
+def _is_below_a_file(entry: Entry, taken: dict[str, EntryKind]) -> bool:
+    ends = (place for place, letter in enumerate(entry.path) if letter == "/")
+    return any(taken.get(entry.path[:end], "folder") != "folder" for end in ends)
+
+
+def walk(context: InWorkspace, path: str = ".") -> Listing:
+    """What stands below a folder of the workspace, the project, or both; for the path of a file, that file alone."""
+    return reduce(Listing.over, [_walked(root, path) for root in roots_with(context, path)])
+
+
+def _walked(root: Root, path: str) -> Listing:
+    with find(root.folder, path) as spot:
+        root.refuse_hidden(spot.path)
         parent = spot.path.rpartition("/")[0]
         only = _entry(spot.folder, spot.name, f"{parent}/" if parent else "") if spot.name else None
     if only is not None and only.kind == "file":
         return Listing(parent or ".", [only], is_cut=False)
     with open_folder(root, path) as (fd, start):
         prefix = "" if start == "." else f"{start}/"
-        found = list(islice(_below(fd, prefix, MAX_DEPTH), MAX_ENTRIES + 1))
+        found = list(islice(_below(root, fd, prefix, MAX_DEPTH), MAX_ENTRIES + 1))
     return Listing(start, sorted(found[:MAX_ENTRIES]), len(found) > MAX_ENTRIES)
 
 
-def _below(fd: int, prefix: str, depth: int) -> Iterator[Entry]:
+def _below(root: Root, fd: int, prefix: str, depth: int) -> Iterator[Entry]:
     with os.scandir(fd) as found:
-        names = sorted(entry.name for entry in found if not entry.name.startswith(".holdfast"))
+        seen = (entry.name for entry in found)
+        names = sorted(name for name in seen if not name.startswith(".holdfast") and not root.hides(name))
     for name in names:
         entry = _entry(fd, name, prefix)
         if entry is None:
             continue
         yield entry
         if entry.kind == "folder" and depth:
-            yield from _inside(fd, name, f"{entry.path}/", depth - 1)
+            yield from _inside(root, fd, name, f"{entry.path}/", depth - 1)
 
 
-def _inside(fd: int, name: str, prefix: str, depth: int) -> Iterator[Entry]:
+def _inside(root: Root, fd: int, name: str, prefix: str, depth: int) -> Iterator[Entry]:
     try:
         inner = os.open(name, FOLDER, dir_fd=fd)
     except OSError:
         return
     try:
-        yield from _below(inner, prefix, depth)
+        yield from _below(root, inner, prefix, depth)
     finally:
         os.close(inner)
 
@@ -113,7 +130,7 @@ def _entry(fd: int, name: str, prefix: str) -> Entry | None:
 
 def _kind(name: str, mode: int) -> EntryKind:
     if stat.S_ISDIR(mode):
-        return "closed" if name in _CLOSED else "folder"
+        return "closed" if name in TOOL_FOLDERS else "folder"
     if stat.S_ISREG(mode):
         return "file"
     return "link" if stat.S_ISLNK(mode) else "special"

@@ -1,13 +1,29 @@
-"""Files of a task's lasting workspace, as skills open, read and replace them. Which paths are allowed: `paths`."""
+"""Files as skills open, read and replace them. Which paths are allowed: `paths`.
+
+They are read from a task's lasting workspace or, where it has no such path, from the project folder; they are written
+to the workspace only.
+"""
 
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from holdfast.errors import shown
-from skills.paths import FOLDER, FileUnfit, PathRefused, Spot, explained, find, refuse_sensitive
+from skills.paths import (
+    FOLDER,
+    FileUnfit,
+    NotThere,
+    PathRefused,
+    Root,
+    Spot,
+    explained,
+    find,
+    is_hidden,
+    refuse_sensitive,
+)
 
 MAX_TEXT_BYTES = 1 << 20
 """Largest text file that a skill reads or writes whole."""
@@ -21,16 +37,53 @@ class InWorkspace(Protocol):
     @property
     def workspace(self) -> str: ...
 
+    @property
+    def project(self) -> str | None: ...
+
+
+def roots_with(context: InWorkspace, path: str) -> list[Root]:
+    """Where the path is, the workspace first. Where it is nowhere: the last root, whose error says so."""
+    roots = [Root(context.workspace)]
+    if context.project is not None:
+        roots.append(Root(context.project, is_project=True))
+    return [root for root in roots if _has(root, path)] or roots[-1:]
+
+
+def readable_project(project: Path | None, home: Path) -> str | None:
+    """The project folder, if it is there, and holdfast's own data in it is hidden from skills."""
+    if project is None or not project.is_dir():
+        return None
+    project, home = project.resolve(), home.resolve()
+    lies_open = home.is_relative_to(project) and not any(map(is_hidden, home.relative_to(project).parts))
+    return None if lies_open or project.is_relative_to(home) else str(project)
+
+
+def _has(root: Root, path: str) -> bool:
+    """What the workspace refuses counts as there: its refusal stands. What the project refuses does not."""
+    try:
+        with find(root.folder, path) as spot, explained(path):
+            root.refuse_hidden(spot.path)
+            if spot.name:
+                os.stat(spot.name, dir_fd=spot.folder, follow_symlinks=False)
+            return True
+    except NotThere:
+        return False
+    except (FileUnfit, PathRefused):
+        return not root.is_project
+
 
 @contextmanager
-def open_file(root: str, path: str, *, sensitive: bool = False) -> Iterator[int]:
-    """A descriptor of a regular file in the workspace, open for reading.
+def open_file(context: InWorkspace, path: str, *, sensitive: bool = False) -> Iterator[int]:
+    """A descriptor of a regular file, open for reading.
 
     Raises:
-        PathRefused: out of the workspace, a device or pipe, or closed by the rules (unless `sensitive`).
+        PathRefused: it leads out, is a device or pipe, or is closed by the rules; in the workspace `sensitive` opens
+            what is named like keys.
         FileUnfit: not there, or a folder.
     """
-    with find(root, path) as spot, explained(path, spot):
+    root = roots_with(context, path)[0]
+    with find(root.folder, path) as spot, explained(path, spot):
+        root.refuse_hidden(spot.path)
         if not sensitive:
             refuse_sensitive(spot.path)
         _require_file(spot, path)
@@ -42,9 +95,9 @@ def open_file(root: str, path: str, *, sensitive: bool = False) -> Iterator[int]
             os.close(fd)
 
 
-def read_bytes(root: str, path: str, limit: int = MAX_TEXT_BYTES, *, sensitive: bool = False) -> bytes:
+def read_bytes(context: InWorkspace, path: str, limit: int = MAX_TEXT_BYTES, *, sensitive: bool = False) -> bytes:
     """The whole file, at most `limit` bytes of it; a larger one is refused, not cut."""
-    with open_file(root, path, sensitive=sensitive) as fd, os.fdopen(os.dup(fd), "rb") as file:
+    with open_file(context, path, sensitive=sensitive) as fd, os.fdopen(os.dup(fd), "rb") as file:
         data = file.read(limit + 1)
         size = max(len(data), os.fstat(fd).st_size)
     if len(data) > limit:
@@ -140,9 +193,10 @@ def _check_regular(mode: int, path: str) -> None:
 
 
 @contextmanager
-def open_folder(root: str, path: str) -> Iterator[tuple[int, str]]:
-    """A descriptor of a folder in the workspace, and its path with links resolved (`.` for the workspace)."""
-    with find(root, path) as spot, explained(path, spot):
+def open_folder(root: Root, path: str) -> Iterator[tuple[int, str]]:
+    """A descriptor of a folder, and its path with links resolved (`.` for the root)."""
+    with find(root.folder, path) as spot, explained(path, spot):
+        root.refuse_hidden(spot.path)
         if not spot.name:
             yield spot.folder, spot.path or "."
             return

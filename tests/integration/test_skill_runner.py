@@ -443,13 +443,37 @@ async def test_an_interpreter_that_is_not_there_is_the_operators_matter(bench: B
     await runner.close()
 
 
-async def test_a_skill_that_needs_a_model_says_so(bench: Bench) -> None:
-    for name in ("summarize", "web-search"):
-        for path in (SHAPES / name).iterdir():
-            write_files(bench.project / "skills" / name, {path.name: path.read_bytes()})
-    for name, arguments in (("summarize", {"content": "x"}), ("web-search", {"query": "x"})):
-        with pytest.raises(NoModel, match=f"'{name}'.*language model"):
-            await bench.run(bench.pin(name), arguments)
+def shape(bench: Bench, name: str) -> CatalogueSkill:
+    for path in (SHAPES / name).iterdir():
+        write_files(bench.project / "skills" / name, {path.name: path.read_bytes()})
+    return bench.pin(name)
+
+
+async def test_a_skill_that_a_model_answers_says_so(bench: Bench) -> None:
+    with pytest.raises(NoModel, match="'summarize' is of kind 'prompt': a language model answers it"):
+        await bench.run(shape(bench, "summarize"), {"content": "x"})
+
+
+async def test_the_older_systems_hybrid_runs_as_it_is(bench: Bench) -> None:
+    answer = await bench.run(shape(bench, "web-search"), {"query": "x"})
+    assert answer == {"results": [], "total": 0, "query": "x"}
+
+
+async def test_a_secret_that_is_optional_may_be_missing(bench: Bench) -> None:
+    code = "def run(context):\n    return sorted(context.secrets)\n"
+    assert await bench.run(bench.add(code, "secrets: ['TOKEN?', 'OTHER?', PIN]\n")) == ["PIN", "TOKEN"]
+
+
+async def test_code_sees_the_project_folder_unless_our_own_data_lies_open_in_it(bench: Bench, tmp_path: Path) -> None:
+    skill = bench.add("def run(context):\n    return context.project\n")
+    assert await bench.run(skill) is None
+    assert await bench.run(skill, project=bench.project) == str(bench.project)
+    assert await bench.run(skill, project=tmp_path / "gone") is None
+    assert await bench.run(skill, project=bench.project.parent) is None
+    assert await bench.run(skill, project=bench.project.parent / "hö me" / "cache") is None
+    hidden = SkillRunner(bench.blobs, bench.project / ".holdfast", ENVIRON, builtin=bench.builtin)
+    assert await hidden.run(skill, {}, bench.context(project=bench.project)) == str(bench.project)
+    await hidden.close()
 
 
 @pytest.mark.parametrize(

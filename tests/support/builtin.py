@@ -18,6 +18,7 @@ SHOP = ROOT / "examples" / "inventory"
 @dataclass(frozen=True)
 class Context:
     workspace: str
+    project: str | None = None
 
 
 @cache
@@ -39,15 +40,16 @@ def parsed(name: str) -> ParsedSkill:
 class Desk:
     """A workspace, and the skills that work in it. Each answer must be JSON and fit the skill's output schema."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, project: Path | None = None) -> None:
         self.folder = folder
+        self.project = str(project) if project else None
 
     def __call__(self, skill: str, **arguments: Any) -> Any:
         from jsonschema import Draft202012Validator
 
         spec = parsed(skill).spec
         Draft202012Validator(spec.input_schema).validate(arguments)
-        answer = function(skill)(**arguments, context=Context(str(self.folder)))
+        answer = function(skill)(**arguments, context=Context(str(self.folder), self.project))
         Draft202012Validator(spec.output_schema).validate(answer)
         return json.loads(json.dumps(answer, allow_nan=False))
 

@@ -36,7 +36,7 @@ def run(
         raise SkillInputError(
             f"the format of {shown(path)} is not known by its ending; give format: {', '.join(map(repr, _MAX_BYTES))}"
         )
-    with open_file(context.workspace, path) as fd, tempfile.TemporaryDirectory(prefix="holdfast-profile-") as folder:
+    with open_file(context, path) as fd, tempfile.TemporaryDirectory(prefix="holdfast-profile-") as folder:
         size = os.fstat(fd).st_size
         if size > _MAX_BYTES[form]:
             raise FileUnfit(

@@ -29,7 +29,7 @@ def run(
     """Matching lines by path and line number. An expression that takes too long on a file costs that file only."""
     if not pattern or len(pattern) > 1000:
         raise SkillInputError(f"pattern has {len(pattern)} characters; 1 to 1000 are allowed")
-    files, skipped = _texts(context.workspace, path, glob)
+    files, skipped = _texts(context, path, glob)
     job = {
         "pattern": pattern,
         "regex": regex,
@@ -45,11 +45,11 @@ def run(
     return answer
 
 
-def _texts(root: str, path: str, glob: str) -> tuple[list[list[str]], list[dict[str, str]]]:
+def _texts(context: InWorkspace, path: str, glob: str) -> tuple[list[list[str]], list[dict[str, str]]]:
     texts: list[list[str]] = []
     skipped: list[dict[str, str]] = []
     left = _MAX_BYTES
-    names = [entry.path for entry in walk(root, path).matching(glob) if entry.kind == "file"]
+    names = [entry.path for entry in walk(context, path).matching(glob) if entry.kind == "file"]
     for name in names:
         if len(texts) == _MAX_FILES or left <= 0:
             skipped.append(
@@ -57,7 +57,7 @@ def _texts(root: str, path: str, glob: str) -> tuple[list[list[str]], list[dict[
             )
             break
         try:
-            text = _text(root, name)
+            text = _text(context, name)
         except (PathRefused, FileUnfit) as exc:
             skipped.append({"path": name, "why": str(exc)})
             continue
@@ -66,7 +66,7 @@ def _texts(root: str, path: str, glob: str) -> tuple[list[list[str]], list[dict[
     return texts, skipped
 
 
-def _text(root: str, name: str) -> str:
+def _text(context: InWorkspace, name: str) -> str:
     if is_sensitive(name):
         raise PathRefused("[blocked_by: rules] its name is one for keys or passwords")
-    return decoded(read_bytes(root, name, MAX_TEXT_BYTES), name)[0]
+    return decoded(read_bytes(context, name, MAX_TEXT_BYTES), name)[0]

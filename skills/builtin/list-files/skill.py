@@ -1,4 +1,4 @@
-"""Lists the workspace."""
+"""Lists the workspace and the project."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from skills.workspace import InWorkspace
 
 def run(*, path: str = ".", pattern: str = "**", limit: int = 1000, context: InWorkspace) -> dict[str, Any]:
     """Files and folders below `path` whose path, seen from there, fits the pattern; sorted by path."""
-    listing = walk(context.workspace, path)
+    listing = walk(context, path)
     chosen = listing.matching(pattern)
     shown = chosen[:limit]
     return {

@@ -14,7 +14,7 @@ def run(
         raise SkillInputError(
             f"end_line {end_line} is before start_line {start_line}; both count from 1 and are included"
         )
-    text, encoding = decoded(read_bytes(context.workspace, path), path)
+    text, encoding = decoded(read_bytes(context, path), path)
     lines = text.split("\n")
     lines = [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
     wanted = lines[start_line - 1 : end_line]

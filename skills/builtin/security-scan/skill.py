@@ -29,7 +29,7 @@ def run(*, path: str | None = None, code: str | None = None, context: InWorkspac
     with tempfile.TemporaryDirectory(prefix="holdfast-scan-") as folder:
         copies = _Copies(Path(folder))
         if code is None:
-            copies.take(context.workspace, path or ".")
+            copies.take(context, path or ".")
         else:
             copies.add("code.py", one_text(code, path, context))
         secrets = _secrets(copies)
@@ -59,8 +59,8 @@ class _Copies:
         self.is_cut = False
         self._left = _MAX_BYTES
 
-    def take(self, root: str, path: str) -> None:
-        listing = walk(root, path)
+    def take(self, context: InWorkspace, path: str) -> None:
+        listing = walk(context, path)
         self.skipped += [{"path": e.path, "why": e.why_skipped} for e in listing.entries if e.why_skipped]
         for entry in listing.entries:
             if entry.kind != "file":
@@ -68,12 +68,12 @@ class _Copies:
             if len(self.files) >= _MAX_FILES or self._left <= 0:
                 self.is_cut = True
                 return
-            self._take_one(root, entry.path)
+            self._take_one(context, entry.path)
         self.is_cut = listing.is_cut
 
-    def _take_one(self, root: str, path: str) -> None:
+    def _take_one(self, context: InWorkspace, path: str) -> None:
         try:
-            text, _ = decoded(read_bytes(root, path, MAX_TEXT_BYTES, sensitive=True), path)
+            text, _ = decoded(read_bytes(context, path, MAX_TEXT_BYTES, sensitive=True), path)
         except (PathRefused, FileUnfit) as exc:
             self.skipped.append({"path": path, "why": str(exc)})
             return
