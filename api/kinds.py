@@ -92,11 +92,13 @@ def _program(wanted: Wanted, _name: str) -> Start:
         raise InvalidRequest("program: is missing in the body; a task of type 'program' needs its source text")
     skills = _granted(wanted.catalogue, request.skills)
     source = checked_source(request.program, [facts.name for facts in skills])
+    inputs = kept(wanted.blobs, wanted.inputs)
     spec = ProgramSpec(
         task=wanted.task,
         source=source.source,
         first_line=source.first_line,
-        inputs=wanted.inputs,
+        inputs=inputs.inline,
+        inputs_ref=inputs.ref,
         catalogue=wanted.sha,
         skills=skills,
         models=[request.model] if request.model else [],
@@ -136,7 +138,6 @@ def _skill(wanted: Wanted, name: str) -> Start:
         task=wanted.task,
         type=_typed(request.type, skill.name),
         call=_ask(wanted.blobs, skill, wanted.inputs),
-        inputs=None,
         catalogue=wanted.sha,
         skills=[skill.facts()],
         models=[request.model] if request.model else [],

@@ -35,10 +35,17 @@ def said(given: Json) -> str:
     return text
 
 
+def plain(given: Json) -> str:
+    """What was said, without what stands beside it."""
+    key = _key(given)
+    if isinstance(given, str):
+        return given
+    return str(given[key]) if key else _json(given)
+
+
 def brief(given: Json, characters: int = 100) -> str:
     """The beginning of what was said, on one line."""
-    key = _key(given)
-    text = " ".join((given if isinstance(given, str) else given[key] if key else _json(given)).split())
+    text = " ".join(plain(given).split())
     return text if len(text) <= characters else f"{text[: characters - 1]}…"
 
 

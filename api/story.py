@@ -82,7 +82,7 @@ def _assembled(blobs: BlobStore, row: TaskRow, view: JournalView) -> Story:
     return Story(
         row=row,
         inputs=row.input if row.input_ref is None else blobs.get_json(row.input_ref),
-        program=closing.version if closing else _program(blobs, row, view),
+        program=closing.version if closing and closing.version.source else _program(blobs, row, view),
         calls=[(entry, _loaded(blobs, entry.arguments), _loaded(blobs, entry.value)) for entry in entries],
         seen=[*seen, *view.seen],
         seed=closing.seed if closing else view.seed,

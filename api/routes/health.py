@@ -1,15 +1,18 @@
 """Whether the API, and what it leans on, works; which workers there are."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from fastapi import APIRouter, Response
+from pydantic import ConfigDict
+from pydantic.alias_generators import to_camel
 
 from api.house import House, OurHouse
-from holdfast import __version__
+from holdfast import __version__, readiness
 from holdfast.contracts.base import Contract, Json
+from holdfast.contracts.program import QUEUE_AGENTS
 from holdfast.errors import HoldfastError
 from store.workers import WorkerRow
 
@@ -17,16 +20,32 @@ router = APIRouter(tags=["operations"])
 
 _RECENT = timedelta(seconds=30)
 OK = "ok"
+OFFLINE = "offline"
+
+
+class Metrics(Contract):
+    """Counts of tasks, of all tenants. Cancelled and timed-out ones count as failed. The average is in milliseconds,
+    from start to end, waits included; null before a task has ended."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+    total_tasks: int
+    successful_tasks: int
+    failed_tasks: int
+    average_execution_time: float | None
 
 
 class Health(Contract):
-    """`services` says `ok`, or what is wrong. Degraded: tasks are taken, but not run until the rest is back."""
+    """`services` says `ok` (perhaps with a word about it, after a colon), or what is wrong. Degraded: tasks are taken,
+    but not run until the rest is back. `metrics` is null while the store is down."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
     version: str
     uptime: float
     timestamp: datetime
     services: dict[str, str]
+    database: Literal["connected", "disconnected"]
+    metrics: Metrics | None
 
 
 class Alive(Contract):
@@ -61,7 +80,9 @@ class Links(Contract):
         "docs": "/docs",
         "openapi": "/openapi.json",
         "tasks": "/tasks",
+        "agents": "/agents",
         "skills": "/skills",
+        "system": "/api/system",
         "errors": "/errors",
         "workers": "/workers",
         "health": "/health",
@@ -76,19 +97,44 @@ async def root() -> Links:
 
 @router.get("/health", operation_id="health", responses={503: {"model": Health}})
 async def health(house: OurHouse, response: Response) -> Health:
-    """All services at a glance. 503 if tasks can be neither taken nor looked up, or not be started."""
-    needs = await _dependencies(house)
-    services = {"api": OK, **needs, **await _working(house)}
+    """All services at a glance; no model is asked. 503 if tasks can neither be recorded nor be started."""
+    needs, metrics = await asyncio.gather(_dependencies(house), tally(house))
+    services = {"api": OK, **needs, **await working(house)}
     down = any(state != OK for state in needs.values())
     response.status_code = 503 if down else 200
-    degraded = any(state != OK for state in services.values())
     return Health(
-        status="unhealthy" if down else "degraded" if degraded else "healthy",
+        status="unhealthy" if down else "healthy" if all(map(_is_fine, services.values())) else "degraded",
         version=__version__,
-        uptime=round((datetime.now(UTC) - house.opened_at).total_seconds(), 3),
+        uptime=uptime(house),
         timestamp=datetime.now(UTC),
         services=services,
+        database="connected" if needs["store"] == OK else "disconnected",
+        metrics=metrics,
     )
+
+
+def uptime(house: House) -> float:
+    """Seconds since the API's process opened its house."""
+    return round((datetime.now(UTC) - house.opened_at).total_seconds(), 3)
+
+
+async def tally(house: House) -> Metrics | None:
+    """Counts from one index of the store, or None if it is down."""
+    try:
+        found = await house.records.tally()
+    except HoldfastError:
+        return None
+    seconds = found.average_seconds
+    return Metrics(
+        total_tasks=found.total,
+        successful_tasks=found.done,
+        failed_tasks=found.failed,
+        average_execution_time=None if seconds is None else round(seconds * 1000, 1),
+    )
+
+
+def _is_fine(state: str) -> bool:
+    return state == OK or state.startswith(f"{OK}: ")
 
 
 @router.get("/health/live", operation_id="live")
@@ -109,7 +155,7 @@ async def ready(house: OurHouse, response: Response) -> Ready:
 @router.get("/workers", operation_id="list_workers")
 async def workers(house: OurHouse) -> list[Worker]:
     """Workers that were seen within the last 30 seconds."""
-    return [Worker.model_validate(row, from_attributes=True) for row in await _recent(house)]
+    return [Worker.model_validate(row, from_attributes=True) for row in await recent(house)]
 
 
 async def _dependencies(house: House) -> dict[str, str]:
@@ -127,16 +173,36 @@ async def _state(check: Awaitable[object]) -> str:
     return OK
 
 
-async def _working(house: House) -> dict[str, str]:
+async def working(house: House) -> dict[str, str]:
+    """What the workers that were seen just now can do."""
     try:
-        rows = await _recent(house)
+        rows = await recent(house)
     except HoldfastError:
-        return {"worker": "unknown: the store is down", "sandbox": "unknown: the store is down"}
+        return dict.fromkeys(("worker", "agent", "sandbox", "llm"), "unknown: the store is down")
     if not rows:
-        return {"worker": "none seen for 30 s; start one with `holdfast up`", "sandbox": "no worker"}
-    boxed = any(row.adapters for row in rows)
-    return {"worker": OK, "sandbox": OK if boxed else "no worker has a sandbox that isolates"}
+        none = "none seen for 30 s; start one with `holdfast up`"
+        return {"worker": none, **dict.fromkeys(("agent", "sandbox", "llm"), "no worker")}
+    runs_agents = any(QUEUE_AGENTS in row.queues for row in rows)
+    is_boxed = any(row.adapters for row in rows)
+    return {
+        "worker": OK,
+        "agent": OK if runs_agents else f"no worker serves the queue {QUEUE_AGENTS!r}",
+        "sandbox": OK if is_boxed else "no worker has a sandbox that isolates",
+        "llm": _llm(readiness.offered(row.providers for row in rows)),
+    }
 
 
-async def _recent(house: House) -> Sequence[WorkerRow]:
+def _llm(providers: Mapping[str, str]) -> str:
+    """Which providers the workers reach, by what they say of themselves."""
+    names = [name for name, missing in providers.items() if not missing and name != readiness.DEFAULT]
+    if not names:
+        lacks = "; ".join(f"{name} needs {missing}" for name, missing in providers.items() if missing)
+        return f"no provider is set up: {lacks}"[:300] if lacks else "no worker asks models"
+    if names == [OFFLINE]:
+        return f"{OK}: {OFFLINE} only, no model is set up"
+    return f"{OK}: {', '.join(name for name in names if name != OFFLINE)}"
+
+
+async def recent(house: House) -> Sequence[WorkerRow]:
+    """Workers that were seen within the last 30 seconds."""
     return await house.workers.list(datetime.now(UTC) - _RECENT)

@@ -1,0 +1,66 @@
+"""What this holdfast is made of now, and the catalogue under the older agent system's addresses."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from fastapi import APIRouter
+
+from api.house import OurHouse
+from api.routes import health, skills
+from holdfast import __version__, readiness
+from holdfast.contracts.base import Contract
+from holdfast.snapshot import SkillSummary
+
+router = APIRouter(prefix="/api", tags=["operations"])
+
+
+class System(Contract):
+    """Names of agents and skills as they are on disk now; sandbox adapters and providers of workers that live now."""
+
+    name: str = "holdfast"
+    version: str
+    uptime: float
+    timestamp: datetime
+    catalogue: str
+    agents: list[str]
+    skills: list[str]
+    problems: int
+    workers: list[str]
+    sandboxes: list[str]
+    providers: list[str]
+    services: dict[str, str]
+    metrics: health.Metrics | None
+
+
+@router.get("/system", operation_id="get_system")
+async def system(house: OurHouse) -> System:
+    """What there is: agents, skills, workers and what they reach, counts of tasks."""
+    catalogue, sha, problems = await asyncio.to_thread(house.library.current)
+    workers = await health.recent(house)
+    offered = readiness.offered(row.providers for row in workers)
+    return System(
+        version=__version__,
+        uptime=health.uptime(house),
+        timestamp=datetime.now(UTC),
+        catalogue=sha,
+        agents=sorted(agent.name for agent in catalogue.agents.values()),
+        skills=sorted(catalogue.skills),
+        problems=len(problems),
+        workers=[row.id for row in workers],
+        sandboxes=sorted({str(adapter["name"]) for row in workers for adapter in row.adapters}),
+        providers=sorted(name for name, missing in offered.items() if not missing and name != readiness.DEFAULT),
+        services=await health.working(house),
+        metrics=await health.tally(house),
+    )
+
+
+@router.get("/skills", operation_id="list_skills_alias")
+async def find(house: OurHouse, tag: str | None = None) -> list[SkillSummary]:
+    """The same as `/skills`."""
+    return await skills.find(house, tag)
+
+
+@router.get("/skills/{name}", operation_id="get_skill_alias")
+async def look(name: str, house: OurHouse) -> skills.SkillPage:
+    """The same as `/skills/{name}`."""
+    return await skills.look(name, house)
