@@ -91,7 +91,9 @@ class TaskWorkflow:
         try:
             value = await story
         except Failed as exc:
-            return await self._close("ERROR", error=exc.failure)
+            # The program has the task's deadline, and may be the first to notice it.
+            state: TaskState = "TIMED_OUT" if self.result.state == "TIMED_OUT" else "ERROR"
+            return await self._close(state, error=exc.failure)
         except (asyncio.CancelledError, FailureError) as exc:
             if not is_cancelled_exception(exc):
                 raise
