@@ -2,17 +2,27 @@
 
 import asyncio
 import contextvars
+import json
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
-from holdfast.catalogue import CatalogueSkill
+from holdfast.catalogue import BUILTIN, CatalogueSkill
+from holdfast.contracts.base import Json
 from holdfast.errors import (
     ModelBusy,
     ModelRefused,
     NoModel,
+    SecretMissing,
+    SettingsInvalid,
     SkillCrashed,
     SkillFailed,
     SkillInputError,
@@ -20,7 +30,11 @@ from holdfast.errors import (
     SkillRefused,
     SkillTimeout,
 )
+from skills.asking import AskModel
+from skills.run import SkillRunner
+from skills.runner import load_module
 from tests.integration.test_skill_runner import Bench, builtin, ended, written
+from tests.support.builtin import parsed
 
 ORIGINS = ["project", "builtin"]
 HYBRID = "kind: hybrid\ninput_schema: {properties: {topic: {type: string, default: bees}}}\n"
@@ -371,3 +385,245 @@ async def test_a_model_error_that_no_question_led_to_is_a_failed_call(bench: Ben
     code = "def run(topic, context):\n    raise context.ModelError('made up', 'ModelBusy', retryable=True)\n"
     with pytest.raises(SkillFailed, match="raised ModelError: made up"):
         await bench.run(add(bench, "project", code), ask_model=Asked())
+
+
+# -- web-search, on a search engine of our own
+
+
+class Engine:
+    """A search engine on loopback: says what it is told to, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.status, self.body, self.headers = 200, b"{}", {"Content-Type": "application/json"}
+        self.delay = 0.0
+        self.asked: list[tuple[str, dict[str, str], dict[str, str]]] = []
+        engine = self
+
+        class Door(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path, _, query = self.path.partition("?")
+                engine.asked.append((path, dict(parse_qsl(query)), {k.lower(): v for k, v in self.headers.items()}))
+                engine.closed.wait(engine.delay)
+                self.send_response(engine.status)
+                for name, value in {**engine.headers, "Content-Length": str(len(engine.body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                with suppress(OSError):
+                    self.wfile.write(engine.body)
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        self.closed = threading.Event()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def say(self, found: Json) -> None:
+        self.body = json.dumps(found).encode()
+
+    def close(self) -> None:
+        self.closed.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = Engine()
+    yield engine
+    engine.close()
+
+
+Search = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+async def search(bench: Bench, engine: Engine) -> AsyncIterator[Search]:
+    """web-search as the worker runs it. `environ` are the operator's variables; by default the engine is a SearXNG."""
+    loaded = CatalogueSkill.of(parsed("web-search"), "builtin")
+    runners: list[SkillRunner] = []
+
+    async def search(
+        environ: dict[str, str] | None = None,
+        ask_model: AskModel | None = None,
+        timeout_seconds: float = 20,
+        **arguments: Json,
+    ) -> Any:
+        variables = {"SEARXNG_URL": engine.url} if environ is None else environ
+        runners.append(SkillRunner(bench.blobs, bench.workspace, variables))
+        context = bench.context(ask_model=ask_model, timeout_seconds=timeout_seconds)
+        return await runners[-1].run(loaded, {"query": "bees & Käse", **arguments}, context)
+
+    yield search
+    for one in runners:
+        await one.close()
+
+
+ROWS = [
+    {
+        "title": "<b>Bees</b> &amp; flowers",
+        "url": "https://a.example/1",
+        "content": "They <strong>fl</strong>y.\n 1 < 2",
+    },
+    {"title": "Cheese", "url": "http://b.example/", "content": None},
+    {"title": "", "url": "https://c.example/", "content": "<script>evil()</script>x" + "y" * 1000},
+    {"title": "no page", "url": "javascript:alert(1)", "content": "x"},
+    {"title": "no address", "content": "x"},
+    {"title": "long", "url": "https://d.example/" + "d" * 2000, "content": "x"},
+    "no row",
+]
+PLAIN_ROWS = [
+    {"title": "Bees & flowers", "url": "https://a.example/1", "snippet": "They fly. 1 < 2"},
+    {"title": "Cheese", "url": "http://b.example/", "snippet": ""},
+    {"title": "https://c.example/", "url": "https://c.example/", "snippet": "x" + "y" * 498 + "…"},
+]
+
+
+async def test_searxng_is_asked_and_its_results_are_plain_text(engine: Engine, search: Search) -> None:
+    engine.say({"results": ROWS, "number_of_results": 0})
+    assert await search() == {"results": PLAIN_ROWS, "total": 3}
+    assert await search(limit=1) == {"results": PLAIN_ROWS[:1], "total": 3}
+    path, query, headers = engine.asked[0]
+    assert (path, query) == ("/search", {"q": "bees & Käse", "format": "json"})
+    assert headers["accept"] == "application/json"
+
+
+async def test_brave_is_asked_with_its_key(engine: Engine, search: Search) -> None:
+    rows = [
+        {"description" if key == "content" else key: row[key] for key in row} for row in ROWS if isinstance(row, dict)
+    ]
+    engine.say({"type": "search", "web": {"results": rows}})
+    environ = {"BRAVE_API_KEY": "brave-key-1", "BRAVE_API_URL": f"{engine.url}/res/v1/"}
+    assert await search(environ, limit=7) == {"results": PLAIN_ROWS, "total": 3}
+    path, query, headers = engine.asked[0]
+    assert (path, query) == ("/res/v1/web/search", {"q": "bees & Käse", "count": "7"})
+    assert headers["x-subscription-token"] == "brave-key-1"
+
+
+@pytest.mark.parametrize("body", ["{}", '{"results": []}', '{"web": {}}', '{"results": null}'])
+async def test_nothing_found_is_an_answer_and_asks_no_model(engine: Engine, search: Search, body: str) -> None:
+    engine.body = body.encode()
+    assert await search(summarize=True) == {"results": [], "total": 0, "answer": ""}
+    brave = {"BRAVE_API_KEY": "brave-key-1", "BRAVE_API_URL": engine.url}
+    assert await search(brave) == {"results": [], "total": 0}
+
+
+async def test_the_model_answers_from_the_results_when_asked_to(engine: Engine, search: Search) -> None:
+    engine.say({"results": [*ROWS, {"title": "{{query}}", "url": "https://e.example/", "content": "{{limit}}"}]})
+    ask = Asked()
+    found = await search(summarize=True, ask_model=ask)
+    ((prompt, system),) = ask.questions
+    assert (found["answer"], found["total"], system) == (f"1: {prompt}".strip(), 4, "")
+    assert "Query: bees & Käse\n" in prompt
+    assert "[1] Bees & flowers\nhttps://a.example/1\nThey fly. 1 < 2\n\n[2] Cheese" in prompt
+    assert "[4] {{query}}\nhttps://e.example/\n{{limit}}" in prompt
+    with pytest.raises(NoModel):
+        await search(summarize=True)
+
+
+FAULTS: list[tuple[int, bytes, dict[str, str], type[Exception], str]] = [
+    (429, b"", {"Retry-After": "7"}, SkillFailed, r"SearXNG is busy \(429\), and asks to wait 7 s"),
+    (429, b"", {"Retry-After": "<script>"}, SkillFailed, r"SearXNG is busy \(429\)$"),
+    (500, b"oh", {}, SkillFailed, "answered 500, a fault of its own"),
+    (503, b"", {}, SkillFailed, "answered 503"),
+    (403, b"<html>", {}, SkillRefused, "answered 403: SearXNG needs json among search.formats"),
+    (302, b"", {"Location": "http://127.0.0.1:1/"}, SkillRefused, "answered 302"),
+    (200, b"<html><body>Hello</body></html>", {}, SkillRefused, "something else than JSON: SearXNG needs json"),
+    (200, b'{"results": [', {}, SkillRefused, "something else than JSON"),
+    (200, b"[" * 100_000, {}, SkillRefused, "something else than JSON"),
+    (200, b"\xff\xfe\x00", {}, SkillRefused, "something else than JSON"),
+    (200, b"[1]", {}, SkillRefused, "JSON of another kind"),
+    (200, b'{"results": "' + b"x" * (4 << 20) + b'"}', {}, SkillRefused, "more than 4194304 bytes"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "headers", "error", "why"), FAULTS, ids=[str(row[0]) for row in FAULTS])
+async def test_a_faulty_engine_is_an_error_that_says_whether_to_try_again(
+    engine: Engine,
+    search: Search,
+    status: int,
+    body: bytes,
+    headers: dict[str, str],
+    error: type[SkillFailed],
+    why: str,
+) -> None:
+    engine.status, engine.body, engine.headers = status, body, headers
+    with pytest.raises(error, match=why) as failure:
+        await search()
+    assert type(failure.value) is error
+    assert failure.value.retryable is (error is SkillFailed)
+    assert len(engine.asked) == 1
+
+
+async def test_halves_of_characters_and_hostile_markup_do_not_spoil_an_answer(engine: Engine, search: Search) -> None:
+    row = {"title": "a\ud83d", "url": "https://a.example/\ud83d", "content": "<" * 50_000 + "<!--" + "&#x110000;"}
+    engine.say({"results": [row]})
+    (found,) = (await search())["results"]
+    assert (found["title"], found["url"]) == ("a?", "https://a.example/?")
+
+
+async def test_an_engine_that_hangs_or_is_not_there_is_tried_again(
+    engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        SkillFailed, match=r"cannot be reached, or broke off \(ConnectError\); look at SEARXNG_URL"
+    ) as down:
+        await search({"SEARXNG_URL": "http://127.0.0.1:1"})
+    assert down.value.retryable
+    engine.delay = 30
+    with pytest.raises(SkillTimeout):
+        await search(timeout_seconds=0.5)
+
+
+async def test_an_engine_that_sends_a_byte_now_and_then_is_given_up(search: Search) -> None:
+    """Each read comes in time; the whole does not."""
+    module = load_module(str(BUILTIN / "web-search"), "skill.py", "web_search_in_a_hurry")
+    vars(module)["_SECONDS"] = 0.6
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        with suppress(ConnectionError):
+            for _ in range(20):
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.1)
+        writer.close()
+        done.set()
+
+    done = asyncio.Event()
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    secrets = {"SEARXNG_URL": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}
+    with pytest.raises(SkillFailed, match=r"did not answer within 0\.6 s"):
+        await module.run(query="x", context=SimpleNamespace(secrets=secrets))
+    await done.wait()
+    server.close()
+
+
+async def test_without_an_engine_the_variables_are_named(search: Search) -> None:
+    with pytest.raises(SecretMissing, match=r"set SEARXNG_URL .* or BRAVE_API_KEY") as missing:
+        await search({})
+    assert not missing.value.retryable
+    for variables, why in [
+        ({"SEARXNG_URL": "ftp://x.example"}, "SEARXNG_URL begins with 'ftp://x.'"),
+        ({"SEARXNG_URL": "file:///etc/passwd"}, "SEARXNG_URL begins with 'file:///'"),
+        ({"SEARXNG_URL": "search.example"}, "SEARXNG_URL begins with 'search.e'"),
+        ({"BRAVE_API_KEY": "k", "BRAVE_API_URL": "http://"}, "BRAVE_API_URL begins with 'http://'"),
+        ({"SEARXNG_URL": "http://[::1"}, "SEARXNG_URL"),
+        ({"SEARXNG_URL": "http://a.example:port"}, "SEARXNG_URL"),
+    ]:
+        with pytest.raises(SettingsInvalid, match=why) as invalid:
+            await search(variables)
+        assert not invalid.value.retryable
+
+
+async def test_keys_and_passwords_of_an_engine_stand_in_no_message(engine: Engine, search: Search) -> None:
+    engine.status = 403
+    for variables in (
+        {"SEARXNG_URL": engine.url.replace("//", "//user:hunter2@")},
+        {"BRAVE_API_KEY": "hunter2-key", "BRAVE_API_URL": engine.url},
+        {"SEARXNG_URL": "http://user:hunter2@127.0.0.1:1"},
+    ):
+        with pytest.raises((SkillRefused, SkillFailed)) as failure:
+            await search(variables)
+        assert "hunter2" not in str(failure.value)
