@@ -11,9 +11,10 @@ from fastapi import FastAPI
 
 from api import problems
 from api.door import Door
+from api.feed import Streams
 from api.guard import refuse_open_door
 from api.house import House, opened
-from api.routes import agents, health, journal, questions, skills, tasks
+from api.routes import agent, agents, events, health, journal, questions, skills, system, tasks
 from holdfast import __version__, log
 from holdfast.config import Settings
 
@@ -42,8 +43,9 @@ def create_app(settings: Settings, house: House | None = None) -> FastAPI:
         responses=problems.DECLARED,
     )
     app.state.house = house
+    app.state.streams = Streams()
     problems.install(app)
-    for each in (health, tasks, journal, questions, agents, skills):
+    for each in (health, tasks, events, journal, questions, agent, agents, skills, system):
         app.include_router(each.router)
     app.add_middleware(Door, settings=settings)
     return app

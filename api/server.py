@@ -9,6 +9,7 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 
+from api.feed import Streams
 from api.guard import refuse_open_door
 from api.house import opened
 from api.main import create_app
@@ -46,18 +47,28 @@ async def serving(settings: Settings) -> None:
     refuse_open_door(settings)
     with listen(settings) as listener:
         async with opened(settings) as house:
-            await uvicorn.Server(_config(create_app(settings, house))).serve(sockets=[listener])
+            await _Server(create_app(settings, house)).serve(sockets=[listener])
 
 
-def _config(app: FastAPI) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
-    )
+class _Server(uvicorn.Server):
+    """Ends open streams before it waits for its clients, who wait for events."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=_DRAIN_SECONDS,
+            )
+        )
+        self._streams: Streams = app.state.streams
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._streams.close()
+        await super().shutdown(sockets)
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -1,4 +1,4 @@
-"""What `GET /tasks/{id}/events` tells: milestones, each read from Temporal's history, and deltas, which are not kept."""
+"""What `GET /tasks/{id}/events` tells: milestones, read from Temporal's history, and deltas, which are not kept."""
 
 from typing import ClassVar, Literal
 
@@ -42,7 +42,7 @@ class StatusChanged(Milestone):
 
 
 class PlanMade(Milestone):
-    """`decision`: it is answered, something is asked first, a program of `skills` is written, or the reply was no plan."""
+    """`decision`: it is answered, something is asked first, a program of `skills` comes, or this is no plan."""
 
     event: ClassVar[str] = "plan"
     state: Literal["started", "done", "failed"]
@@ -75,7 +75,7 @@ class AttemptMade(Milestone):
 
 
 class CallMade(Milestone):
-    """A call of a skill; `parent` is the call whose code made it. `ms` counts from its being scheduled, waits included."""
+    """A call of a skill; `parent` is the call whose code made it. `ms` counts from when it was scheduled."""
 
     event: ClassVar[str] = "call"
     id: str
@@ -102,7 +102,7 @@ class QuestionAsked(Milestone):
 
 
 class UsageTaken(Milestone):
-    """What one request to a model took. `cost` is USD; null means unknown, never 0. `call` is set for skills' requests."""
+    """What one request to a model took. `cost` is USD; null: unknown, never 0. `call` is set for requests of skills."""
 
     event: ClassVar[str] = "usage"
     step: Literal["plan", "program", "answer", "call"]

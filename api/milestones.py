@@ -1,0 +1,235 @@
+"""From the events of a Temporal history to what people want to hear of a task.
+
+A run is read from its first event on, and what it was handed stands in that event. So the same history always
+gives the same milestones, whoever reads it, and a place in a history is a place in the story.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.converter import DataConverter
+
+from api.asked import Asked
+from api.performed import Performed, at, read
+from holdfast.contracts.llm import LLM_ANSWER, LLM_PLAN, LLM_PROGRAM
+from holdfast.contracts.milestone import STATUS, AttemptMade, CallMade, Done, Milestone, StatusChanged
+from holdfast.contracts.program import (
+    FINAL,
+    JOURNAL_SAVE,
+    PROGRAM_RUN,
+    PROGRAM_WORKFLOW,
+    RECORD_SAVE,
+    SIGNAL_ANSWER,
+    UPDATE_ANSWER,
+    UPDATE_CALLS,
+    UPDATE_HELLO,
+    CallsMessage,
+    HelloMessage,
+    ProgramSpec,
+    RecordChange,
+    SaveSegment,
+    TaskState,
+)
+from holdfast.contracts.question import AnswerMessage
+from holdfast.contracts.work import SIGNAL_REPORT, ProgramReport, program_workflow_id
+
+Part = Literal["task", "program"]
+"""The workflow of the task itself, or that of the program of an agent's task, which leaves state, questions and
+the end to the first."""
+
+_ASK = "ask"
+"""The skill that asks people."""
+_STEPS = {
+    LLM_PLAN.name: "Planning",
+    LLM_PROGRAM.name: "Generating",
+    LLM_ANSWER.name: "Answering",
+    PROGRAM_RUN.name: "Running",
+}
+
+
+class Reader:
+    """Reads one run. `number` is its place in its chain, from 1; `next_run` is the run that it continues as.
+
+    `program_run` is the first run of the workflow of the task's program, once that was started.
+    """
+
+    def __init__(self, converter: DataConverter, part: Part = "task") -> None:
+        self._converter = converter
+        self._owns_state = part == "task"
+        self._performed = Performed(converter)
+        self._asked = Asked()
+        self._state: TaskState | None = None
+        self._step = ""
+        self.number = 1
+        self.next_run: str | None = None
+        self.program_run: str | None = None
+        self._readers: Mapping[int, Callable[[HistoryEvent], Awaitable[list[Milestone]]]] = {
+            EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: self._started,
+            EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: self._continued,
+            EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: self._ended,
+            EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: self._ended,
+            EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: self._ended,
+            EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: self._ended,
+            EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: self._ended,
+            EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED: self._child,
+            EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: self._scheduled,
+            EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: self._completed,
+            EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED: self._failed,
+            EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: self._late,
+            EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: self._cancelled,
+            EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: self._updated,
+            EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: self._signalled,
+        }
+
+    @property
+    def model_since(self) -> float | None:
+        """Since when (UTC seconds) a model is being asked, if one is."""
+        return self._performed.model_since
+
+    async def read(self, event: HistoryEvent) -> list[Milestone]:
+        """The milestones of the next event; most have none."""
+        reader = self._readers.get(event.event_type)
+        return await reader(event) if reader else []
+
+    # beginning and end
+
+    async def _started(self, event: HistoryEvent) -> list[Milestone]:
+        attributes = event.workflow_execution_started_event_attributes
+        if attributes.workflow_type.name != PROGRAM_WORKFLOW:
+            return []
+        spec = await read(self._converter, attributes.input, ProgramSpec)
+        if spec.carried is None:
+            return self._performed.written(at(event), 1, spec.source, problems=spec.problems)
+        self.number = spec.carried.runs
+        self._state = "RUNNING"
+        self._performed.version = spec.carried.version.number
+        self._asked.carried(spec.carried.questions)
+        return []
+
+    async def _continued(self, event: HistoryEvent) -> list[Milestone]:
+        attributes = event.workflow_execution_continued_as_new_event_attributes
+        self.next_run = attributes.new_execution_run_id
+        if not self._owns_state or attributes.workflow_type.name != PROGRAM_WORKFLOW:
+            return []
+        spec = await read(self._converter, attributes.input, ProgramSpec)
+        return list(self._asked.settled(at(event), spec.carried.questions if spec.carried else []))
+
+    async def _child(self, event: HistoryEvent) -> list[Milestone]:
+        execution = event.child_workflow_execution_started_event_attributes.workflow_execution
+        if self._owns_state and execution.workflow_id.endswith(program_workflow_id("")):
+            self.program_run = execution.run_id
+        return []
+
+    async def _ended(self, event: HistoryEvent) -> list[Milestone]:
+        if not self._owns_state:
+            return []
+        when, (state, error) = at(event), await self._end(event)
+        status = StatusChanged(at=when, state=state, status=STATUS[state], current_step="Done")
+        return [*self._asked.over(when), status, Done(at=when, state=state, status=STATUS[state], error=error)]
+
+    async def _end(self, event: HistoryEvent) -> tuple[TaskState, str | None]:
+        match event.event_type:
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+                return "DONE", None
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
+                return "CANCELLED", None
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
+                return "TIMED_OUT", "Temporal ended the workflow at its time limit"
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED:
+                reason = event.workflow_execution_terminated_event_attributes.reason or "no reason given"
+                return "ERROR", f"the workflow was terminated in Temporal: {reason}"
+        failure = event.workflow_execution_failed_event_attributes.failure
+        return await self._failed_as(failure), failure.message
+
+    async def _failed_as(self, failure: Failure) -> TaskState:
+        """A program that failed hands on how: its result is the first detail of the failure."""
+        details: list[Any] = await self._converter.decode(failure.application_failure_info.details.payloads)
+        told = details[0].get("state") if details and isinstance(details[0], dict) else None
+        return told if told in FINAL else "ERROR"
+
+    # activities
+
+    async def _scheduled(self, event: HistoryEvent) -> list[Milestone]:
+        attributes = event.activity_task_scheduled_event_attributes
+        told = await self._performed.begun(event)
+        match attributes.activity_type.name:
+            case RECORD_SAVE.name if self._owns_state:
+                change = await read(self._converter, attributes.input, RecordChange)
+                return [*self._stands(at(event), change.state), *self._asked.recorded(at(event), change.questions)]
+            case JOURNAL_SAVE.name if self._owns_state:
+                saved = await read(self._converter, attributes.input, SaveSegment)
+                return list(
+                    self._asked.settled(at(event), saved.segment.closing.questions if saved.segment.closing else [])
+                )
+            case kind:
+                return [*self._steps(at(event), _step(kind, told)), *told]
+
+    async def _completed(self, event: HistoryEvent) -> list[Milestone]:
+        return await self._performed.done(event)
+
+    async def _failed(self, event: HistoryEvent) -> list[Milestone]:
+        attributes = event.activity_task_failed_event_attributes
+        return self._performed.failed(event, attributes.scheduled_event_id, attributes.failure.message)
+
+    async def _late(self, event: HistoryEvent) -> list[Milestone]:
+        attributes = event.activity_task_timed_out_event_attributes
+        return self._performed.failed(event, attributes.scheduled_event_id, f"no answer: {attributes.failure.message}")
+
+    async def _cancelled(self, event: HistoryEvent) -> list[Milestone]:
+        return self._performed.failed(
+            event, event.activity_task_canceled_event_attributes.scheduled_event_id, "cancelled"
+        )
+
+    # what others say
+
+    async def _updated(self, event: HistoryEvent) -> list[Milestone]:
+        request = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
+        match request.name:
+            case name if name == UPDATE_HELLO:
+                hello = await read(self._converter, request.args, HelloMessage)
+                version = self._performed.version
+                return [AttemptMade(at=at(event), version=version, generation=hello.generation, attempt=hello.attempt)]
+            case name if name == UPDATE_CALLS and self._owns_state:
+                message = await read(self._converter, request.args, CallsMessage)
+                asks = [ask for ask in message.asks if ask.skill == _ASK]
+                return [told for ask in asks for told in self._asked.called(at(event), ask)]
+            case name if name == UPDATE_ANSWER and self._owns_state:
+                return list(self._asked.answered(at(event), await read(self._converter, request.args, AnswerMessage)))
+        return []
+
+    async def _signalled(self, event: HistoryEvent) -> list[Milestone]:
+        signal = event.workflow_execution_signaled_event_attributes
+        match signal.signal_name:
+            case name if name == SIGNAL_REPORT:
+                report = await read(self._converter, signal.input, ProgramReport)
+                return list(self._asked.reported(at(event), report.questions))
+            case name if name == SIGNAL_ANSWER and self._owns_state:
+                return list(self._asked.signalled(at(event), await read(self._converter, signal.input, AnswerMessage)))
+        return []
+
+    # state
+
+    def _stands(self, when: float, state: TaskState) -> list[Milestone]:
+        """A new state that is not final: the end is told when it has come."""
+        if state == self._state or state in FINAL:
+            return []
+        step = "Waiting" if state == "WAITING" else "Running" if self._state else "Starting"
+        self._state, self._step = state, step
+        return [StatusChanged(at=when, state=state, status=STATUS[state], current_step=step)]
+
+    def _steps(self, when: float, step: str) -> list[Milestone]:
+        if step in ("", self._step):
+            return []
+        self._step = step
+        state = self._state or "RUNNING"
+        return [StatusChanged(at=when, state=state, status=STATUS[state], current_step=step)]
+
+
+def _step(kind: str, told: list[Milestone]) -> str:
+    """What a task does while this is done, in words for people; nothing for what happens inside of a call."""
+    if told and isinstance(told[-1], CallMade):
+        return "" if told[-1].parent else f"Calling {told[-1].skill}"
+    return _STEPS.get(kind, "")

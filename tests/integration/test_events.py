@@ -1,0 +1,269 @@
+"""The stream of a task's events over real HTTP, from a real history."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+import pytest
+
+from holdfast.ids import workflow_id
+from tests.support.api import Api, problem
+from tests.support.stack import Stack, until
+
+CALLS = "import asyncio\nfor k in range(3):\n    await asyncio.gather(*[skills.echo(i=k * 3 + j, ms=20) for j in range(3)])\nresult = 'ok'"
+ASKS = "a = await skills.echo(i=1)\nb = await skills.ask(text='Which?', options=['red', 'blue'])\nc = await skills.echo(i=2)\nresult = [a['i'], b, c['i']]"
+SLEEPS = "a = await skills.echo(i=1)\nawait skills.sleep(seconds=600)"
+
+
+class Heard(NamedTuple):
+    """One event of a stream. A ping has no name."""
+
+    event: str
+    data: Any
+    id: str
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("events"))
+    try:
+        stack.start_server()
+        stack.start_worker().wait_up()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> Iterator[Api]:
+    api = Api(stack.home, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
+    yield api
+    api.close()
+
+
+@contextlib.asynccontextmanager
+async def watching(api: Api, task_id: str, after: str = "", **query: str) -> AsyncIterator[AsyncIterator[Heard]]:
+    """The events of a task over one connection, read as they come."""
+    headers = {"Last-Event-ID": after} if after else {}
+    async with (
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False, timeout=40) as http,
+        http.stream("GET", f"/tasks/{task_id}/events", headers=headers, params=query) as response,
+    ):
+        assert response.status_code == 200, await response.aread()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        async with contextlib.aclosing(_parsed(response)) as events:
+            yield events
+
+
+async def _parsed(response: httpx2.Response) -> AsyncGenerator[Heard]:
+    fields: dict[str, str] = {}
+    async for line in response.aiter_lines():
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+            continue
+        yield Heard(fields.get("event", ""), json.loads(fields.get("data", "null")), fields.get("id", ""))
+        fields = {}
+
+
+async def story(api: Api, task_id: str, after: str = "", **query: str) -> list[Heard]:
+    """All events up to the close of the stream, without pings and deltas."""
+    async with watching(api, task_id, after, **query) as events:
+        return [heard async for heard in events if heard.event not in ("", "delta")]
+
+
+async def answer(api: Api, task_id: str) -> None:
+    """Answer a question once the task has nothing else to do."""
+
+    async def asked() -> Any:
+        if (await asyncio.to_thread(api.get, f"/tasks/{task_id}"))["state"] != "WAITING":
+            return None
+        response = await asyncio.to_thread(api.http.get, f"/tasks/{task_id}/questions")
+        return response.is_success and [one for one in response.json() if one["state"] == "open"]
+
+    [question] = await until(asked)
+    response = await asyncio.to_thread(
+        api.http.post, f"/tasks/{task_id}/questions/{question['id']}", json={"answer": "red"}
+    )
+    assert response.status_code == 200, response.text
+
+
+def calls(heard: list[Heard]) -> Counter[tuple[str, str]]:
+    return Counter((one.data["summary"], one.data["state"]) for one in heard if one.event == "call")
+
+
+async def test_live_story_of_a_program_with_calls_and_a_question(api: Api):
+    task_id = api.submit(ASKS)["id"]
+    answering = asyncio.create_task(answer(api, task_id))
+    heard = await story(api, task_id)
+    await answering
+    assert (heard[0].event, heard[0].data["state"]) == ("status", "PENDING")
+    steps = [(one.data["status"], one.data["currentStep"]) for one in heard if one.event == "status"]
+    assert steps[-1] == ("completed", "Done")
+    assert ("running", "Calling echo") in steps and ("running", "Waiting") in steps
+    assert [one.data["lines"] for one in heard if one.event == "program"] == [4]
+    assert calls(heard) == Counter({(f"echo(i={i})", state): 1 for i in (1, 2) for state in ("started", "done")})
+    assert all(one.data["ms"] >= 0 for one in heard if one.event == "call" and one.data["state"] == "done")
+    asked = [one.data for one in heard if one.event == "question"]
+    assert [(one["state"], one["answer"]) for one in asked] == [("open", None), ("answered", "red")]
+    assert (asked[0]["text"], asked[0]["options"]) == ("Which?", ["red", "blue"])
+    assert (heard[-1].event, heard[-1].data["state"]) == ("done", "DONE")
+    assert len({one.id for one in heard}) == len(heard)
+    assert api.get(f"/tasks/{task_id}")["state"] == "DONE"
+    assert await story(api, task_id) == heard, "told again from history, it is the same"
+
+
+async def test_going_on_behind_each_event_misses_and_repeats_nothing(api: Api):
+    task_id = api.submit(CALLS)["id"]
+    whole = await story(api, task_id)
+    assert calls(whole) == Counter(
+        {(f"echo(i={i}, ms=20)", state): 1 for i in range(9) for state in ("started", "done")}
+    )
+    for number, each in enumerate(whole[:-1], 1):
+        assert await story(api, task_id, each.id) == whole[number:], each
+    assert await story(api, task_id, last_event_id=whole[3].id) == whole[4:]
+    assert await story(api, task_id, whole[5].id, last_event_id=whole[3].id) == whole[6:]
+
+
+async def test_nothing_more_is_said_behind_the_end(api: Api):
+    task_id = api.submit("result = 1")["id"]
+    heard = await story(api, task_id)
+    response = api.http.get(f"/tasks/{task_id}/events", headers={"Last-Event-ID": heard[-1].id})
+    assert (response.status_code, response.content) == (204, b"")
+
+
+async def test_a_long_task_is_one_story_over_all_its_runs(api: Api):
+    task_id = api.submit(CALLS, tuning={"bound_events": 40})["id"]
+    whole = await story(api, task_id)
+    assert max(int(one.id.partition(".")[0]) for one in whole) > 1, "it went on as new"
+    assert calls(whole) == Counter(
+        {(f"echo(i={i}, ms=20)", state): 1 for i in range(9) for state in ("started", "done")}
+    )
+    for number in range(0, len(whole) - 1, 5):
+        assert await story(api, task_id, whole[number].id) == whole[number + 1 :]
+
+
+async def test_an_api_that_is_killed_in_the_middle_loses_and_doubles_nothing(stack: Stack):
+    api = Api(stack.home, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
+    try:
+        task_id = api.submit(ASKS)["id"]
+        heard: list[Heard] = []
+        with contextlib.suppress(httpx2.TransportError):
+            async with watching(api, task_id) as events:
+                async for each in events:
+                    heard.append(each)
+                    if each.event == "call" and each.data["state"] == "done":
+                        assert api.process is not None
+                        api.process.kill()
+                        api.process.wait()
+        heard = [one for one in heard if one.event]
+        assert heard[-1].event != "done"
+        api.start()
+        await answer(api, task_id)
+        rest = await story(api, task_id, heard[-1].id)
+        assert [*heard, *rest] == await story(api, task_id)
+    finally:
+        api.close()
+
+
+async def test_failed_cancelled_and_terminated_tasks_end_as_they_did(api: Api, stack: Stack):
+    failed = await story(api, api.submit("1/0")["id"])
+    assert (failed[-1].data["state"], failed[-1].data["status"]) == ("ERROR", "failed")
+    assert "ZeroDivisionError" in failed[-1].data["error"]
+    asking = api.submit(ASKS)["id"]
+    async with watching(api, asking) as events:
+        async for each in events:
+            if each.event == "question":
+                await asyncio.to_thread(api.http.post, f"/tasks/{asking}/cancel")
+                break
+        rest = [one async for one in events]
+    assert rest[-1].data["state"] == "CANCELLED"
+    assert [one.data["state"] for one in rest if one.event == "question"] == ["withdrawn"]
+    sleeping = api.submit(SLEEPS)["id"]
+    async with watching(api, sleeping) as events:
+        async for each in events:
+            if each.event == "status" and each.data["state"] == "WAITING":
+                client = await stack.client()
+                await client.get_workflow_handle(workflow_id("default", sleeping)).terminate(reason="enough")
+    assert (each.event, each.data["state"]) == ("done", "ERROR")
+    assert "enough" in each.data["error"]
+    assert api.get(f"/tasks/{sleeping}")["state"] == "ERROR", "the record is final once `done` was said"
+
+
+async def test_strangers_and_wrong_ids_are_refused_before_the_stream(api: Api):
+    task_id = api.submit("result = 1")["id"]
+    path = f"/tasks/{task_id}/events"
+    problem(api.http.get("/tasks/00000000-0000-7000-8000-000000000000/events"), 404, "NOT_FOUND")
+    problem(api.http.get(path, headers={"X-Tenant-Id": "acme"}), 404, "NOT_FOUND")
+    for wrong in ("x", "1.2.3", "1.2.3-4.5", "-1.2.3-0.0.0", "1.2.3-0.0.0-", "1" * 10 + ".0.0-0.0.0", "١.1.1-0.0.0"):
+        problem(api.http.get(path, params={"last_event_id": wrong}), 400, "INVALID_EVENT_ID")
+    problem(api.http.get(path, headers={"Last-Event-ID": "12"}), 400, "INVALID_EVENT_ID")
+
+
+def _at_work(api: Api) -> tuple[int, int]:
+    """Threads and sockets of the API."""
+    assert api.process is not None
+    place = Path(f"/proc/{api.process.pid}")
+    links = [path.readlink() for path in (place / "fd").iterdir()]
+    return len(list((place / "task").iterdir())), sum(str(link).startswith("socket:") for link in links)
+
+
+def _ended_streams(api: Api) -> int:
+    return sum('"http.request"' in line and "/events" in line for line in api.log.read_text().splitlines())
+
+
+async def test_watchers_that_go_leave_nothing_behind(stack: Stack, tmp_path: Path):
+    api = Api(stack.home, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}")
+    api.log = tmp_path / "api.log"
+    api.start()
+    try:
+        task_id = api.submit(SLEEPS)["id"]
+        await _look(api, task_id, 30)
+        await until(lambda: _ended_streams(api) == 30)
+        # Pools of connections and threads are full now; what each watcher left behind would come on top.
+        threads, sockets = _at_work(api)
+        for _ in range(2):
+            await _look(api, task_id, 30)
+        await until(lambda: _ended_streams(api) == 90)
+        await until(lambda: _at_work(api)[0] <= threads and _at_work(api)[1] <= sockets)
+        assert "http.fault" not in api.log.read_text()
+    finally:
+        api.close()
+
+
+async def _look(api: Api, task_id: str, watchers: int) -> None:
+    """Many watchers at once, each gone once the task waits."""
+
+    async def look() -> None:
+        async with watching(api, task_id) as events:
+            async for each in events:
+                if each.event == "status" and each.data["state"] == "WAITING":
+                    return
+
+    await asyncio.gather(*(look() for _ in range(watchers)))
+
+
+async def test_api_stops_within_seconds_while_streams_are_open(stack: Stack, tmp_path: Path):
+    api = Api(stack.home, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}")
+    api.log = tmp_path / "api.log"
+    api.start()
+    try:
+        task_id = api.submit(SLEEPS)["id"]
+        async with contextlib.AsyncExitStack() as open_streams:
+            for _ in range(5):
+                events = await open_streams.enter_async_context(watching(api, task_id))
+                assert (await anext(events)).event == "status"
+            began = time.monotonic()
+            assert await asyncio.to_thread(api.stop) == 0
+            took = time.monotonic() - began
+        assert took < 3, f"{took:.1f} s"
+        assert "Traceback" not in api.log.read_text()
+        assert _ended_streams(api) == 5
+    finally:
+        api.close()
