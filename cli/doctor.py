@@ -7,19 +7,21 @@ import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cli import screen
 from cli.client import Client
 from cli.flags import Flags, is_open
 from cli.stack import answers, listens
 from cli.up import leave
-from holdfast import __version__
+from holdfast import __version__, readiness
 from holdfast.config import Settings
 from holdfast.errors import HoldfastError
 
-ROOMS = ("activities", "api", "cli", "holdfast", "sandbox", "skills", "store", "worker", "workflows")
+if TYPE_CHECKING:
+    from holdfast.catalogue import Problem
+
+ROOMS = ("activities", "api", "cli", "holdfast", "providers", "sandbox", "skills", "store", "worker", "workflows")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ async def examine(flags: Flags) -> list[Finding]:
     except HoldfastError as exc:
         return [*found, Finding("bad", "settings", str(exc), "correct the value, then run `holdfast doctor` again")]
     found.append(Finding("ok", "settings", f"project {settings.project}, data in {settings.home}"))
-    for check in (_temporal, _api, _sandbox, _database, _skills, _door):
+    for check in (_temporal, _api, _sandbox, _database, _catalogue, _model, _door):
         found += await check(settings)
     return found
 
@@ -169,16 +171,51 @@ async def _database(settings: Settings) -> list[Finding]:
     return [Finding("ok", "database", f"{place} {f'at revision {found}' if found else 'is made at the first start'}")]
 
 
-async def _skills(settings: Settings) -> list[Finding]:
-    import skills
+async def _catalogue(settings: Settings) -> list[Finding]:
     from holdfast import catalogue
 
-    builtin = Path(skills.__file__).parent / "builtin"
-    loaded = await asyncio.to_thread(catalogue.load, settings.project, builtin, settings.undeclared_effect)
-    found = [Finding("ok", "skills", f"{len(loaded.catalogue.skills)} skills")]
-    left_out = "this skill is left out until its file is mended"
-    found += [Finding("warn", "skills", problem.message, left_out) for problem in loaded.problems]
-    return found + [Finding("warn", "skills", warning.message) for warning in loaded.warnings]
+    loaded = await asyncio.to_thread(catalogue.load, settings.project, catalogue.BUILTIN, settings.undeclared_effect)
+    found = [
+        Finding("ok", "skills", f"{len(loaded.catalogue.skills)} skills"),
+        Finding("ok", "agents", f"{len(loaded.catalogue.agents)} agents"),
+    ]
+    left_out = "it is left out until its file is mended"
+    found += [Finding("warn", _whose(problem), problem.message, left_out) for problem in loaded.problems]
+    found += [Finding("warn", _whose(warning), warning.message) for warning in loaded.warnings]
+    try:
+        loaded.catalogue.find_agent(settings.default_agent)
+    except HoldfastError as exc:
+        found.append(Finding("warn", "agents", str(exc), "a task that names no agent is refused; set default_agent"))
+    return found
+
+
+def _whose(problem: "Problem") -> str:
+    from holdfast.catalogue import AGENT_FOLDERS
+
+    folder = problem.file.rpartition("/")[0] or problem.file
+    return "agents" if folder in (*AGENT_FOLDERS, "builtin/agents") else "skills"
+
+
+async def _model(settings: Settings) -> list[Finding]:
+    """The model of an agent that names none, by this shell's environment; a worker may have another."""
+    from providers.seen import seen
+    from providers.table import Models
+
+    environ = settings.environment()
+    try:
+        model = Models(environ, settings.default_model, settings.providers, settings.url).default()
+        lacks = readiness.offered([seen(environ, settings.default_model, settings.providers)])
+    except HoldfastError as exc:
+        return [Finding("warn", "model", str(exc), "correct DEFAULT_LLM_PROVIDER, or `providers` in holdfast.yaml")]
+    name = f"{model.provider}:{model.model or '?'}"
+    if missing := lacks[readiness.DEFAULT]:
+        return [Finding("warn", "model", f"{name} cannot be asked", f"set {missing}")]
+    if model.provider == "offline":
+        text = "no key is set: the offline planner picks skills by rule, no model is used"
+        return [
+            Finding("warn", "model", text, "set ANTHROPIC_API_KEY or OPENAI_API_KEY, or run Ollama; docs/agents.md")
+        ]
+    return [Finding("ok", "model", name)]
 
 
 async def _door(settings: Settings) -> list[Finding]:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Never
 
 import typer
 
+from cli import skillgroup
+
 app = typer.Typer(
     name="holdfast",
     help="Durable AI agents on Temporal: ordinary Python programs that survive anything.",
@@ -71,7 +73,7 @@ def up(
 @app.command(rich_help_panel=RUN)
 def worker(
     context: typer.Context,
-    queues: Annotated[str, typer.Option(help="Task queues to serve, comma-separated.")] = "agents,skills,sandbox",
+    queues: Annotated[str, typer.Option(help="Task queues to serve, comma-separated.")] = "agents,llm,skills,sandbox",
     parent: Parent = None,
 ) -> None:
     """Start one worker process. SIGTERM drains it."""
@@ -220,17 +222,19 @@ def cancel(context: typer.Context, task: Id, as_json: Json = False) -> None:
     tasks.cancel(context.obj.settings(), task, as_json)
 
 
+app.add_typer(skillgroup.app, name="skills", rich_help_panel=TASKS)
+
+
 @app.command(rich_help_panel=TASKS)
-def skills(
+def agents(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One skill, with its arguments.")] = None,
-    tag: Annotated[str | None, typer.Option(help="Only skills with this tag.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One agent, in full.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the skills that a program may call, or show one."""
-    from cli import skills as group
+    """List the agents that take tasks, and whether a worker can run them; or show one."""
+    from cli import agents as group
 
-    group.skills(context.obj.settings(), name, tag, as_json)
+    group.agents(context.obj.settings(), name, as_json)
 
 
 @app.command(rich_help_panel=CARE)
@@ -247,7 +251,7 @@ def schema(
         str | None, typer.Argument(metavar="[NAME]", help="One contract, for instance TaskRequest.")
     ] = None,
 ) -> None:
-    """Print the JSON Schemas of all public contracts."""
+    """Print the JSON Schemas of all public contracts, and of the files AgentFile and SkillFile."""
     from cli import schema as group
 
     group.schema(name)

@@ -36,7 +36,7 @@ def agent_request(
         skills=_names(skills),
         system_prompt=read(system[1:]) if system and system.startswith("@") else system,
         model=model,
-        inputs=_json_flag("--input", inputs) if inputs is not None else None,
+        inputs=json_flag("--input", inputs) if inputs is not None else None,
         key=key,
         limits=_limits(limits),
     )
@@ -54,7 +54,7 @@ def program_request(
     body = {
         "type": "program",
         "program": _source(file),
-        "input": _json_flag("--input", inputs) if inputs is not None else None,
+        "input": json_flag("--input", inputs) if inputs is not None else None,
         "skills": _names(skills),
         "on_error": repair,
         "idempotency_key": key,
@@ -87,7 +87,7 @@ def _source(file: str) -> str:
     return text
 
 
-def _json_flag(flag: str, text: str) -> Any:
+def json_flag(flag: str, text: str) -> Any:
     body, where = (read(text[1:]), text[1:]) if text.startswith("@") else (text, flag)
     try:
         return json.loads(body)

@@ -1,4 +1,4 @@
-"""`schema`: the contracts as JSON Schemas, for clients in other languages and for diffs between versions."""
+"""`schema`: contracts and files as JSON Schemas: for other languages, for editors, for diffs between versions."""
 
 import importlib
 import pkgutil
@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cli import screen
-from holdfast import contracts
+from holdfast import agentkeys, contracts, skillfileschema
 from holdfast.contracts.base import ActivityRef, Contract
 from holdfast.errors import NotFound
 
@@ -25,8 +25,10 @@ def schema(name: str | None) -> None:
 
 
 def schemas() -> dict[str, Any]:
-    models = {model.__name__: model for model in _models()}
-    return {name: models[name].model_json_schema() for name in sorted(models)}
+    """Contracts by class name, and the files that people write: `AgentFile`, `SkillFile`."""
+    found = {model.__name__: model.model_json_schema() for model in _models()}
+    found |= {"AgentFile": agentkeys.schema(), "SkillFile": skillfileschema.schema()}
+    return dict(sorted(found.items()))
 
 
 def _models() -> Iterator[type[BaseModel]]:

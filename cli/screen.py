@@ -53,6 +53,12 @@ def rows(lines: list[tuple[str, ...]]) -> None:
     sys.stdout.flush()
 
 
+def first_line(text: str) -> str:
+    """The first line of a description, cut at 90 characters, for a list."""
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= 90 else f"{line[:89]}…"
+
+
 def ok(name: str, text: str, note: str = "") -> None:
     """A line of the block that `up` and `doctor` print: a part, and what is known of it."""
     _mark("[green]ok[/]", name, text, note)

@@ -21,7 +21,9 @@ def _many(found: list[dict[str, Any]], tag: str | None, as_json: bool) -> None:
     if as_json:
         screen.result(found)
     elif found:
-        screen.rows([(one["name"], one["effect"], one["origin"], _first_line(one["description"])) for one in found])
+        screen.rows(
+            [(one["name"], one["effect"], one["origin"], screen.first_line(one["description"])) for one in found]
+        )
     elif tag:
         raise NotFound(f"no skill with tag {tag!r}; see them all: holdfast skills")
     else:
@@ -45,8 +47,3 @@ def _one(skill: dict[str, Any], as_json: bool) -> None:
 
 def _text(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
-
-
-def _first_line(text: str) -> str:
-    line = text.strip().partition("\n")[0]
-    return line if len(line) <= 90 else f"{line[:89]}…"

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from holdfast.contracts.model import ModelSettings
 from holdfast.errors import SettingsInvalid, shown
 
 PROJECT_FILE = "holdfast.yaml"
@@ -86,6 +87,16 @@ class Settings(BaseModel):
     @property
     def blobs(self) -> Path:
         return self.home / "blobs"
+
+    @property
+    def default_model(self) -> ModelSettings:
+        """The model of those who name none; None in it: what `providers` finds."""
+        return ModelSettings(provider=self.default_llm_provider, model=self.default_llm_model)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that skills and model providers see: see `environment` below."""
+        own = {"LLM_BASE_URL": self.llm_base_url} if self.llm_base_url else {}
+        return environment(self.project) | own
 
     @classmethod
     def load(cls, project: Path | None = None, **flags: Any) -> Self:

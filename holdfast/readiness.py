@@ -1,13 +1,15 @@
 """Whether an agent can be run now: by what workers say of the model providers that they reach.
 
-A worker says it in its row, one text a name of a provider (aliases too): `anthropic`, or `openai needs OPENAI_API_KEY`.
-The name `default` stands for what an agent gets that names no provider.
+A worker says it in its row: first the providers that it has all for, best first, then those that lack something:
+`openai needs OPENAI_API_KEY`. Aliases stand there too. `default` is what an agent gets that names no provider; it is
+said only when it lacks something.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from holdfast.contracts.agent import AgentSpec
+from holdfast.contracts.model import ModelSettings
 from holdfast.names import listed, suggestion
 
 Status = Literal["ready", "not_ready", "disabled"]
@@ -25,10 +27,17 @@ def offered(rows: Iterable[Iterable[str]]) -> dict[str, str]:
     """Provider -> what it lacks, of all workers together: ready at one is ready."""
     found: dict[str, str] = {}
     for row in rows:
-        for entry in row:
-            name, _, missing = entry.partition(_NEEDS)
+        said = dict(_parsed(entry) for entry in row)
+        if said:
+            said.setdefault(DEFAULT, "")
+        for name, missing in said.items():
             found[name] = missing if found.get(name, missing) else ""
     return found
+
+
+def _parsed(entry: str) -> tuple[str, str]:
+    name, _, missing = entry.partition(_NEEDS)
+    return name, missing
 
 
 def status(agent: AgentSpec, providers: Mapping[str, str]) -> tuple[Status, str]:
@@ -37,17 +46,18 @@ def status(agent: AgentSpec, providers: Mapping[str, str]) -> tuple[Status, str]
         return "disabled", "its file says enabled: false"
     if not providers:
         return "not_ready", "no worker that asks models was seen for 30 s; start one: holdfast up"
-    names = dict.fromkeys((model.provider or DEFAULT).strip().lower() for model in agent.models) or {DEFAULT: None}
-    lacks = [lack for lack in (_lack(name, providers) for name in names) if lack]
-    return ("ready", "") if len(lacks) < len(names) else ("not_ready", "; ".join(lacks))
+    lacks = [_lack(model, providers) for model in agent.models or [ModelSettings()]]
+    return ("not_ready", "; ".join(dict.fromkeys(lacks))) if all(lacks) else ("ready", "")
 
 
-def _lack(name: str, providers: Mapping[str, str]) -> str:
-    missing = providers.get(name, "" if name == DEFAULT else None)
+def _lack(model: ModelSettings, providers: Mapping[str, str]) -> str:
+    name = (model.provider or DEFAULT).strip().lower()
+    missing = providers.get(name)
     if missing is None:
         known = [one for one in providers if one != DEFAULT]
         return f"no provider named {name!r};{suggestion(name, known)} known: {listed(known)}"
-    if not missing:
+    has_address = model.api_base or model.host
+    if not missing or (missing.endswith("_URL") and has_address):
         return ""
     whose = "the default provider" if name == DEFAULT else f"provider {name!r}"
     return f"{whose} needs {missing}; set it where the worker runs"

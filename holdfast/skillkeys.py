@@ -16,7 +16,7 @@ _TYPED = (
     *("handler", "function", "check"),
 )
 _FIELDS = tuple(dict.fromkeys((*OPEN_FORMAT, *_TYPED)))
-_ALIASES = {
+ALIASES = {
     "type": "kind",
     "input": "input_schema",
     "parameters": "input_schema",
@@ -24,9 +24,11 @@ _ALIASES = {
     "tag": "tags",
     "secret": "secrets",
 }
-_KINDS = {"pure-prompt": "prompt", "pure-script": "script"}
-_KIND_NAMES = ("prompt", "script", "hybrid", "native", *_KINDS)
-_EXECUTION = {"handler": "handler", "function": "function", "check": "check", "timeout": "timeout_seconds"}
+"""Other names of keys -> fields."""
+KINDS = {"pure-prompt": "prompt", "pure-script": "script"}
+_KIND_NAMES = ("prompt", "script", "hybrid", "native", *KINDS)
+EXECUTION = {"handler": "handler", "function": "function", "check": "check", "timeout": "timeout_seconds"}
+"""Keys below `execution` -> fields."""
 _LIMITS = {"name": 64, "description": 1024, "compatibility": 500}
 
 
@@ -47,7 +49,7 @@ def fields(document: Document, is_front: bool) -> Iterator[Found]:
     """
     for key, value in document.values.items():
         name = key.replace("-", "_").lower()
-        name = _ALIASES.get(name, name)
+        name = ALIASES.get(name, name)
         if value is None:
             continue
         if name == "execution":
@@ -73,13 +75,13 @@ def _field(name: str, value: Any, document: Document, key: str) -> Iterator[Foun
 
 def _execution(document: Document, value: Any) -> Iterator[Found]:
     if not isinstance(value, dict):
-        raise document.wrong("execution", f"found {shown(value)}; allowed is a mapping of {listed(_EXECUTION)}")
+        raise document.wrong("execution", f"found {shown(value)}; allowed is a mapping of {listed(EXECUTION)}")
     for key, item in value.items():
         place = f"execution.{key}"
-        if key not in _EXECUTION:
-            document.warn(place, f"unknown, and ignored;{suggestion(key, _EXECUTION)} allowed: {listed(_EXECUTION)}")
+        if key not in EXECUTION:
+            document.warn(place, f"unknown, and ignored;{suggestion(key, EXECUTION)} allowed: {listed(EXECUTION)}")
         else:
-            yield Found(_EXECUTION[key], _seconds(item, document) if key == "timeout" else item, document, place)
+            yield Found(EXECUTION[key], _seconds(item, document) if key == "timeout" else item, document, place)
 
 
 def _seconds(value: Any, document: Document) -> float:
@@ -128,7 +130,7 @@ def _kind(value: Any, document: Document, key: str) -> str:
     if name not in _KIND_NAMES:
         hint = suggestion(name, _KIND_NAMES)
         raise document.wrong(key, f"found {shown(value)};{hint} allowed: {listed(_KIND_NAMES)}")
-    return _KINDS.get(name, name)
+    return KINDS.get(name, name)
 
 
 def _example(item: Any) -> Any:

@@ -153,6 +153,10 @@ def row(path: str) -> Ask[Row]:
     return Ask("GET", path, _raw)
 
 
+def agents() -> Ask[Rows]:
+    return Ask("GET", "/agents", lambda response: list(wire.body(response)["agents"]))
+
+
 def health() -> Ask[Row]:
     """Also that of a holdfast that is not well, which answers 503."""
     return Ask("GET", "/health", wire.json)

@@ -136,7 +136,10 @@ class AsyncClient:
             raise place.lost(self._door, exc) from None
 
     async def agents(self) -> Rows:
-        return await self.ask(asks.rows("/agents"))
+        return await self.ask(asks.agents())
+
+    async def agent(self, name: str) -> Row:
+        return await self.ask(asks.row(f"/agents/{name}"))
 
     async def skills(self, tag: str | None = None) -> Rows:
         return await self.ask(asks.rows("/skills", tag=tag))

@@ -138,7 +138,10 @@ class Client:
             raise place.lost(self._door, exc) from None
 
     def agents(self) -> Rows:
-        return self.ask(asks.rows("/agents"))
+        return self.ask(asks.agents())
+
+    def agent(self, name: str) -> Row:
+        return self.ask(asks.row(f"/agents/{name}"))
 
     def skills(self, tag: str | None = None) -> Rows:
         return self.ask(asks.rows("/skills", tag=tag))

@@ -7,10 +7,11 @@ import jsonschema
 import pytest
 import yaml
 
-from holdfast import agentkeys
+from cli.schema import schemas
+from holdfast import agentkeys, skillfileschema
 from holdfast.agentfiles import MAX_PROMPT_BYTES, AgentFile, parse_agent
 from holdfast.blobs import BlobStore
-from holdfast.catalogue import BUILTIN_AGENTS, Catalogue, Library, Loaded, load
+from holdfast.catalogue import BUILTIN, BUILTIN_AGENTS, Catalogue, Library, Loaded, load
 from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.model import ModelSettings
 from holdfast.errors import SpecInvalid, UnknownAgent
@@ -438,3 +439,17 @@ def test_every_key_of_the_schema_is_in_the_guide() -> None:
     parts = [found, *(found["$defs"][name] for name in ("LlmKeys", "LimitKeys", "RetryKeys"))]
     missing = [key for part in parts for key in part["properties"] if f"`{key}`" not in guide]
     assert missing == []
+
+
+def test_the_schema_of_a_skills_file_takes_the_built_in_ones_and_those_of_the_older_system() -> None:
+    checker = jsonschema.Draft202012Validator(skillfileschema.schema())
+    checker.check_schema(skillfileschema.schema())
+    files = [*BUILTIN.glob("*/skill.yaml"), *(Path(__file__).parent / "skill_corpus" / "shapes").glob("*/skill.yaml")]
+    assert len(files) > 8
+    for file in files:
+        assert list(checker.iter_errors(yaml.safe_load(file.read_text("utf-8")))) == [], file
+    assert list(checker.iter_errors({"name": "x", "efect": "pure"})) != []
+
+
+def test_schemas_of_agents_tasks_and_files_are_printed() -> None:
+    assert {"AgentFile", "AgentSpec", "SkillFile", "TaskSpec"} <= set(schemas())
