@@ -61,7 +61,8 @@ class Seen:
     @property
     def state(self) -> TaskState:
         if self.progress and self.row.state not in FINAL:
-            return self.progress.state
+            # An end counts once it is recorded: until then there is no output to show with it.
+            return "RUNNING" if self.progress.state in FINAL else self.progress.state
         return cast(TaskState, self.row.state)
 
 
