@@ -46,7 +46,7 @@ from holdfast.contracts.skill import SkillAnswer
 from holdfast.errors import HoldfastError, ModelFailed
 from holdfast.schemas import compiled
 from holdfast.source import check, describe, normalise
-from holdfast.templates import parsed_answer, render, skill_prompt
+from holdfast.templates import answer_schema, parsed_answer, render, skill_prompt
 from providers.base import Known, ModelReply, ModelRequest, Purpose
 
 _PROMPTS = Path(__file__).parent / "prompts"
@@ -143,7 +143,7 @@ class Llm:
             raise ApplicationError(str(exc), type=type(exc).__name__, non_retryable=True) from exc
         asked = Asked(call.task, f"skill:{skill.name}", request.models, request.max_retries, call.call_id)
         known = Known(skill=skill, arguments=arguments)
-        schema = skill.spec.output_schema or None
+        schema = answer_schema(skill)
         reply = await self._one(asked, "skill", [conversation.of("user", words)], known, schema=schema)
         try:
             value = parsed_answer(skill, reply.text, arguments)

@@ -60,12 +60,20 @@ def skill_prompt(skill: CatalogueSkill, arguments: Mapping[str, Json], instructi
         asked = render(skill.spec.prompt_template, arguments).rstrip()
     else:
         asked = f"{instructions}\n\nThe arguments of this call, as JSON:\n{json.dumps(arguments, ensure_ascii=False)}"
-    return asked + _how_to_answer(_asked_schema(skill.spec.output_schema))
+    schema = answer_schema(skill)
+    return asked if schema is None else asked + _how_to_answer(schema)
+
+
+def answer_schema(skill: CatalogueSkill) -> dict[str, Any] | None:
+    """What the JSON that the model answers with must fit; None if it answers with plain text.
+
+    That is the `output_schema`, without what is counted here.
+    """
+    schema = skill.spec.output_schema
+    return None if not schema or schema.get("type") == "string" else _asked_schema(schema)
 
 
 def _how_to_answer(schema: dict[str, Any]) -> str:
-    if not schema or schema.get("type") == "string":
-        return ""
     text = json.dumps(schema, ensure_ascii=False)
     return f"\n\nAnswer with JSON alone, with no word before or after it. It must fit this JSON Schema:\n{text}"
 
@@ -80,11 +88,9 @@ def parsed_answer(skill: CatalogueSkill, text: str, arguments: Mapping[str, Json
     Raises:
         SkillOutputError: it is no such answer. The model may be asked again.
     """
-    schema = skill.spec.output_schema
-    if not schema or schema.get("type") == "string":
-        value: Json = text.strip()
-    else:
-        value = _counted(_found(skill, text), _lengths(schema), arguments)
+    value: Json = text.strip()
+    if answer_schema(skill) is not None:
+        value = _counted(_found(skill, text), _lengths(skill.spec.output_schema), arguments)
     skill.check_output(value)
     return value
 

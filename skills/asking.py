@@ -73,7 +73,7 @@ class Model:
         try:
             return {"text": await self.answer(question)}
         except HoldfastError as exc:
-            return {"error": {"message": str(exc), "type": type(exc).__name__, "retryable": exc.retryable}}
+            return {"error": {"message": str(exc), "type": _kind(exc), "retryable": exc.retryable}}
 
     def llm(self, prompt: str | None = None, *, system: str = "", **variables: Json) -> Any:
         """The model's text; in an event loop, an awaitable of it.
@@ -93,14 +93,17 @@ class Model:
         try:
             return await self.answer(question)
         except HoldfastError as exc:
-            raise runner.ModelError(str(exc), type(exc).__name__, retryable=exc.retryable) from exc
+            raise runner.ModelError(str(exc), _kind(exc), retryable=exc.retryable) from exc
 
     async def _answered(self, prompt: str | None, system: str, variables: dict[str, Json]) -> str:
         if self._is_over:
             raise SkillRefused(runner.OVER)
+        name, kind = self._skill.name, self._skill.spec.kind
+        if kind != "hybrid":
+            raise NoModel(f"skill {name!r} is of kind {kind!r}; only the code of a hybrid skill may ask the model")
         text = self._rendered(variables) if prompt is None else prompt
         if self._ask is None:
-            raise self._no_model()
+            raise NoModel(f"skill {name!r} asks a language model, and none is set up")
         with self._standing_still():
             return await self._ask(hidden(text, self._secrets), hidden(system, self._secrets))
 
@@ -109,12 +112,6 @@ class Model:
         if template is None:
             raise SkillRefused(f"skill {self._skill.name!r} has no prompt_template; give context.llm a prompt")
         return render(template, {**self._arguments, **variables})
-
-    def _no_model(self) -> NoModel:
-        name, kind = self._skill.name, self._skill.spec.kind
-        if kind != "hybrid":
-            return NoModel(f"skill {name!r} is of kind {kind!r}; only the code of a hybrid skill may ask the model")
-        return NoModel(f"skill {name!r} asks a language model, and none is set up")
 
     @contextmanager
     def _standing_still(self) -> Iterator[None]:
@@ -126,6 +123,11 @@ class Model:
         finally:
             if left is not None and not self._is_over:
                 self._limit.reschedule(self._loop.time() + left)
+
+
+def _kind(exc: HoldfastError) -> str:
+    """The class name of an error; of one that was recorded as data, that of the error which it stands for."""
+    return str(exc.details.get("type") or type(exc).__name__)
 
 
 def _parts(question: Json) -> tuple[str | None, str, dict[str, Json]]:

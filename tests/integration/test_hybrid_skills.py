@@ -170,11 +170,17 @@ async def test_without_a_model_only_who_asks_one_fails(bench: Bench, origin: str
     with pytest.raises(NoModel, match="asks a language model, and none is set up"):
         await bench.run(add(bench, origin, ASK))
     script = add(bench, origin, "def run(context):\n    return context.llm('x')\n", "kind: script\n")
+    ask = Asked()
     with pytest.raises(NoModel, match="kind 'script'; only the code of a hybrid skill"):
-        await bench.run(script)
+        await bench.run(script, ask_model=ask)
+    assert ask.questions == []
 
 
-FAILURES = [ModelRefused("no such model"), ModelBusy("overloaded", retry_after=3.0)]
+class Recorded(ModelRefused):
+    """An error that comes from a journal, where it is data."""
+
+
+FAILURES = [ModelRefused("no"), ModelBusy("overloaded", retry_after=3.0), Recorded("no", type="ModelFailed")]
 
 
 def failing(error: Exception) -> Callable[[str, str], Awaitable[str]]:
@@ -189,7 +195,7 @@ def failing(error: Exception) -> Callable[[str, str], Awaitable[str]]:
 async def test_a_model_that_fails_is_an_error_in_the_code_and_else_the_calls(
     bench: Bench, origin: str, error: ModelRefused
 ) -> None:
-    told = ["ModelError", type(error).__name__, error.retryable, str(error)]
+    told = ["ModelError", error.details.get("type", type(error).__name__), error.retryable, str(error)]
     assert await bench.run(add(bench, origin, CATCH), ask_model=failing(error)) == told
     with pytest.raises(type(error)) as failure:
         await bench.run(add(bench, origin, ASK), ask_model=failing(error))

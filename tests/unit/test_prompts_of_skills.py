@@ -9,7 +9,7 @@ from holdfast.contracts.base import Json
 from holdfast.errors import SkillInputError, SkillOutputError
 from holdfast.snapshot import CatalogueSkill
 from holdfast.specs import SkillSpec
-from holdfast.templates import parsed_answer, render, skill_prompt
+from holdfast.templates import answer_schema, parsed_answer, render, skill_prompt
 from tests.support.builtin import parsed
 
 FORMS: list[tuple[str, str]] = [
@@ -71,6 +71,7 @@ OBJECT = {"type": "object", "required": ["n"], "properties": {"n": {"type": "int
 def test_a_prompt_is_the_template_and_how_to_answer() -> None:
     assert skill_prompt(skill({}), {"what": "it"}, "not shown") == "Do it"
     assert skill_prompt(skill({"type": "string"}), {"what": "it"}, "") == "Do it"
+    assert answer_schema(skill({})) is answer_schema(skill({"type": "string"})) is None
     asked = skill_prompt(skill(OBJECT), {"what": "{{it}}"}, "")
     assert asked.startswith("Do {{it}}\n\nAnswer with JSON alone")
     assert json.loads(asked.splitlines()[-1]) == OBJECT
@@ -138,7 +139,10 @@ def test_summarize_asks_with_all_defaults_filled_in(summarize: CatalogueSkill) -
     assert "at most 500 characters" in asked
     assert "<text>\nEin {{Text}} über Käse\n</text>" in asked
     assert "{{" not in asked.replace("{{Text}}", "")
-    assert list(json.loads(asked.splitlines()[-1])["properties"]) == ["summary"]
+    wanted = json.loads(asked.splitlines()[-1])
+    assert wanted == answer_schema(summarize)
+    assert (list(wanted["properties"]), wanted["required"]) == (["summary"], ["summary"])
+    assert "x-holdfast" not in asked
 
 
 @pytest.mark.parametrize(
