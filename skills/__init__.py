@@ -9,7 +9,10 @@ How a skill's code looks, built-in or a project's own:
   `input`, `arguments`, `args`, `data` or `params`, and no argument is, it gets all of them as one dict.
 - A parameter `context` gets an object: `task_id`, `tenant`, `call_id`, `key` (hand it to the outside world: every
   attempt of a call has the same), `trace_id`, `attempt`, `workspace` (a folder, as text; a project's skill starts in
-  it), `secrets` (those declared, by name) and `log(event, **values)`.
+  it), `project` (the project folder, to read, or None), `secrets` (those declared, by name) and `log(event, **values)`.
+- In a hybrid skill, `context.llm(prompt=None, *, system="", **variables)` gives the model's text, in an event loop an
+  awaitable of it; without a prompt, the skill's prompt_template is filled in with the arguments and the variables.
+  Where there is no answer, it raises `context.ModelError`. The call's limit stands still meanwhile.
 - What it returns is the answer: JSON. What it prints goes to a debug log.
 - An exception is a failed call, and is tried again, unless its class is named `SkillInputError` or `PermanentError`, or
   it has `retryable = False`.
