@@ -69,6 +69,8 @@ class _Filling:
         self.properties, self.required = _properties(skill), _required(skill)
         self.quoted, self.numbers, self.urls = iter(said.quoted), iter(said.numbers), iter(said.urls)
         self.places = iter(said.all_places)
+        takes_paths = any(_is_called(name, _PATHS) for name in self.properties)
+        self.takes_texts = not takes_paths and skill.spec.kind != "native"
 
     def run(self) -> None:
         for name, schema in self.properties.items():
@@ -107,15 +109,12 @@ class _Filling:
         for quoted in self.quoted:
             self.filled.quotes += 1
             yield quoted
-        if name in _TEXTS and self.said.all_places and not self._takes_paths():
+        if name in _TEXTS and self.said.all_places and self.takes_texts:
             self.filled.text_parameter = name
             self.filled.arguments.pop(name, None)
         elif name in _SEARCHES and self.said.subject:
             self.filled.words |= set(split(self.said.subject))
             yield self.said.subject
-
-    def _takes_paths(self) -> bool:
-        return any(_is_called(name, _PATHS) for name in self.properties)
 
     def _is_the_only_number(self) -> bool:
         return sum(bool({"integer", "number"} & _types(schema)) for schema in self.properties.values()) == 1

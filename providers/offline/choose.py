@@ -14,6 +14,8 @@ from providers.offline.task import Place, Said, read, split
 from providers.offline.words import NEEDS_MODEL, WEAK
 
 _MOST_STEPS = 6
+_NO_USE_OF_FILES = 1.5
+"""What it costs a skill that the task names files, and it takes none."""
 _QUOTED_COUNTS = 2.0
 """A quoted text makes a search of files as likely as two more words do."""
 
@@ -118,6 +120,7 @@ class _Choosing:
         weak = [hit for word, hit in found.items() if word in WEAK and hit.strong]
         finds = name == FINDS and bool(self.offers[name].quotes) and any(hit.strong for hit in found.values())
         count = sum(1.0 if hit.strong else 0.5 for hit in good) + self._has_endings(name) + finds * _QUOTED_COUNTS
+        count -= _NO_USE_OF_FILES * (bool(self.task.places) and not self._uses_files(name))
         return count, sum(hit.score for hit in good), len(weak), sum(hit.score for hit in weak)
 
     def _is_reason(self, name: str, words: list[str], is_first: bool) -> bool:
@@ -125,6 +128,13 @@ class _Choosing:
         if is_first:
             return bool(strong) or self._has_endings(name)
         return any(word not in WEAK for word in strong)
+
+    def _uses_files(self, name: str) -> bool:
+        """Whether the files that the task names go into what it is called with."""
+        skill, filled = self.task.skills[name], self.offers[name]
+        paths = {place.path for place in self.task.places}
+        is_given = any(isinstance(value, str) and value in paths for value in filled.arguments.values())
+        return recipe(skill) is not None or bool(filled.text_parameter) or is_given
 
     def _has_endings(self, name: str) -> bool:
         """Whether the task names a file of a kind that this skill is for."""

@@ -20,7 +20,7 @@ _IMPORTS = {
     "NamedTuple": "from typing import Any, NamedTuple",
 }
 CAREFUL = "More careful than the one before: fewer files at once, and a part that fails costs only itself."
-_CAREFUL_BOUNDS = {"MOST_FILES": 25, "MOST_LISTED": 10}
+_CAREFUL_BOUNDS = {"MOST_FILES": 25, "MOST_TEXTS": 5, "MOST_LISTED": 10}
 
 
 def write(choice: Choice, careful: bool = False) -> str:
@@ -74,7 +74,7 @@ def _careful(sections: list[str]) -> list[str]:
 
 def _look(choice: Choice) -> str:
     if not any(looks_at_files(step) for step in choice.steps):
-        return "Found([], [], [], [])"
+        return "Found({}, [], [], [])"
     if "list-files" not in choice.names:
         return "given([path for path, _ in PLACES])"
     return "await look(skills, PLACES)"
@@ -115,7 +115,7 @@ def _from_example(choice: Choice, step: Step) -> str:
             f"TITLE = {' '.join(choice.said.text.split())[:200]!r}",
             f"NOTES = {notes(choice)!r}",
             f"answered = Section([quoted({step.name!r}) + ' answered'], ['## Result', '', *shown(answer)], [])",
-            "result = report(LINE, TITLE, NOTES, Found([], [], [], []), [answered])",
+            "result = report(LINE, TITLE, NOTES, Found({}, [], [], []), [answered])",
             "",
         ]
     )

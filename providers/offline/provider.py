@@ -1,9 +1,11 @@
 """The port: which text answers which purpose."""
 
+import asyncio
 import json
 from decimal import Decimal
 
 from holdfast.contracts.base import Json
+from holdfast.contracts.message import TextPart
 from holdfast.contracts.model import Usage
 from holdfast.errors import NoModel
 from providers.base import Known, ModelReply, ModelRequest, OnDelta
@@ -26,7 +28,7 @@ class Offline:
     """
 
     async def complete(self, request: ModelRequest, on_delta: OnDelta | None = None) -> ModelReply:
-        text = _reply(request)
+        text = await asyncio.to_thread(_reply, request)
         if on_delta is not None:
             await on_delta(text)
         return ModelReply(text, _USAGE)
@@ -43,7 +45,7 @@ def _reply(request: ModelRequest) -> str:
         case "program":
             return _program(known)
         case "repair":
-            return _repair(known)
+            return _repair(request)
         case "phrase":
             return _phrased(known.result)
         case "answer" if request.schema is None:
@@ -71,15 +73,17 @@ def _program(known: Known) -> str:
     return _fenced(write(choice)) if choice.steps else _plan(known)
 
 
-def _repair(known: Known) -> str:
-    choice = _choice(known)
-    if not choice.steps or CAREFUL in known.source:
+def _repair(request: ModelRequest) -> str:
+    """The careful form of the program, once."""
+    choice = _choice(request.known)
+    written = "".join(part.text for each in request.messages for part in each.parts if isinstance(part, TextPart))
+    if not choice.steps or choice.steps[0].filled.program or CAREFUL in request.known.source + written:
         return NO_MENDING
     return _fenced(write(choice, careful=True))
 
 
 def _choice(known: Known) -> Choice:
-    return choose(known.task, known.skills, known.said)
+    return choose(known.task, known.skills, tuple(each for each in known.said if each.strip()))
 
 
 def _phrased(result: Json) -> str:

@@ -5,11 +5,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable
+from itertools import combinations
+from operator import mul
 
 _MOST_SENTENCES = 400
-_DAMPING, _ROUNDS = 0.85, 50
-_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+(?=[\"'“‘(]?[^\Wa-z_])|\n\s*\n|\n(?=\s*(?:[-*+]|\d+[.)])\s)")
-_MARKS = re.compile(r"^(?:[ \t]*(?:#+|>|[-*+]|\d+[.)])[ \t]+)+|^[ \t]*(?:```.*|[|=\-]{3,}[ \t]*)$", re.MULTILINE)
+_DAMPING, _STILL = 0.85, 1e-4
+_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+(?=[\"'“‘(]?[^\Wa-z_])")
+_MARK = re.compile(r"\s*(?:(?:#+|>|[-*+]|\d+[.)])\s+)+|\s*(?:```.*|\|.*|[|=\-:\s]{3,})\Z")
 
 
 def extract(text: str, budget: int, size: Callable[[str], int], most: int = _MOST_SENTENCES) -> list[str]:
@@ -19,17 +21,32 @@ def extract(text: str, budget: int, size: Callable[[str], int], most: int = _MOS
     order = sorted(range(len(found)), key=lambda place: (-ranks[place], place))
     kept: list[int] = []
     left = budget
-    for place in order:
-        if len(kept) < most and size(found[place]) + 1 <= left + (not kept):
-            kept.append(place)
-            left -= size(found[place]) + bool(kept)
+    for place in order[:most]:
+        left -= size(found[place]) + 1
+        if left < -1:
+            break
+        kept.append(place)
     return [found[place] for place in sorted(kept)] or [_cut(found[place], budget, size) for place in order[:1]]
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a plain or Markdown text, each on one line, without marks of headings and lists."""
-    pieces = (" ".join(each.split()) for each in _END.split(_MARKS.sub("", text)))
-    return list(dict.fromkeys(each for each in pieces if re.search(r"\w", each)))
+    """The sentences of a plain or Markdown text, each once and on one line, without marks of headings and lists."""
+    pieces = (piece.strip() for block in _blocks(text) for piece in _END.split(block))
+    return list(dict.fromkeys(piece for piece in pieces if re.search(r"\w", piece)))
+
+
+def _blocks(text: str) -> list[str]:
+    """Paragraphs, points of lists and headings, each on one line."""
+    blocks: list[str] = []
+    is_open = False
+    for line in text.splitlines():
+        body = " ".join(_MARK.sub("", line, count=1).split()) if _MARK.match(line) else " ".join(line.split())
+        if body and is_open and not _MARK.match(line):
+            blocks[-1] += f" {body}"
+        elif body:
+            blocks.append(body)
+        is_open = bool(body) and not line.lstrip().startswith("#")
+    return blocks
 
 
 def _words(sentence: str) -> Counter[str]:
@@ -37,14 +54,22 @@ def _words(sentence: str) -> Counter[str]:
 
 
 def _ranks(bags: list[Counter[str]]) -> list[float]:
-    vectors = _vectors(bags)
-    rows = [[_dot(one, two) for two in vectors] for one in vectors]
+    rows = _alike(_vectors(bags))
     totals = [sum(row) or 1.0 for row in rows]
-    ranks = [1.0] * len(bags)
-    for _ in range(_ROUNDS):
+    ranks, moved = [1.0] * len(bags), 1.0
+    while moved > _STILL:
         shares = [rank / total for rank, total in zip(ranks, totals, strict=True)]
-        ranks = [1 - _DAMPING + _DAMPING * sum(map(float.__mul__, row, shares)) for row in rows]
-    return [round(rank, 9) for rank in ranks]
+        before, ranks = ranks, [1 - _DAMPING + _DAMPING * math.fsum(map(mul, row, shares)) for row in rows]
+        moved = max((abs(one - two) for one, two in zip(before, ranks, strict=True)), default=0.0)
+    return [round(rank, 3) for rank in ranks]
+
+
+def _alike(vectors: list[dict[str, float]]) -> list[list[float]]:
+    """How much each is like each other; not itself, or a sentence that is like no other would rank in the middle."""
+    rows = [[0.0] * len(vectors) for _ in vectors]
+    for one, two in combinations(range(len(vectors)), 2):
+        rows[one][two] = rows[two][one] = _dot(vectors[one], vectors[two])
+    return rows
 
 
 def _vectors(bags: list[Counter[str]]) -> list[dict[str, float]]:
@@ -61,7 +86,7 @@ def _vectors(bags: list[Counter[str]]) -> list[dict[str, float]]:
 
 def _dot(one: dict[str, float], two: dict[str, float]) -> float:
     small, large = (one, two) if len(one) <= len(two) else (two, one)
-    return float(sum(weight * large.get(word, 0.0) for word, weight in sorted(small.items())))
+    return float(sum(weight * large[word] for word, weight in small.items() if word in large))
 
 
 def _cut(sentence: str, budget: int, size: Callable[[str], int]) -> str:

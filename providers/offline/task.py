@@ -27,7 +27,7 @@ _NO_FILE = re.compile(
     r"(?:e\.g|i\.e|a\.m|p\.m|etc|vs)\.?\Z|.*\.(?:com|org|net|io|dev)\Z|node\.js\Z|.*\d\.\d", re.IGNORECASE
 )
 _NO_PATH = re.compile(r"and/or\Z|[A-Z]{1,4}/[A-Z]{1,4}\Z|\w/\w\Z")
-_IDENTIFIER = re.compile(r"[A-Z][A-Z0-9]{3,}\Z|\w*[a-z0-9]_\w+\Z|_+\w+\Z|[a-z]+[A-Z]\w*\Z")
+_IDENTIFIER = re.compile(r"[A-Z][A-Z0-9_]{3,}\Z|\w*[a-z0-9]_\w+\Z|_+\w+\Z|[a-z]+[A-Z]\w*\Z")
 _NAMES_OF_FORMATS = frozenset({"JSON", "YAML", "TOML", "HTML", "JSONL", "README", "HTTP", "TSV"})
 _TO, _WITHIN = frozenset({"to", "into", "as"}), frozenset({"in", "under", "below", "inside", "within", "from"})
 _FOLDER = frozenset({"folder", "directory", "dir", "subfolder"})
@@ -186,7 +186,7 @@ def _is_path(text: str) -> bool:
 
 
 def _is_quoted_path(text: str) -> bool:
-    if "\n" in text or text != text.strip() or len(text) > 1000:
+    if "\n" in text or text != text.strip() or len(text) > 1000 or not re.search(r"\w", text):
         return False
     return ("/" in text and "://" not in text and not re.search(r"[<>(){}=;\\]", text)) or bool(
         re.match(r"[\w ().,&+\-]*\.(?:[A-Za-z][A-Za-z0-9]{0,4})\Z", text) and not _NO_FILE.match(text)

@@ -16,6 +16,7 @@ HOW_TO = """Set one up in one of these ways, then run the task again:
 docs/models.md has the details."""
 NO_MENDING = "offline cannot mend a program: it writes them by rule, and has no other rule for this task."
 _MOST_SHOWN = 6
+_JUDGES = ("code-analysis", "security-scan", "data-profile")
 
 
 def refusal(skills: Sequence[CatalogueSkill]) -> str:
@@ -42,12 +43,15 @@ def notes(choice: Choice) -> list[str]:
     if choice.unmatched:
         words = ", ".join(f"`{word}`" for word in choice.unmatched)
         lines.append(f"No skill has these words of the task, and nothing was done for them: {words}.")
-    lines.append("What stands here was found by rules. Nobody weighed it, and no rule sees whether the logic is right.")
+    if any(step.name in _JUDGES for step in choice.steps):
+        lines.append(
+            "What stands here was found by rules. Nobody weighed it, and no rule sees whether the logic is right."
+        )
     return [line for pair in lines for line in (pair, "")][:-1]
 
 
 def reasoning(choice: Choice) -> str:
-    return f"{LINE}. {' '.join(line for line in notes(choice)[:-1] if line)}"
+    return f"{LINE}. {' '.join(line for line in notes(choice) if line)}"
 
 
 def question(step: Step) -> str:

@@ -3,14 +3,14 @@
 from collections.abc import Awaitable
 from typing import Any
 
-from providers.offline.parts.header import MOST_FILES, MOST_LISTED, Found, Section
+from providers.offline.parts.header import MOST_FILES, MOST_LISTED, MOST_TEXTS, Found, Section
 from providers.offline.parts.report import block, cut, many, quoted, table, tried, why
 
 
 async def look(skills: Any, places: list[tuple[str, str]]) -> Found:
     """The files at or below each place (path, glob). A place that is not there is left out, with the reason."""
     answers = await tried([skills.list_files(path=path, pattern=glob, limit=10000) for path, glob in places])
-    found = Found([], [], [], [])
+    found = Found({}, [], [], [])
     for (path, glob), answer in zip(places, answers, strict=True):
         if isinstance(answer, BaseException):
             found.left_out.append(f"{quoted(path)}: {why(answer)}")
@@ -20,8 +20,8 @@ async def look(skills: Any, places: list[tuple[str, str]]) -> Found:
 
 
 def taken(found: Found, path: str, glob: str, listing: dict[str, Any]) -> None:
-    files = [each["path"] for each in listing["files"] if each["path"] not in found.files]
-    found.files.extend(files)
+    files = {each["path"]: each["size_bytes"] for each in listing["files"] if each["path"] not in found.files}
+    found.files.update(files)
     found.named.extend(each for each in files if each == path)
     found.places.extend([path] if glob == "**" else files)
     found.left_out.extend(f"{quoted(each['path'])}: {each['why']}" for each in listing["skipped"])
@@ -33,7 +33,7 @@ def taken(found: Found, path: str, glob: str, listing: dict[str, Any]) -> None:
 
 def given(places: list[str]) -> Found:
     """The places as they are, taken for files: there is no skill to list what is below them."""
-    return Found(places, places, places, [])
+    return Found(dict.fromkeys(places, 0), places, places, [])
 
 
 def chosen(found: Found, endings: list[str], what: str) -> tuple[list[str], list[str]]:
@@ -46,13 +46,20 @@ def chosen(found: Found, endings: list[str], what: str) -> tuple[list[str], list
 async def list_all(found: Found) -> Section:
     kinds = [path.rpartition("/")[2] for path in found.files]
     endings = sorted({name.rpartition(".")[2] if "." in name.lstrip(".") else "no ending" for name in kinds})
-    short = [f"{many(len(found.files), 'file')} ({cut(', '.join(endings), 120)})"]
-    listed: list[list[object]] = [[quoted(path)] for path in found.files]
-    return Section(short if found.files else [], ["## Files", "", *table(["path"], listed, 200)], [])
+    total = sum(found.files.values())
+    short = [f"{many(len(found.files), 'file')}, {many(total, 'byte')} in all ({cut(', '.join(endings), 120)})"]
+    listed: list[list[object]] = [[quoted(path), size] for path, size in found.files.items()]
+    return Section(short if found.files else [], ["## Files", "", *table(["path", "bytes"], listed, 200)], [])
+
+
+def first_texts(found: Found) -> tuple[list[str], list[str]]:
+    """Files to read in full, and what that leaves out."""
+    paths = list(found.files)
+    return paths[:MOST_TEXTS], [f"{quoted(path)}: {MOST_TEXTS} files are read at once" for path in paths[MOST_TEXTS:]]
 
 
 async def read_texts(skills: Any, found: Found) -> Section:
-    paths, left_out = found.files[:20], [f"{quoted(path)}: only 20 files are read" for path in found.files[20:]]
+    paths, left_out = first_texts(found)
     answers = await tried([skills.read_file(path=path, max_lines=400) for path in paths])
     section = Section([], [], left_out)
     for path, answer in zip(paths, answers, strict=True):

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 MOST_FILES = 200
 """Files that one section looks at."""
+MOST_TEXTS = 20
+"""Files whose whole text is read."""
 MOST_LISTED = 25
 """Lines under one heading."""
 
@@ -17,9 +19,10 @@ class Section(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What the task's paths lead to: files, those among them that were named outright, and where to look at all."""
+    """What the task's paths lead to: files with their sizes in bytes, those that were named outright, and where to
+    look at all."""
 
-    files: list[str]
+    files: dict[str, int]
     named: list[str]
     places: list[str]
     left_out: list[str]

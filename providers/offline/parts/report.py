@@ -63,9 +63,19 @@ def shown(value: Any, indent: str = "") -> list[str]:
 
 
 def item(head: str, value: Any, indent: str) -> list[str]:
+    if head.endswith("-") and is_row(value):
+        return [f"{head} {'; '.join(f'{key}: {cut(plain(each), 300)}' for key, each in value.items())}"]
     if isinstance(value, (dict, list)) and value and len(indent) < 6:
         return [head, *shown(value, f"{indent}  ")]
-    return [f"{head} {cut(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), 500)}"]
+    return [f"{head} {cut(plain(value), 500)}"]
+
+
+def plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def is_row(value: Any) -> bool:
+    return isinstance(value, dict) and not any(isinstance(each, (dict, list)) for each in value.values())
 
 
 def block(text: str, most: int = 120) -> list[str]:
@@ -86,12 +96,9 @@ def report(line: str, title: str, notes: list[str], found: Found, sections: list
     text += ["", "## In short", "", *(short or ["- nothing was found to look at"])]
     for section in sections:
         text += ["", *section.lines] if section.lines else []
-    text += [
-        "",
-        "## Not looked at",
-        "",
-        *first([f"- {each}" for each in dict.fromkeys(left_out)] or ["Nothing of that."]),
-    ]
+    if left_out or found.files:
+        rows = [f"- {each}" for each in dict.fromkeys(left_out)]
+        text += ["", "## Not looked at", "", *first(rows or ["- nothing: all that was named was looked at"])]
     return squeezed("\n".join(text) + "\n")
 
 

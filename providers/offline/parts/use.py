@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from providers.offline.parts.files import first_texts
 from providers.offline.parts.header import Found, Section
 from providers.offline.parts.report import block, many, quoted, shown, tried, why
 
@@ -17,8 +18,8 @@ async def use_on_texts(
     skills: Any, name: str, title: str, parameter: str, found: Found, arguments: dict[str, Any]
 ) -> Section:
     """One call for the text of each file."""
-    paths = found.files[:20]
-    section = Section([], [], [f"{quoted(path)}: only 20 files are read" for path in found.files[20:]])
+    paths, left_out = first_texts(found)
+    section = Section([], [], left_out)
     texts = await tried([skills.read_file(path=path, max_lines=20000) for path in paths])
     fit = [(path, text["text"]) for path, text in zip(paths, texts, strict=True) if isinstance(text, dict)]
     errors = [(path, text) for path, text in zip(paths, texts, strict=True) if not isinstance(text, dict)]
