@@ -41,7 +41,8 @@ class EventStream(StreamingResponse):
             self._feed.close()
 
 
-@router.get("/events", operation_id="watch_task", response_class=EventStream, responses=_DECLARED)
+# FastAPI reads a default status off the class, and this one has none.
+@router.get("/events", status_code=200, operation_id="watch_task", response_class=EventStream, responses=_DECLARED)
 async def watch(
     task_id: UUID,
     request: Request,
