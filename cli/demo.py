@@ -1,4 +1,4 @@
-"""`demo`: a real program over a real project, its sandbox and its worker killed on the way, and the proof."""
+"""`demo`: from a sentence to a report on a real project, sandbox and worker killed on the way, and the proof."""
 
 import asyncio
 import contextlib
@@ -6,18 +6,20 @@ import shutil
 import socket
 from pathlib import Path
 
-from cli import screen
+from cli import model, screen
+from cli.client import Client
 from cli.flags import temporal_ui
 from cli.stack import Stack, running
-from cli.story import Story
+from cli.story import PROJECT, Story
 from cli.up import cancel_on_signals, leave
 from holdfast.config import Settings
-from holdfast.errors import HoldfastError, NotFound
+from holdfast.contracts.program import FINAL
+from holdfast.errors import Conflict, HoldfastError, NotFound
 
 
 def demo(settings: Settings, keep: bool) -> None:
     """Run the demo; exit code 0 if the proof holds, 1 if not. Never returns: see `up.leave`."""
-    leave(asyncio.run(_guarded(own(settings), keep)))
+    leave(asyncio.run(_guarded(own(model.with_ollama(settings)), keep)))
 
 
 def own(settings: Settings) -> Settings:
@@ -59,15 +61,17 @@ async def _guarded(settings: Settings, keep: bool) -> int:
 
 
 async def _demo(settings: Settings, keep: bool) -> int:
-    project, program = examples()
-    screen.say("holdfast demo: review a small shop's code and data, kill what can be killed, repeat nothing", "bold")
-    screen.say("  no model is used: the program was written beforehand, as a model would write it")
+    project = example()
+    screen.say("holdfast demo: a sentence becomes a report; kill what can be killed, repeat nothing", "bold")
     screen.say("  starting Temporal, two workers and the API …", "dim")
     stack = Stack(settings, 2, lambda text: screen.say(f"          {text}", "dim"))
     async with running(stack):
         workspace = seed(settings, project)
         screen.ok("running", f"Temporal {settings.temporal_address}, 2 workers, API {settings.url}")
-        holds = await Story(stack, program, workspace).run()
+        with Client(settings) as client:
+            model.say(settings, client.workers())
+            await asyncio.to_thread(_clear, client)
+        holds = await Story(stack, workspace).run()
         if keep:
             await _keep(settings)
         else:
@@ -75,6 +79,15 @@ async def _demo(settings: Settings, keep: bool) -> int:
                 "stopping; `.venv/bin/holdfast demo --keep` leaves the Temporal UI up, to look at each call", "dim"
             )
     return 0 if holds else screen.FAILED
+
+
+def _clear(client: Client) -> None:
+    """Cancel what a demo left that was stopped: its sandbox would be taken for ours, and killed in its place."""
+    for task in client.tasks():
+        if task.state not in FINAL:
+            with contextlib.suppress(Conflict):
+                client.cancel(task.id)
+            client.task(task.id, wait_s=10)
 
 
 async def _keep(settings: Settings) -> None:
@@ -85,22 +98,21 @@ async def _keep(settings: Settings) -> None:
         await asyncio.Event().wait()
 
 
-def examples() -> tuple[Path, Path]:
-    """The project that is reviewed, and the program that reviews it.
+def example() -> Path:
+    """The project that is reviewed.
 
     Raises:
         NotFound: this is an installation without the examples.
     """
-    folder = Path(__file__).parent.parent / "examples"
-    project, program = folder / "inventory", folder / "inventory.review.py"
-    if not (project.is_dir() and program.is_file()):
-        raise NotFound(f"the demo needs {project} and {program.name}: they come with a clone of holdfast; run it there")
-    return project, program
+    project = Path(__file__).parent.parent / PROJECT
+    if not project.is_dir():
+        raise NotFound(f"the demo needs {project}: it comes with a clone of holdfast; run it there")
+    return project
 
 
 def seed(settings: Settings, project: Path) -> Path:
-    """A fresh copy of the example in the workspace that programs of the tenant `default` share."""
+    """A fresh copy of the example in the workspace that tasks of the tenant `default` share."""
     workspace = settings.home / "workspaces" / "default" / "default"
     shutil.rmtree(workspace, ignore_errors=True)
-    shutil.copytree(project, workspace, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
+    shutil.copytree(project, workspace / PROJECT, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
     return workspace

@@ -7,6 +7,7 @@ from cli.screen import seconds
 from holdfast.contracts.task import Step
 
 _BAR = 16
+_ASKED = 60
 _OPEN = frozenset({"open", "running", "pending", "scheduled", "waiting"})
 _BAD = frozenset({"failed", "error", "raised"})
 _ALONE = frozenset({"question", "llm"})
@@ -76,7 +77,9 @@ def line(group: Group, now: float, chosen: Sequence[str] = ()) -> str:
 def _llm(step: Step, now: float, chosen: Sequence[str]) -> str:
     """What the model was asked, who it is, how long that took and what it cost."""
     asked = step.detail.removeprefix(f"{step.name}: ")
-    asked = ", ".join(chosen) if chosen and step.name == "plan" else asked
+    if chosen and step.name == "plan":
+        asked = f"{len(chosen)} skills: {', '.join(chosen)}" if len(chosen) > 1 else chosen[0]
+    asked = asked if len(asked) <= _ASKED else f"{asked[: _ASKED - 1]}…"
     told = "; ".join(part for part in (asked, model(step.model), _failed(step)) if part)
     took = seconds(max(0.0, (step.ended_at or now) - step.started_at)) if step.started_at is not None else ""
     spent = "" if is_open(step) or step.error else money(step.cost)

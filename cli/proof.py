@@ -1,23 +1,28 @@
-"""What Temporal's history says about a program: how often each call was begun, finished, and begun again after that."""
+"""What Temporal's history says about a task: how often each call was begun, finished, and begun again after that."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
+from holdfast.contracts.llm import LLM_ANSWER, LLM_ASK, LLM_PLAN, LLM_PROGRAM, LLM_SKILL
 from holdfast.contracts.program import PROGRAM_RUN, ProgramEnd
 from holdfast.contracts.skill import SKILL_RUN
+
+LLM = frozenset(ref.name for ref in (LLM_PLAN, LLM_PROGRAM, LLM_ANSWER, LLM_SKILL, LLM_ASK))
 
 
 @dataclass
 class Proof:
-    """Counts over all runs of one workflow. An activity's id is its call's id, so the history alone tells repeats.
+    """Counts over all runs of a task's workflow and that of its program.
 
-    `begun` counts attempts: a call that was in flight at a kill has begun twice and finished once. `failed` are calls
-    whose recorded answer is an error.
+    A skill call's activity has the call's id, so the history alone tells repeats. `begun` counts attempts: a call that
+    was in flight at a kill has begun twice and finished once. `failed` are calls whose recorded answer is an error.
+    An LLM call has no id of its own: it is repeated if the same is asked again (`paid_twice`) when it was answered.
     """
 
     runs: int = 0
@@ -29,33 +34,37 @@ class Proof:
     repeated: int = 0
     attempts: int = 0
     from_journal: int = 0
+    llm_calls: int = 0
+    paid_twice: int = 0
+    answered: set[bytes] = field(default_factory=set)
 
     @property
     def holds(self) -> bool:
-        """Every call has an end, and none was scheduled again once its completion stood in the history."""
+        """Every skill call has an end, and no call was scheduled again once its completion stood in the history."""
         ended = set(self.finished) | set(self.failed)
-        return self.repeated == 0 and self.calls > 0 and ended == set(self.scheduled)
+        return self.repeated == self.paid_twice == 0 and self.calls > 0 and ended == set(self.scheduled)
 
     @property
     def calls(self) -> int:
         return len(self.scheduled)
 
 
-async def proof(client: Client, workflow_id: str) -> Proof:
-    """Read the whole history, first run to last."""
+async def proof(client: Client, *workflow_ids: str) -> Proof:
+    """Read the whole histories, first run to last."""
     found = Proof()
-    for events in await _runs(client, workflow_id):
-        found.runs += 1
-        found.events += len(events)
-        ends = count(found, events)
-        for end in ends:
-            found.from_journal += (await _end(client, end)).answered_from_journal
+    for workflow_id in workflow_ids:
+        for events in await _runs(client, workflow_id):
+            found.runs += 1
+            found.events += len(events)
+            for end in count(found, events):
+                found.from_journal += (await _end(client, end)).answered_from_journal
     return found
 
 
 def count(found: Proof, events: Iterable[HistoryEvent]) -> list[HistoryEvent]:
     """Add one run's events to the counts; the completions of `program.run` are returned."""
     kinds: dict[int, tuple[str, str]] = {}
+    asked: dict[int, bytes] = {}
     ends = []
     for event in events:
         match event.event_type:
@@ -63,12 +72,16 @@ def count(found: Proof, events: Iterable[HistoryEvent]) -> list[HistoryEvent]:
                 scheduled = event.activity_task_scheduled_event_attributes
                 kinds[event.event_id] = (scheduled.activity_type.name, scheduled.activity_id)
                 _scheduled(found, *kinds[event.event_id])
+                if scheduled.activity_type.name in LLM:
+                    asked[event.event_id] = _asked(found, scheduled.activity_type.name, scheduled.input)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
                 started = event.activity_task_started_event_attributes
                 _started(found, kinds[started.scheduled_event_id][0], started.attempt)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-                kind, call = kinds[event.activity_task_completed_event_attributes.scheduled_event_id]
+                begin = event.activity_task_completed_event_attributes.scheduled_event_id
+                kind, call = kinds[begin]
                 _finished(found, kind, call)
+                found.answered |= {asked[begin]} if begin in asked else set()
                 ends += [event] if kind == PROGRAM_RUN.name else []
             case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
                 failed = event.activity_task_failed_event_attributes
@@ -77,6 +90,14 @@ def count(found: Proof, events: Iterable[HistoryEvent]) -> list[HistoryEvent]:
                 late = event.activity_task_timed_out_event_attributes
                 _failed(found, *kinds[late.scheduled_event_id])
     return ends
+
+
+def _asked(found: Proof, kind: str, payloads: Payloads) -> bytes:
+    """Count an LLM call; what it asks, in bytes that are the same for the same."""
+    request = kind.encode() + payloads.SerializeToString(deterministic=True)
+    found.llm_calls += 1
+    found.paid_twice += request in found.answered
+    return request
 
 
 def _scheduled(found: Proof, kind: str, call: str) -> None:

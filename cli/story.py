@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING
 from cli import screen
 from cli.client import Client
 from cli.flags import temporal_url
+from cli.groups import grouped, line, money
 from cli.processes import boxes
-from cli.request import program_request
 from cli.stack import Stack
+from holdfast.client import asks
 from holdfast.contracts.program import FINAL
 from holdfast.contracts.task import Task
+from holdfast.contracts.work import program_workflow_id
 from holdfast.errors import HoldfastError
 from holdfast.ids import workflow_id
 
 if TYPE_CHECKING:
     from cli.proof import Proof
 
-BOX_DIES_AFTER, WORKER_DIES_AFTER = 2, 14
+PROJECT = "examples/inventory"
+SENTENCE = f"Review {PROJECT} for bugs, security problems and bad data, and write the report to report.md"
+BOX_DIES_AFTER, WORKER_DIES_AFTER = 2, 8
 _LOOK_S = 0.05
 _TOO_LONG_S = 300.0
 _REPORT_LINES = 25
@@ -31,9 +35,8 @@ _REPORT_LINES = 25
 class Story:
     """One task from its submission to its proof, told as it happens."""
 
-    def __init__(self, stack: Stack, program: Path, workspace: Path) -> None:
+    def __init__(self, stack: Stack, workspace: Path) -> None:
         self._stack = stack
-        self._program = program
         self._workspace = workspace
         self._client = Client(stack.settings)
         self._began = time.monotonic()
@@ -44,10 +47,11 @@ class Story:
         """Whether the proof holds."""
         task = await self._submit()
         before = {path: path.stat().st_mtime_ns for path in self._files()}
+        await self._begin(task.id)
         await self._kill_box(task.id)
         await self._kill_worker(task.id)
         task = await self._wait(task.id)
-        self._tell(f"{task.state} after {task.calls_done} calls")
+        self._tell(f"{task.state} after {task.calls_done} skill calls")
         if task.state != "DONE":
             screen.fail(HoldfastError(task.error or f"the task ended as {task.state}; logs: {self._stack.logs}"))
             return False
@@ -55,12 +59,26 @@ class Story:
         return await self._prove(task)
 
     async def _submit(self) -> Task:
-        request = program_request(str(self._program), None, None, "fail", None, [])
-        task = await asyncio.to_thread(self._client.send, request)
+        screen.say(f'\n  holdfast run "{SENTENCE}"', "bold")
+        task = await asyncio.to_thread(self._client.send, asks.of_agent(SENTENCE, {}))
         screen.say(f"task {task.id}", "bold")
         screen.say(temporal_url(self._stack.settings, task.id))
-        self._tell(f"{self._program.name} begins, in a sandbox without network, over a copy of examples/inventory")
         return task
+
+    async def _begin(self, task_id: str) -> None:
+        """Tell plan and program as they come, up to the first call of a skill."""
+        told = 0
+        deadline = time.monotonic() + _TOO_LONG_S
+        while time.monotonic() < deadline:
+            task = await asyncio.to_thread(self._client.task, task_id)
+            steps = await asyncio.to_thread(self._client.steps, task_id)
+            groups = grouped([step for step in steps if step.kind in ("llm", "program")])
+            for group in groups[told:]:
+                self._tell(line(group, time.time()).strip())
+            told = len(groups)
+            if task.calls_done or task.state in FINAL:
+                return
+            await asyncio.sleep(_LOOK_S)
 
     async def _kill_box(self, task_id: str) -> None:
         """SIGKILL to the sandbox in the middle of the program."""
@@ -135,7 +153,8 @@ class Story:
         from holdfast.temporal.connect import connect
 
         client = await connect(self._stack.settings)
-        found = await proof(client, workflow_id(task.tenant_id, task.id))
+        own = workflow_id(task.tenant_id, task.id)
+        found = await proof(client, own, program_workflow_id(own))
         screen.say("\nthe proof, counted in Temporal's history:", "bold")
         for name, value in _lines(found, self._kills):
             screen.say(f"  {name:<44} {value}")
@@ -147,7 +166,7 @@ class Story:
         screen.say(f"  {time.monotonic() - self._began:5.1f}s  {text}")
 
 
-def _lines(found: "Proof", kills: int) -> list[tuple[str, int]]:
+def _lines(found: "Proof", kills: int) -> list[tuple[str, int | str]]:
     return [
         ("processes killed while the program ran", kills),
         ("times the program was started", found.attempts),
@@ -157,4 +176,6 @@ def _lines(found: "Proof", kills: int) -> list[tuple[str, int]]:
         ("skill executions finished", found.finished.total()),
         ("skill calls answered with an error", found.failed.total()),
         ("finished calls repeated", found.repeated),
+        ("LLM calls", found.llm_calls),
+        ("money spent twice", money(0.0) if not found.paid_twice else f"for {found.paid_twice} LLM calls"),
     ]

@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import Any
 
-from cli import screen
+from cli import model, screen
 from cli.client import Client
 from cli.flags import is_open, temporal_ui
 from cli.stack import Stack, running
@@ -69,7 +69,7 @@ def _told(stack: Stack) -> None:
     screen.ok("Temporal server", settings.temporal_address, note)
     screen.ok("worker", _worker_line(stack, workers, len(skills)))
     screen.ok("API", settings.url)
-    screen.warn("model", "no model provider is part of this version: it runs programs that you bring")
+    model.say(settings, workers)
     if is_open(settings):
         place = f"{settings.host}:{settings.port}"
         screen.warn("open door", f"anyone who reaches {place} can run code here", "unset HOLDFAST_OPEN, set API_KEY")
@@ -85,12 +85,11 @@ def _worker_line(stack: Stack, rows: list[dict[str, Any]], skills: int) -> str:
 
 
 def _try_it(settings: Settings) -> None:
+    there = (settings.project / "examples" / "inventory").is_dir()
     screen.say("\nTry it:")
-    screen.say(f"  {_first_command()}", "bold")
+    screen.say(
+        f'  holdfast run "Review {"examples/inventory" if there else "."} for bugs and security problems"', "bold"
+    )
     screen.say("\nTemporal UI:")
     screen.say(temporal_ui(settings))
     screen.say("\nCtrl-C stops everything; running tasks continue at the next start.", "dim")
-
-
-def _first_command() -> str:
-    return """echo 'result = sum(inputs)' | holdfast exec - --input '[1, 2, 3]'"""

@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Project, project
+from holdfast import Client, run_agent
+from tests.support.cli import ROOT, Project, project
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -52,6 +55,51 @@ def test_exec_runs_a_program_and_prints_its_result(running):
     first, url, *_ = ran.stderr.splitlines()
     assert first.startswith("task ")
     assert url.startswith(f"http://127.0.0.1:{running.ports[2]}/namespaces/default/workflows/default%2F")
+
+
+def test_run_makes_a_report_of_a_sentence_and_names_the_model_first(running):
+    shutil.copytree(ROOT / "examples" / "inventory", running.folder / "examples" / "inventory", dirs_exist_ok=True)
+    ran = running.run("run", "Review examples/inventory for bugs and security problems", seconds=120)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("model: offline")
+    assert "examples/inventory/shop/store.py" in ran.stdout
+    lines = [" ".join(line.split()) for line in ran.stderr.splitlines()]
+    assert lines[0].startswith("task ")
+    assert any(line.startswith("plan 3 skills: ") and "model: offline" in line for line in lines), ran.stderr
+    assert any(line.startswith("program version 1, ") for line in lines), ran.stderr
+    assert any(line.startswith("code-analysis x") for line in lines), ran.stderr
+    assert any("2 LLM calls" in line and line.startswith("done in ") for line in lines), ran.stderr
+
+
+def test_first_line_of_run_comes_within_3_seconds(running):
+    """One of three tries is enough: the tests share their machine."""
+    assert min(first_line_seconds(running) for _ in range(3)) < 3
+
+
+def first_line_seconds(running: Project) -> float:
+    command = [sys.executable, "-m", "cli.main", "run", "List the files"]
+    began = time.monotonic()
+    with subprocess.Popen(command, cwd=running.folder, env=running.env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("task ")
+        took = time.monotonic() - began
+        process.send_signal(signal.SIGINT)
+        process.stderr.read()
+        assert process.wait(60) == 130
+    return took
+
+
+def test_python_gets_an_answer_by_run_agent(running, monkeypatch):
+    monkeypatch.setenv("HOLDFAST_URL", f"http://127.0.0.1:{running.ports[0]}")
+    monkeypatch.chdir(running.folder)
+    task = run_agent("List the files")
+    assert (task.state, task.model_used) == ("DONE", "offline:offline"), task
+    with Client() as client:
+        events = [event.name for event in client.events(task.id)]
+        assert client.result(task.id) == task.output
+        assert [step.name for step in client.steps(task.id) if step.kind == "llm"] == ["plan", "program"]
+        assert "list_files" in client.program(task.id).source
+    assert (events[0], events[-1]) == ("status", "done"), events
 
 
 def test_exec_reads_stdin_and_prints_strings_plain(running):
@@ -208,12 +256,14 @@ def test_demo_holds_its_promise_twice(idle):
     for _ in range(2):
         ran = idle.run("demo", seconds=140)
         assert ran.returncode == 0, ran.stderr
-        assert ran.stdout.startswith("# Review")
+        assert ran.stdout.startswith("model: offline")
         numbers = dict(
             line.rsplit(maxsplit=1) for line in ran.stderr.splitlines() if line.startswith("  ") and line[-1].isdigit()
         )
         assert numbers["  finished calls repeated"] == "0"
         assert numbers["  processes killed while the program ran"] == "2"
+        assert numbers["  LLM calls"] == "2"
+        assert numbers["  money spent twice"] == "$0.000"
 
 
 @pytest.mark.slow
@@ -222,6 +272,6 @@ def test_interrupted_demo_stops_all_that_it_started(idle):
     with subprocess.Popen(command, cwd=idle.folder, env=idle.env, stderr=subprocess.PIPE, text=True) as demo:
         assert demo.stderr is not None
         for line in demo.stderr:
-            if "begins" in line:
+            if "task" in line:
                 demo.send_signal(signal.SIGINT)
         assert demo.wait(60) == 130

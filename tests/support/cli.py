@@ -30,7 +30,8 @@ class Project:
     def env(self) -> dict[str, str]:
         api, temporal, ui = map(str, self.ports)
         own = {"HOLDFAST_PORT": api, "TEMPORAL_ADDRESS": f"127.0.0.1:{temporal}", "HOLDFAST_TEMPORAL_UI_PORT": ui}
-        return os.environ | own | {"PYTHONPATH": str(ROOT)}
+        kept = {name: value for name, value in os.environ.items() if not name.endswith("API_KEY")}
+        return kept | own | {"PYTHONPATH": str(ROOT), "DEFAULT_LLM_PROVIDER": "offline"}
 
     @property
     def said(self) -> str:

@@ -7,6 +7,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from cli.proof import Proof, count
+from holdfast.contracts.llm import LLM_PLAN, LLM_PROGRAM
 from holdfast.contracts.program import PROGRAM_RUN
 from holdfast.contracts.skill import SKILL_RUN
 
@@ -17,8 +18,9 @@ class History:
     def __init__(self) -> None:
         self.events: list[HistoryEvent] = []
 
-    def scheduled(self, call: str, kind: str = SKILL_RUN.name) -> int:
+    def scheduled(self, call: str, kind: str = SKILL_RUN.name, asks: bytes = b"") -> int:
         event = self._event(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+        event.activity_task_scheduled_event_attributes.input.payloads.add(data=asks)
         event.activity_task_scheduled_event_attributes.activity_id = call
         event.activity_task_scheduled_event_attributes.activity_type.name = kind
         return event.event_id
@@ -99,3 +101,25 @@ def test_attempts_of_the_program_are_counted_apart(history):
     history.completed(history.scheduled("p", PROGRAM_RUN.name), attempt=3)
     found = history.counted()
     assert (found.attempts, found.calls, found.begun) == (3, 0, 0)
+
+
+def test_llm_calls_are_counted_apart_from_those_of_skills(history):
+    history.completed(history.scheduled("1", LLM_PLAN.name, b"plan"))
+    history.completed(history.scheduled("2", LLM_PROGRAM.name, b"program"))
+    history.completed(history.scheduled("a.1"))
+    found = history.counted()
+    assert (found.llm_calls, found.paid_twice, found.calls, found.holds) == (2, 0, 1, True)
+
+
+def test_the_same_question_to_a_model_after_its_answer_is_money_spent_twice(history):
+    history.completed(history.scheduled("a.1"))
+    for number in ("1", "2"):
+        history.completed(history.scheduled(number, LLM_PLAN.name, b"plan"))
+    found = history.counted()
+    assert (found.paid_twice, found.holds) == (1, False)
+
+
+def test_an_llm_call_that_is_tried_again_before_it_was_answered_is_not_paid_twice(history):
+    history.failed(history.scheduled("1", LLM_PLAN.name, b"plan"))
+    history.completed(history.scheduled("2", LLM_PLAN.name, b"plan"))
+    assert history.counted().paid_twice == 0

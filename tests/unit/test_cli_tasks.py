@@ -148,7 +148,7 @@ def test_run_names_the_skills_of_the_plan_where_the_stream_tells_them(api, run):
     told = {"state": "done", "skills": ["read-file", "code-analysis"]}
     api.streams(f"/tasks/{TASK_ID}/events", [("1", "plan", told), ("2", "done", {})])
     lines = [" ".join(line.split()) for line in run("run", "Look")[2].splitlines()]
-    assert "plan read-file, code-analysis 1.0s $0.500" in lines
+    assert "plan 2 skills: read-file, code-analysis 1.0s $0.500" in lines
 
 
 def test_run_without_a_server_names_the_command(run, monkeypatch, tmp_path):
