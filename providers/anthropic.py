@@ -8,7 +8,7 @@ import base64
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import anthropic
@@ -62,7 +62,7 @@ async def ask(client: Client, endpoint: Endpoint, request: ModelRequest, on_delt
     with _faults(asked, request.settings.timeout_seconds):
         if on_delta is None:
             return _whole(asked, body, await client.post(_PATH, cast_to=Message, body=body, options=_options(request)))
-        async with _stream(client, {**body, "stream": True}, _options(request)) as events:
+        async with await _opened(client, body, request) as events:
             return await _in_pieces(asked, body, events, on_delta)
 
 
@@ -108,16 +108,12 @@ def _whole(asked: Asked, body: dict[str, Any], message: Message | str) -> ModelR
     return reply(asked, text, _STOPS.get(message.stop_reason, "end"), _tokens(message.usage), body["max_tokens"])
 
 
-@asynccontextmanager
-async def _stream(
-    client: Client, body: dict[str, Any], options: RequestOptions
-) -> AsyncIterator[AsyncIterator[RawMessageStreamEvent]]:
+async def _opened(
+    client: Client, body: dict[str, Any], request: ModelRequest
+) -> anthropic.AsyncStream[RawMessageStreamEvent]:
+    body = {**body, "stream": True}
     kind = anthropic.AsyncStream[RawMessageStreamEvent]
-    events = await client.post(_PATH, cast_to=Message, body=body, options=options, stream=True, stream_cls=kind)
-    try:
-        yield events
-    finally:
-        await events.close()
+    return await client.post(_PATH, cast_to=Message, body=body, options=_options(request), stream=True, stream_cls=kind)
 
 
 async def _in_pieces(

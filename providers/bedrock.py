@@ -1,7 +1,7 @@
 """Amazon Bedrock: Claude speaks Anthropic's Messages there, every other model (Llama, Titan, …) Converse."""
 
 import anthropic
-import boto3
+from botocore.eventstream import ParserError
 from botocore.exceptions import BotoCoreError
 
 from providers.anthropic import ask
@@ -9,8 +9,6 @@ from providers.base import ModelReply, ModelRequest, OnDelta
 from providers.converse import Converse
 from providers.endpoint import Endpoint
 from providers.faults import Asked
-
-__all__ = ["Bedrock", "boto3"]
 
 
 class Bedrock:
@@ -31,6 +29,8 @@ class Bedrock:
             return await ask(self._claude, self._endpoint, request, on_delta)
         except BotoCoreError as exc:
             raise Asked(self._endpoint, model).refused(f"the request cannot be signed: {exc}") from None
+        except ParserError as exc:
+            raise Asked(self._endpoint, model).failed(f"its stream is not in Bedrock's frames: {exc}") from None
 
     async def close(self) -> None:
         if self._claude is not None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import cache
 from typing import Any
 
 import boto3
@@ -42,6 +43,9 @@ _CONNECT_S = 5.0
 _NO_SYSTEM = "amazon.titan"
 """Models that know no system prompt: it is put before the first message."""
 
+_LOCK = threading.Lock()
+"""A session makes one client at a time."""
+
 Say = Callable[[str], None]
 
 
@@ -52,7 +56,6 @@ class Converse:
         self._endpoint = endpoint
         self._pool = ThreadPoolExecutor(_THREADS, "bedrock")
         self._clients: dict[float, Any] = {}
-        self._lock = threading.Lock()
         self._trace = threading.local()
 
     async def complete(self, request: ModelRequest, on_delta: OnDelta | None = None) -> ModelReply:
@@ -87,19 +90,13 @@ class Converse:
             return _in_pieces(asked, body, client.converse_stream(**body), say)
 
     def _client(self, timeout_s: float) -> Any:
-        with self._lock:
+        with _LOCK:
             if timeout_s not in self._clients:
                 self._clients[timeout_s] = self._opened(timeout_s)
             return self._clients[timeout_s]
 
     def _opened(self, timeout_s: float) -> Any:
         aws, token = self._endpoint.aws, self._endpoint.key
-        session = boto3.Session(
-            aws_access_key_id=aws.access_key or None,
-            aws_secret_access_key=aws.secret_key or None,
-            aws_session_token=aws.session_token or None,
-            region_name=aws.region,
-        )
         config = Config(
             connect_timeout=min(_CONNECT_S, timeout_s),
             read_timeout=timeout_s,
@@ -107,7 +104,15 @@ class Converse:
             max_pool_connections=_THREADS,
             signature_version=UNSIGNED if token else "v4",
         )
-        client = session.client("bedrock-runtime", endpoint_url=self._endpoint.base_url, config=config)
+        client = _session().client(
+            "bedrock-runtime",
+            endpoint_url=self._endpoint.base_url,
+            region_name=aws.region,
+            aws_access_key_id=aws.access_key or None,
+            aws_secret_access_key=aws.secret_key or None,
+            aws_session_token=aws.session_token or None,
+            config=config,
+        )
         client.meta.events.register("before-call.bedrock-runtime", self._add_headers)
         return client
 
@@ -116,6 +121,12 @@ class Converse:
             params["headers"]["Authorization"] = f"Bearer {self._endpoint.key}"
         if self._trace.id:
             params["headers"][TASK_HEADER] = self._trace.id
+
+
+@cache
+def _session() -> boto3.Session:
+    """Shared, and without credentials: it holds the service's description, which takes 50 ms to read."""
+    return boto3.Session()
 
 
 async def _awaited(on_delta: OnDelta, text: str) -> None:

@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from holdfast.contracts.model import ModelSettings
 from holdfast.errors import ModelRefused, NoModel
@@ -115,19 +115,25 @@ def _normal(text: str, row: Row) -> str:
 
     Ollama's own variable may hold the address that it binds to: 0.0.0.0 is reached at 127.0.0.1.
     """
-    url = text.strip().rstrip("/")
-    url = url if "://" in url else f"http://{url}"
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
+    url = text.strip()
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in _PORTS or not parts.hostname or not _has_good_port(parts):
         raise ModelRefused(f"base URL {without_password(url)!r} is no http or https URL")
     if parts.hostname == _ANY:
         parts = parts._replace(netloc=parts.netloc.replace(_ANY, "127.0.0.1"))
-    path = parts.path
+    path = parts.path.rstrip("/")
     if row.wire == "openai" and not path:
         path = "/v1"
     if row.wire == "anthropic":
         path = path.removesuffix("/v1")
     return urlunsplit(parts._replace(path=path))
+
+
+def _has_good_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _bedrock(provider: str, row: Row, base_url: str, region: str, environ: Mapping[str, str]) -> Endpoint:

@@ -110,7 +110,7 @@ def said_in(body: object) -> str:
     for key in ("error", "message", "Message", "detail"):
         if isinstance(found, Mapping) and found.get(key):
             found = found[key]
-    return str(found).strip() or "it said nothing"
+    return str(found or "").strip() or "it said nothing"
 
 
 def _codes(body: object) -> list[str]:

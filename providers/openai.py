@@ -3,13 +3,12 @@
 import base64
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
-import httpx2
 import openai
 from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionStreamOptionsParam
 
 from providers.base import ModelReply, ModelRequest, OnDelta
 from providers.endpoint import Endpoint
@@ -19,6 +18,7 @@ from providers.prices import Tokens
 from providers.reply import Stop, reply
 from providers.turns import Image, Piece, Talk, talk
 
+_WITH_USAGE: ChatCompletionStreamOptionsParam = {"include_usage": True}
 _STOPS: dict[str | None, Stop] = {"length": "length", "content_filter": "refusal"}
 
 
@@ -34,11 +34,14 @@ class OpenAi:
     async def complete(self, request: ModelRequest, on_delta: OnDelta | None = None) -> ModelReply:
         asked = Asked(self._endpoint, request.settings.model or "")
         body = _body(self._endpoint, request)
-        with _faults(asked, request.settings.timeout_seconds):
+        timeout_s = request.settings.timeout_seconds
+        with _faults(asked, timeout_s):
             if on_delta is None:
                 return _whole(asked, request, await self._client.chat.completions.create(**body))
-            async with _stream(self._client, body) as chunks:
-                return await _in_pieces(asked, request, chunks, on_delta)
+            stream = await self._client.chat.completions.create(**body, stream=True, stream_options=_WITH_USAGE)
+        with _faults(asked, timeout_s, within_reply=True):
+            async with stream:
+                return await _in_pieces(asked, request, stream, on_delta)
 
     async def close(self) -> None:
         await self._client.close()
@@ -103,17 +106,6 @@ def _whole(asked: Asked, request: ModelRequest, completion: ChatCompletion | str
     return reply(asked, text or refusal or "", stop, _tokens(completion.usage), request.settings.max_tokens)
 
 
-@asynccontextmanager
-async def _stream(
-    client: openai.AsyncOpenAI, body: dict[str, Any]
-) -> AsyncIterator[AsyncIterator[ChatCompletionChunk]]:
-    chunks = await client.chat.completions.create(**body, stream=True, stream_options={"include_usage": True})
-    try:
-        yield chunks
-    finally:
-        await chunks.close()
-
-
 async def _in_pieces(
     asked: Asked, request: ModelRequest, chunks: AsyncIterator[ChatCompletionChunk], on_delta: OnDelta
 ) -> ModelReply:
@@ -148,16 +140,14 @@ def _error_in(completion: object) -> str:
 
 
 @contextmanager
-def _faults(asked: Asked, timeout_s: float) -> Iterator[None]:
+def _faults(asked: Asked, timeout_s: float, *, within_reply: bool = False) -> Iterator[None]:
     """The SDK's errors as ours."""
     try:
         yield
     except openai.APIStatusError as exc:
         raise asked.status(exc.status_code, exc.response.headers, exc.body) from None
     except openai.APIConnectionError as exc:
-        raise lost(asked, exc.__cause__ or exc, timeout_s) from None
-    except httpx2.HTTPError as exc:
-        raise lost(asked, exc, timeout_s, within_reply=True) from None
+        raise lost(asked, exc.__cause__ or exc, timeout_s, within_reply=within_reply) from None
     except openai.APIError as exc:
         raise asked.streamed(exc.body or str(exc)) from None
     except json.JSONDecodeError as exc:

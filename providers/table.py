@@ -63,7 +63,7 @@ class Models:
 
         A row that needs no key counts when something names it: the default provider, its own variable, the project.
         """
-        return [name for name, row in self._rows.items() if self._is_available(name, row)]
+        return [*(name for name, row in self._rows.items() if self._is_available(name, row)), OFFLINE]
 
     def default(self) -> ModelSettings:
         """The settings of requests that name no model: the provider asked for, else the first that is available.
@@ -106,9 +106,10 @@ class Models:
         wanted = self._resolved(settings)
         name = wanted.provider or OFFLINE
         row = self._rows[name]
+        where = self._endpoint(name, row, wanted)
         if not wanted.model:
             raise NoModel(f"provider {name!r} has no default model: set DEFAULT_LLM_MODEL, or the agent's model")
-        provider = await self._provider(self._endpoint(name, row, wanted))
+        provider = await self._provider(where)
         async with self._paces.setdefault(name, Pace(row.concurrency, row.requests_per_minute)):
             return await provider.complete(replace(request, settings=wanted), on_delta)
 
@@ -149,7 +150,7 @@ class Models:
 
     def _is_available(self, name: str, row: Row) -> bool:
         if name == OFFLINE:
-            return True
+            return False
         named_somewhere = self._is_default(name) or name in self._overrides or bool(base_of(row, self._environ))
         return has_key(row, self._environ) if row.key_needed else named_somewhere
 

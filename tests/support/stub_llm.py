@@ -30,7 +30,7 @@ _BEDROCK = re.compile(r"/model/(?P<model>.+)/(?P<way>converse|invoke)(?P<stream>
 @dataclass(frozen=True)
 class Request:
     """One request to a model. `text` is the system prompt and all messages; `last` the last message's text;
-    `at` is `time.monotonic()` of its arrival; `headers` have lower-case names."""
+    `at` is `time.monotonic()` of its arrival; `headers` have lower-case names; `connection` is the client's port."""
 
     wire: Wire
     path: str
@@ -40,6 +40,7 @@ class Request:
     model: str
     stream: bool
     at: float
+    connection: int
 
     @property
     def system(self) -> str:
@@ -255,6 +256,7 @@ class _Door(BaseHTTPRequestHandler):
             model=model or body.get("model", ""),
             stream=stream or bool(body.get("stream")),
             at=time.monotonic(),
+            connection=self.client_address[1],
         )
 
     def _answer(self, request: Request, rule: Rule) -> None:
