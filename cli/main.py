@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 db = typer.Typer(help="Migrate the database.", no_args_is_help=True)
 app.add_typer(db, name="db", rich_help_panel="Look after it")
+config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+app.add_typer(config, name="config", rich_help_panel="Look after it")
 
 RUN, TASKS, CARE = "Run it", "Tasks", "Look after it"
 
@@ -255,6 +257,14 @@ def schema(
     from cli import schema as group
 
     group.schema(name)
+
+
+@config.command("show")
+def config_show(context: typer.Context, as_json: Json = False) -> None:
+    """Print every setting, as flags, environment, .env and holdfast.yaml make it, and its variable."""
+    from cli import config as group
+
+    group.show(context.obj.settings(), as_json)
 
 
 @db.command()

@@ -41,7 +41,7 @@ VARIABLES: dict[str, str] = {
 }
 """Environment variable -> field. A variable `X_FILE` names a file that holds the value of `X`."""
 
-_SECRET = ("api_key", "database_url")
+SECRET = ("api_key", "database_url")
 """Their values never stand in a message."""
 
 
@@ -212,7 +212,7 @@ def _explained(exc: ValidationError) -> str:
             rows.append(_unknown(field))
             continue
         also = f" (variable {names[field]})" if field in names else ""
-        found = "a value that is not shown" if field in _SECRET else shown(error["input"])
+        found = "a value that is not shown" if field in SECRET else shown(error["input"])
         rows.append(f"setting {field!r}{also}: found {found}; {error['msg']}")
     return "; ".join(rows)
 

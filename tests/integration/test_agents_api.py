@@ -1,5 +1,6 @@
 """Agents over HTTP: an API process, a project's files that change under it, and workers that say what they reach."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from holdfast.config import Settings
 from store.database import Database
 from store.workers import Workers, WorkerSeen
 from tests.support.api import Api, free_port, problem
+from tests.support.cli import Project
 from tests.support.skill_folders import write_files, write_skill
 
 REVIEWER = """
@@ -167,3 +169,22 @@ def test_files_are_read_again_within_one_call_and_faults_are_named(own: Api) -> 
 def test_skills_are_there_under_their_older_paths(api: Api) -> None:
     assert api.get("/api/skills") == api.get("/skills")
     assert api.get("/api/skills/echo") == api.get("/skills/echo")
+
+
+async def test_the_command_shows_agents_and_says_once_what_several_lack(own: Api) -> None:
+    await seen(own, "offline", readiness.said("openai", "OPENAI_API_KEY"))
+    write_files(
+        own.project, {"agents/second.yaml": "name: second\nllm_config: {provider: openai}\ndescription: Helps\n"}
+    )
+    shell = Project(own.project)
+    url = str(own.http.base_url)
+    listed = shell.run("agents", HOLDFAST_URL=url)
+    rows = {line.split()[0]: line.split() for line in listed.stdout.splitlines()}
+    assert rows["second"][1:] == ["not_ready", "ptc", "openai:default", "all", "skills", "Helps"]
+    assert rows["assistant"][1] == "ready"
+    assert "not ready: reviewer, second: provider 'openai' needs OPENAI_API_KEY" in listed.stderr
+    shown = shell.run("agents", "Reviewer", HOLDFAST_URL=url)
+    assert (shown.returncode, "Review it." in shown.stdout) == (0, True), shown.stderr
+    assert json.loads(shell.run("agents", "reviewer", "--json", HOLDFAST_URL=url).stdout)["name"] == "reviewer"
+    missing = shell.run("agents", "reviewr", HOLDFAST_URL=url)
+    assert (missing.returncode, "did you mean 'reviewer'?" in missing.stderr) == (2, True)

@@ -143,3 +143,24 @@ def test_schemas_for_editors_are_json_schemas(idle: Project) -> None:
         found = json.loads(idle.run("schema", name).stdout)
         jsonschema.Draft202012Validator.check_schema(found)
         assert found["additionalProperties"] is False
+
+
+def test_config_show_says_what_each_source_made_of_a_setting_and_hides_keys(idle: Project) -> None:
+    write_files(
+        idle.folder,
+        {
+            "holdfast.yaml": "default_agent: mine\ndefault_llm_model: from-yaml\n",
+            ".env": "DEFAULT_LLM_MODEL=glm-4\nAPI_KEY=s3cret\n",
+        },
+    )
+    provider, url = "openai-compatible", "http://127.0.0.1:1/v1/"
+    ran = idle.run("config", "show", "--json", LLM_BASE_URL=url, DEFAULT_LLM_PROVIDER=provider)
+    found = json.loads(ran.stdout)
+    assert {name: found[name] for name in found if "llm" in name or name in ("api_key", "default_agent")} == {
+        "default_llm_provider": "openai-compatible",
+        "default_llm_model": "glm-4",
+        "llm_base_url": "http://127.0.0.1:1/v1",
+        "api_key": "***",
+        "default_agent": "mine",
+    }
+    assert "s3cret" not in ran.stdout + idle.run("config", "show").stdout

@@ -138,6 +138,21 @@ def variables_in_code() -> set[str]:
     return {name for text in texts for rule in (spelled, named_in_typer) for name in rule.findall(text)}
 
 
+def variables_of_providers() -> set[str]:
+    """Names in the table of providers, and those that the code beside it reads by itself."""
+    rows = yaml.safe_load((ROOT / "providers/providers.yaml").read_text()).values()
+    fields = [row.get(field, []) for row in rows for field in ("keys", "base_env", "model_env", "yields_to")]
+    named = {name for field in fields for name in ([field] if isinstance(field, str) else field)}
+    code = "".join(path.read_text() for path in (ROOT / "providers").glob("*.py"))
+    return named | set(re.findall(r'"((?:AWS|LLM)_[A-Z_]+)"', code))
+
+
+def variables_of_skills() -> set[str]:
+    """The secrets of built-in skills, also those that a skill can do without (`NAME?`)."""
+    files = (yaml.safe_load(path.read_text("utf-8")) for path in (ROOT / "skills/builtin").glob("*/skill.yaml"))
+    return {name.rstrip("?") for file in files for name in file.get("secrets", [])}
+
+
 def documented() -> dict[str, str]:
     lines = (ROOT / ".env.example").read_text().splitlines()
     pairs = (re.match(r"#? ?([A-Z][A-Z0-9_]*)=(.*)$", line) for line in lines)
@@ -146,6 +161,7 @@ def documented() -> dict[str, str]:
 
 def test_every_variable_that_is_read_is_in_the_example_and_nothing_else() -> None:
     read = variables_in_code() - PASSED_ON | set(VARIABLES) | TEMPORALS_OWN | COMPOSE_ONLY
+    read |= variables_of_providers() | variables_of_skills()
     assert set(documented()) == read
 
 
