@@ -194,7 +194,7 @@ class TaskWorkflow:
         self.program = await workflow.start_child_workflow(
             contracts.PROGRAM_WORKFLOW,
             self._program_spec(draft),
-            id=program_workflow_id(workflow.info().workflow_id),
+            id=program_workflow_id(self.task.workflow_id),
             task_queue=contracts.QUEUE_AGENTS,
             task_timeout=policies.TASK_TIMEOUT,
             result_type=ProgramResult,
@@ -298,7 +298,7 @@ class TaskWorkflow:
         """Give an answer to the program, and see that it was taken."""
         self.handed_on.add(message.question_id)
         try:
-            handle = workflow.get_external_workflow_handle(program_workflow_id(workflow.info().workflow_id))
+            handle = workflow.get_external_workflow_handle(program_workflow_id(self.task.workflow_id))
             await handle.signal(contracts.SIGNAL_ANSWER, message)
             await workflow.wait_condition(
                 lambda: self.state in contracts.FINAL or not self._all_questions().is_open(message.question_id)

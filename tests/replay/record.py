@@ -13,10 +13,17 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
+from holdfast.contracts.base import Value
+from holdfast.contracts.program import Ask
 from holdfast.contracts.question import AnswerMessage
+from holdfast.ids import call_hash, call_id
+from tests.support.agents import begin, models, task_spec
+from tests.support.authors import plans, says
 from tests.support.stack import Stack, progress, until
+from tests.support.stub_llm import StubLlm
 
 FOLDER = Path(__file__).parent
+THINKING = FOLDER.parent / "support" / "thinking"
 ASKS = "a = skills.echo(i=1)\nq = skills.ask(text='ok?')\nresult = [a['i'], q]"
 BREAKS = "a = skills.echo(i=1)\n1/0"
 GIVES_UP = "import asyncio\ntry:\n    await asyncio.wait_for(skills.ask(text='anyone?'), 0.2)\nexcept TimeoutError:\n    result = 'gave up'"
@@ -57,6 +64,59 @@ async def _over(handle: Handle) -> None:
         await handle.result()
     except WorkflowFailureError:
         return
+
+
+async def asked(stack: Stack, client: Client, stub: StubLlm, text: str, answer: str | None, **fields: Any) -> Handle:
+    """A task of an agent, whose question is answered, or which is cancelled when it asks."""
+    handle = await begin(client, task_spec(stack, text, models(stub), **fields))
+
+    async def waits() -> Any:
+        seen = await progress(handle)
+        return seen.state == "WAITING" and [one for one in seen.questions if one.state == "open"]
+
+    [question] = await until(waits)
+    if answer is None:
+        await handle.cancel()
+    else:
+        await handle.execute_update("answer", AnswerMessage(question_id=question.id, value=answer))
+    await _over(handle)
+    return handle
+
+
+async def told(stack: Stack, client: Client, stub: StubLlm, text: str, **fields: Any) -> Handle:
+    handle = await begin(client, task_spec(stack, text, models(stub), **fields))
+    await _over(handle)
+    return handle
+
+
+async def record_tasks(stack: Stack, stub: StubLlm) -> None:
+    """One history for each way through TaskWorkflow."""
+    client = await stack.client()
+    says(stub, "Which of them?", '{"ask": "red or blue?"}')
+    says(stub, "The person's answer: red", '{"answer": "red it is"}')
+    says(stub, "Paris", "Paris")
+    says(stub, "no plan", "I do not know")
+    first, mended = "a = skills.judge(word='x')\nask(text='ok?')\n1/0", "result = skills.rhyme(word='x')"
+    plans(stub, first, mended, skills='["judge", "rhyme", "ask"]')
+    stub.rule("RHYME", '{"rhyme": "y"}')
+    stories = {
+        "task-direct": await told(stack, client, stub, "Paris?", strategy="direct"),
+        "task-plan-asks": await asked(stack, client, stub, "Which of them?", "red"),
+        "task-program": await asked(stack, client, stub, "mend it", "yes"),
+        "task-question": await asked(stack, client, stub, "ask once", "no", limits={"max_repairs": 0}),
+        "task-cancelled": await asked(stack, client, stub, "stop", None),
+        "task-error": await told(stack, client, stub, "no plan"),
+    }
+    for name, handle in stories.items():
+        await _save(client, handle, name)
+    child = client.get_workflow_handle(f"{stories['task-program'].id}/program")
+    _write("task-program-child", (await child.fetch_history()).to_json_dict())
+    await _save(client, await ended(stack, client, "result = skills.judge(word='x')", models=models(stub)), "hybrid")
+    arguments = {"word": "moon"}
+    one = call_id(call_hash("program", "rhyme", arguments), 1)
+    call = Ask(id=one, skill="rhyme", arguments=Value(inline=arguments))
+    alone = await ended(stack, client, "", type="skill:rhyme", call=call, models=models(stub))
+    await _save(client, alone, "skill-alone")
 
 
 async def record(stack: Stack) -> None:
@@ -103,12 +163,17 @@ def _anonymous(part: Any) -> None:
 
 def main() -> None:
     stack = Stack(Path(tempfile.mkdtemp()) / "home")
+    thinking = Stack(Path(tempfile.mkdtemp()) / "home", project=THINKING)
     try:
-        stack.start_server()
-        stack.start_worker().wait_up()
+        for one in (stack, thinking):
+            one.start_server()
+            one.start_worker().wait_up()
         asyncio.run(record(stack))
+        with StubLlm() as stub:
+            asyncio.run(record_tasks(thinking, stub))
     finally:
         stack.close()
+        thinking.close()
 
 
 if __name__ == "__main__":

@@ -12,15 +12,16 @@ from holdfast.temporal.connect import converter
 from tests.replay.changed import ChangedWorkflow
 from worker import PASSED_THROUGH
 from workflows.program import ProgramWorkflow
+from workflows.task import TaskWorkflow
 
 FOLDER = Path(__file__).parent
 HISTORIES = sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
-def replayer(workflow: type = ProgramWorkflow) -> Replayer:
+def replayer(program: type = ProgramWorkflow) -> Replayer:
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     return Replayer(
-        workflows=[workflow],
+        workflows=[program, TaskWorkflow],
         data_converter=converter(),
         workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
     )
@@ -41,6 +42,15 @@ def test_every_way_through_the_workflow_is_recorded() -> None:
         "timed-out",
         "continued",
         "continued-2",
+        "task-direct",
+        "task-plan-asks",
+        "task-program",
+        "task-program-child",
+        "task-question",
+        "task-cancelled",
+        "task-error",
+        "skill-alone",
+        "hybrid",
     } <= set(HISTORIES)
 
 
