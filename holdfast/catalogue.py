@@ -4,25 +4,26 @@ A bad file is a problem with a name and a line; everything else still loads.
 """
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from holdfast.agentfiles import AgentFile, parse_agent
 from holdfast.blobs import BlobStore
 from holdfast.contracts.agent import AgentSpec
-from holdfast.contracts.base import Contract, Origin
+from holdfast.contracts.base import Origin
 from holdfast.errors import SpecInvalid
 from holdfast.names import canonical_name, suggestion
-from holdfast.skillfiles import is_skill_folder, walk
+from holdfast.places import AGENT_FOLDERS, PROJECT_FOLDERS, Problem, SkillFolder, agent_files, skill_folders
+from holdfast.skillfiles import walk
 from holdfast.snapshot import Catalogue, CatalogueSkill, SkillSummary
 from holdfast.sources import Look, Sources, look
 from holdfast.specs import ParsedSkill, UndeclaredEffect, parse_skill
 
 __all__ = [
+    "AGENT_FOLDERS",
     "BUILTIN",
     "BUILTIN_AGENTS",
+    "PROJECT_FOLDERS",
     "Catalogue",
     "CatalogueSkill",
     "Library",
@@ -37,22 +38,6 @@ BUILTIN = Path(__file__).parent.parent / "skills" / "builtin"
 
 BUILTIN_AGENTS = Path(__file__).parent.parent / "agents"
 
-PROJECT_FOLDERS = ("skills", ".agents/skills")
-AGENT_FOLDERS = {"agents": True, "config/agents": False}
-"""Where agents' files lie, and whether one that names no skills may use all of them. The second is agentrunner's."""
-
-MAX_FOLDERS = 2000
-
-
-class Problem(Contract):
-    """What is wrong with a file. An `error` keeps it out of the catalogue, a `warning` does not."""
-
-    level: Literal["error", "warning"] = "error"
-    file: str
-    line: int | None = None
-    key: str | None = None
-    message: str
-
 
 @dataclass(frozen=True)
 class Loaded:
@@ -63,21 +48,14 @@ class Loaded:
     """How each agent's file, and each file that one names, looked just before it was read."""
 
 
-@dataclass(frozen=True)
-class _Found:
-    folder: Path
-    label: str
-    origin: Origin
-
-
 def load(
     project: Path, builtin: Path, undeclared: UndeclaredEffect = "guess", builtin_agents: Path = BUILTIN_AGENTS
 ) -> Loaded:
     """Read all skills: `<project>/skills/*`, `<project>/.agents/skills/*` and `<builtin>/*`; and all agents."""
     loading = _Loading(undeclared)
-    for found in _folders(project, builtin, loading.problems):
+    for found in skill_folders(project, builtin, loading.problems):
         loading.add(found)
-    for file in _agent_files(project, builtin_agents, loading.problems):
+    for file in agent_files(project, builtin_agents, loading.problems):
         loading.add_agent(file)
     return loading.done()
 
@@ -96,7 +74,7 @@ class _Loading:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
-    def add(self, found: _Found) -> None:
+    def add(self, found: SkillFolder) -> None:
         try:
             parsed = parse_skill(found.folder, self.undeclared, found.label)
             self._admit(parsed, found)
@@ -133,7 +111,7 @@ class _Loading:
         if found is not None and found.origin == "builtin":
             del self.agents[canonical_name(name)]
 
-    def _admit(self, parsed: ParsedSkill, found: _Found) -> None:
+    def _admit(self, parsed: ParsedSkill, found: SkillFolder) -> None:
         name = parsed.spec.name
         if name in self.skills:
             raise _taken(name, found, self.skills[name].origin, self.places[name])
@@ -168,60 +146,13 @@ def _problem(exc: SpecInvalid, label: str) -> Problem:
     return Problem(file=exc.file or label, line=exc.line, key=exc.key, message=str(exc))
 
 
-def _taken(name: str, found: _Found, origin: Origin, place: str) -> SpecInvalid:
+def _taken(name: str, found: SkillFolder, origin: Origin, place: str) -> SpecInvalid:
     whose = "a built-in skill" if origin == "builtin" else "another skill"
     return SpecInvalid(
         f"{found.label}: key 'name': {name!r} is the name of {whose}, {place}; rename the folder and its 'name'",
         file=found.label,
         key="name",
     )
-
-
-def _folders(project: Path, builtin: Path, problems: list[Problem]) -> Iterator[_Found]:
-    yield from _in(builtin, "builtin", "builtin", problems)
-    for part in PROJECT_FOLDERS:
-        yield from _in(project / part, part, "project", problems)
-
-
-def _in(root: Path, label: str, origin: Origin, problems: list[Problem]) -> Iterator[_Found]:
-    folders = _subfolders(root)
-    if len(folders) > MAX_FOLDERS:
-        text = f"{label}: {len(folders)} folders; allowed are {MAX_FOLDERS}, the first ones by name are read"
-        problems.append(Problem(file=label, message=text))
-    for folder in folders[:MAX_FOLDERS]:
-        if not folder.resolve().is_relative_to(root.resolve()):
-            text = f"{label}/{folder.name}: a symbolic link out of {label}; put a copy here"
-            problems.append(Problem(file=f"{label}/{folder.name}", message=text))
-        elif is_skill_folder(folder):
-            yield _Found(folder, f"{label}/{folder.name}", origin)
-
-
-def _subfolders(root: Path) -> list[Path]:
-    try:
-        return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _agent_files(project: Path, builtin: Path, problems: list[Problem]) -> Iterator[AgentFile]:
-    """Built-in ones first, so that a project's own can take their place."""
-    for path in _yaml_files(builtin):
-        yield AgentFile(path, f"builtin/agents/{path.name}", builtin, "builtin")
-    for folder, says_all in AGENT_FOLDERS.items():
-        is_builtin = (project / folder).resolve() == builtin.resolve()
-        files = [] if is_builtin else _yaml_files(project / folder)
-        if len(files) > MAX_FOLDERS:
-            text = f"{folder}: {len(files)} files; allowed are {MAX_FOLDERS}, the first ones by name are read"
-            problems.append(Problem(file=folder, message=text))
-        for path in files[:MAX_FOLDERS]:
-            yield AgentFile(path, f"{folder}/{path.name}", project, "project", says_all)
-
-
-def _yaml_files(root: Path) -> list[Path]:
-    try:
-        return sorted(path for path in root.iterdir() if path.suffix in (".yaml", ".yml") and path.name[0] not in "._")
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 class Library:
@@ -264,6 +195,6 @@ class Library:
 
     def _stamped(self) -> tuple[frozenset[Look], dict[Path, Look]]:
         """How the files of skills look now; and those of agents, with what these named when they were last read."""
-        skills = (path for found in _folders(self.project, self.builtin, []) for path in walk(found.folder))
-        agents = (file.path for file in _agent_files(self.project, self.builtin_agents, []))
+        skills = (path for found in skill_folders(self.project, self.builtin, []) for path in walk(found.folder))
+        agents = (file.path for file in agent_files(self.project, self.builtin_agents, []))
         return frozenset(map(look, skills)), {path: look(path) for path in {*agents, *self._loaded.looks}}

@@ -173,6 +173,7 @@ def _bounded(value: Any, file: str) -> None:
 def _children(item: Any, file: str) -> Iterator[Any]:
     match item:
         case dict():
+            yield from item
             yield from item.values()
         case list():
             yield from item

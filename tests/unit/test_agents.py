@@ -1,3 +1,5 @@
+import json
+import random
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -252,6 +254,8 @@ BAD = [
     Bad("schema", "name: a\noutput_schema: {type: objekt}", "output_schema", 2, ("not a JSON Schema",)),
     Bad("tags", "name: a\ntags: {a: b}", "tags", 2, ("a list",)),
     Bad("schedule", "name: a\nschedule_config: daily", "schedule_config", 2, ("'daily'", "a mapping")),
+    Bad("key-with-a-dot", "name: a\nllm_config.model: m", "llm_config.model", 2, ("'system_prompt'",)),
+    Bad("half-a-character", 'name: a\nsession: {"\\ud800": 1}', None, None, ("half a character",)),
     Bad("first-by-line", "name: a\nzzz: 1\nstrategy: loop", "zzz", 2, ()),
     Bad("list", "- name: a", None, 1, ("a mapping of keys",)),
     Bad("not-yaml", "name: a\ntags:\n  - x\n y: [", None, 4, ("not YAML",)),
@@ -304,6 +308,40 @@ def test_skills_of_an_agent_whose_strategy_calls_none_are_a_warning(project: Pat
     write_files(project, {"agents/a.yaml": "name: a\nstrategy: direct\nskills: [tidy]"})
     [warning] = loaded(project).warnings
     assert (warning.level, "'direct'" in warning.message) == ("warning", True)
+
+
+_DAMAGE = [
+    b":",
+    b"\n",
+    b"- ",
+    b"{",
+    b"]",
+    b"'",
+    b"\t",
+    b"&a ",
+    b"*a",
+    b"? ",
+    b"<<: ",
+    b"\xff",
+    b"\0",
+    b"null",
+    b"9" * 5000,
+]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_file_loads_or_is_refused_but_nothing_else(seed: int, project: Path) -> None:
+    chance = random.Random(seed)
+    for _ in range(60):
+        data = bytearray(chance.choice([README, *(case.text for case in GOOD)]).encode())
+        for _ in range(chance.randint(1, 3)):
+            place = chance.randint(0, len(data))
+            data[place : place + chance.choice([0, 1, 5])] = chance.choice(_DAMAGE)
+        write_files(project, {"agents/a.yaml": bytes(data), "agents/good.yaml": "name: good"})
+        found = loaded(project)
+        assert len(found.problems) + len(found.catalogue.agents) == 2
+        assert "good" in found.catalogue.agents
+        assert json.dumps(found.catalogue.snapshot(), ensure_ascii=False, allow_nan=False).encode()
 
 
 # -- the catalogue of them

@@ -1,0 +1,80 @@
+"""Where skills and agents lie: the folders and files that count, of a project and of holdfast itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from holdfast.agentfiles import AgentFile
+from holdfast.contracts.base import Contract, Origin
+from holdfast.skillfiles import is_skill_folder
+
+PROJECT_FOLDERS = ("skills", ".agents/skills")
+AGENT_FOLDERS = {"agents": True, "config/agents": False}
+"""Where agents' files lie, and whether one that names no skills may use all of them. The second is agentrunner's."""
+
+MAX_FOLDERS = 2000
+
+
+class Problem(Contract):
+    """What is wrong with a file. An `error` keeps it out of the catalogue, a `warning` does not."""
+
+    level: Literal["error", "warning"] = "error"
+    file: str
+    line: int | None = None
+    key: str | None = None
+    message: str
+
+
+@dataclass(frozen=True)
+class SkillFolder:
+    folder: Path
+    label: str
+    origin: Origin
+
+
+def skill_folders(project: Path, builtin: Path, problems: list[Problem]) -> Iterator[SkillFolder]:
+    yield from _in(builtin, "builtin", "builtin", problems)
+    for part in PROJECT_FOLDERS:
+        yield from _in(project / part, part, "project", problems)
+
+
+def _in(root: Path, label: str, origin: Origin, problems: list[Problem]) -> Iterator[SkillFolder]:
+    folders = _subfolders(root)
+    if len(folders) > MAX_FOLDERS:
+        text = f"{label}: {len(folders)} folders; allowed are {MAX_FOLDERS}, the first ones by name are read"
+        problems.append(Problem(file=label, message=text))
+    for folder in folders[:MAX_FOLDERS]:
+        if not folder.resolve().is_relative_to(root.resolve()):
+            text = f"{label}/{folder.name}: a symbolic link out of {label}; put a copy here"
+            problems.append(Problem(file=f"{label}/{folder.name}", message=text))
+        elif is_skill_folder(folder):
+            yield SkillFolder(folder, f"{label}/{folder.name}", origin)
+
+
+def _subfolders(root: Path) -> list[Path]:
+    try:
+        return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def agent_files(project: Path, builtin: Path, problems: list[Problem]) -> Iterator[AgentFile]:
+    """Built-in ones first, so that a project's own can take their place."""
+    for path in _yaml_files(builtin):
+        yield AgentFile(path, f"builtin/agents/{path.name}", builtin, "builtin")
+    for folder, says_all in AGENT_FOLDERS.items():
+        is_builtin = (project / folder).resolve() == builtin.resolve()
+        files = [] if is_builtin else _yaml_files(project / folder)
+        if len(files) > MAX_FOLDERS:
+            text = f"{folder}: {len(files)} files; allowed are {MAX_FOLDERS}, the first ones by name are read"
+            problems.append(Problem(file=folder, message=text))
+        for path in files[:MAX_FOLDERS]:
+            yield AgentFile(path, f"{folder}/{path.name}", project, "project", says_all)
+
+
+def _yaml_files(root: Path) -> list[Path]:
+    try:
+        return sorted(path for path in root.iterdir() if path.suffix in (".yaml", ".yml") and path.name[0] not in "._")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
