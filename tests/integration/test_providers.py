@@ -8,7 +8,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from email.utils import formatdate
 from pathlib import Path
@@ -749,6 +749,14 @@ async def test_concurrency_and_rate_of_a_row_hold(stub: StubLlm) -> None:
     two_at_a_time, one_each_200_ms = spans
     assert two_at_a_time > 0.08
     assert one_each_200_ms > 0.5
+
+
+async def test_without_a_key_the_offline_provider_replies(stub: StubLlm) -> None:
+    models = Models({}, ModelSettings(model="glm-4"), own_url=stub.url)
+    reply = await models.complete([], replace(asking(), purpose="answer"))
+    await models.close()
+    assert (reply.usage.provider, reply.usage.model, reply.usage.cost) == ("offline", "offline", Decimal(0))
+    assert not stub.requests
 
 
 async def test_missing_key_or_package_is_named_and_nothing_is_sent(stub: StubLlm) -> None:

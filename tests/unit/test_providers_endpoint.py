@@ -1,13 +1,16 @@
 """Which provider, where it is reached, and with which key: from the environment given, and nothing else."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from holdfast.contracts.model import ModelSettings
 from holdfast.errors import ModelRefused, NoModel, SettingsInvalid
 from providers.endpoint import Endpoint, endpoint, is_own, without_password
-from providers.rows import named, rows
+from providers.rows import Row, named, rows
 from providers.table import Models
 
 TABLE = rows()
@@ -202,3 +205,29 @@ def test_wrong_row_of_the_project_is_named(overrides: dict[str, Any], message: s
 def test_project_changes_a_field_and_keeps_the_others() -> None:
     changed = rows({"openai": {"model": "house"}})["openai"]
     assert (changed.model, changed.keys) == ("house", ["OPENAI_API_KEY"])
+
+
+# -- the page that documents it
+
+PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+
+
+@pytest.mark.parametrize("provider", TABLE)
+def test_page_documents_the_row_as_it_is(provider: str) -> None:
+    row = TABLE[provider]
+    (line,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{provider}` |")]
+    base_url = row.base_url.replace("{region}", "<region>")
+    keys = row.keys if row.key_needed and row.wire != "bedrock" and provider != "glm-anthropic" else []
+    for word in (*row.aliases, *keys, *row.base_env, base_url, row.model, row.model_env):
+        assert not word or f"`{word}`" in line, word
+
+
+def test_rows_and_agents_on_the_page_are_valid() -> None:
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+    tables = [rows(block["providers"]) for block in blocks if "providers" in block]
+    assert tables[0]["gateway"].prices["house-model"].output == 10
+    for block in blocks:
+        if "llm_config" in block:
+            named(TABLE, block["llm_config"]["provider"])
+    fields = set(re.findall(r"`(\w+)`", PAGE[PAGE.index("Other fields:") : PAGE.index("## When")]))
+    assert fields - {"free"} <= set(Row.model_fields)
