@@ -10,6 +10,7 @@ import pytest
 from holdfast.specs import parse_skill
 from tests.support.cli import Project, project
 from tests.support.skill_folders import write_files, write_skill
+from tests.support.stub_llm import StubLlm
 
 
 @pytest.fixture
@@ -124,6 +125,20 @@ def test_without_a_model_a_skill_that_needs_one_says_how_to_set_it(idle: Project
     )
     assert (ran.returncode, ran.stdout) == (3, ""), ran.stderr
     assert "ANTHROPIC_API_KEY" in ran.stderr
+
+
+@pytest.mark.parametrize("kind", ["prompt", "hybrid"])
+def test_a_skill_that_needs_a_model_asks_the_one_of_the_settings_once(idle: Project, kind: str) -> None:
+    idle.run("skills", "new", "titled", "--kind", kind)
+    with StubLlm() as stub:
+        stub.rule("title", '{"title": "Later"}' if kind == "prompt" else "Later.")
+        arguments = '{"text": "It moves.", "language": "Welsh"}'
+        provider, url = "openai-compatible", f"{stub.url}/v1/"
+        words = ("skills", "run", "titled", "--input", arguments)
+        ran = idle.run(*words, DEFAULT_LLM_PROVIDER=provider, LLM_BASE_URL=url, DEFAULT_LLM_MODEL="m")
+        assert (ran.returncode, json.loads(ran.stdout or "0")) == (0, {"title": "Later"}), ran.stderr
+        [request] = stub.requests
+        assert "in Welsh, for this text:\n\nIt moves." in request.text
 
 
 def test_a_word_that_is_no_command_is_a_skill_asked_of_the_api(idle: Project) -> None:
