@@ -91,7 +91,7 @@ class _Filling:
             yield from self.urls
         elif {"integer", "number"} & types and (is_wanted or self._is_the_only_number()):
             for number in self.numbers:
-                self.filled.words |= self.said.unit(number)
+                self.filled.words |= self.said.after(number)
                 yield typed(number, schema)
         elif "string" in types and is_wanted:
             yield from self._of_text(name)

@@ -85,12 +85,12 @@ class _Choosing:
         return Choice(self.task.said, self.task.places, tuple(ordered), self._helpers(steps), tuple(missed))
 
     def _is_too_much(self, missed: list[str], content: list[str]) -> bool:
-        """Whether too many words mean nothing to the skills: half of them when files are named, else a quarter; or the
-        first one, when it is one such as `explain`."""
+        """Whether too many words mean nothing to the skills: half of them when the task names files or quotes a text,
+        else a quarter; or the first one, when it is one such as `explain`."""
         first = next(iter(self.words), "")
         is_known = any(self.task.is_strong(first, name) for name in self.task.skills) if first else False
         needs_thought = first in NEEDS_MODEL and not is_known
-        return needs_thought or len(missed) > len(content) / (2 if self.task.places else 4)
+        return needs_thought or len(missed) > len(content) / (2 if self.task.places or self.task.said.quoted else 4)
 
     def _greedy(self) -> list[Step]:
         """The skill that has most of the words, then the one that has most of those that are left, and so on."""
@@ -126,7 +126,7 @@ class _Choosing:
     def _is_reason(self, name: str, words: list[str], is_first: bool) -> bool:
         strong = [word for word in words if self.task.is_strong(word, name)]
         if is_first:
-            return bool(strong) or self._has_endings(name)
+            return bool(strong)
         return any(word not in WEAK for word in strong)
 
     def _uses_files(self, name: str) -> bool:

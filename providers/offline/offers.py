@@ -86,7 +86,7 @@ def _finding(task: Task) -> Filled:
 def _pattern(task: Task) -> tuple[str, set[str]]:
     """What is quoted; or what stands after `find` or `for`, if files are named, and no skill has these words."""
     if task.said.quoted:
-        return task.said.quoted[0], set()
+        return task.said.quoted[0], task.said.after(task.said.quoted[0])
     words = set(split(task.said.sought)) - STOP
     is_known = any(task.is_strong(word, name) for word in words for name in task.skills if name != FINDS)
     is_about_files = task.said.has_path or task.has_any("files", "file", "code", "workspace")

@@ -2,48 +2,13 @@
 
 import itertools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from providers.offline.words import FOLDERS, LITERAL, NO_FOLDER, STOP
+from providers.offline.tokens import BARE, Token, tokens
+from providers.offline.words import ABOUT, FILES, SEEK, STOP, TO, WITHIN
 
-_TOKEN = re.compile(
-    r"""
-    (?P<url>https?://[^\s<>"'`]+)
-    |\b(?P<key>[A-Za-z_]\w*)=(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s,;"']+))
-    |"(?P<q1>[^"]+)"|“(?P<q2>[^“”]+)”|„(?P<q3>[^“”]+)[“”]|‘(?P<q4>[^‘’]+)’|«(?P<q5>[^»]+)»|`(?P<q6>[^`]+)`
-    |(?<!\w)'(?P<q7>[^']+)'(?!\w)
-    |(?P<code>\w[\w.]*\()
-    |(?P<word>[^\s,;!?()\[\]"“”„«»]+)
-    |(?P<end>[,;!?])
-    """,
-    re.VERBOSE,
-)
-_QUOTES = tuple(f"q{number}" for number in range(1, 8))
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?\Z")
-_FILE = re.compile(r"[\w*][\w*.\-]*\.(?:[A-Za-z][A-Za-z0-9]{0,7}|\*|\{[\w,]+\})\Z|\.[A-Za-z][\w.\-]+\Z")
-_NO_FILE = re.compile(
-    r"(?:e\.g|i\.e|a\.m|p\.m|etc|vs)\.?\Z|.*\.(?:com|org|net|io|dev)\Z|node\.js\Z|.*\d\.\d", re.IGNORECASE
-)
-_NO_PATH = re.compile(r"and/or\Z|[A-Z]{1,4}/[A-Z]{1,4}\Z|\w/\w\Z")
-_IDENTIFIER = re.compile(r"[A-Z][A-Z0-9_]{3,}\Z|\w*[a-z0-9]_\w+\Z|_+\w+\Z|[a-z]+[A-Z]\w*\Z")
-_NAMES_OF_FORMATS = frozenset({"JSON", "YAML", "TOML", "HTML", "JSONL", "README", "HTTP", "TSV"})
-_TO, _WITHIN = frozenset({"to", "into", "as"}), frozenset({"in", "under", "below", "inside", "within", "from"})
-_FOLDER = frozenset({"folder", "directory", "dir", "subfolder"})
-_FILES = frozenset({"file", "files", "module", "modules", "script", "scripts"})
-_SEEK = frozenset({"find", "search", "grep", "for", "locate", "occurrences", "uses", "mentions"})
-_BARE = "bare"
-_ABOUT = frozenset({"for", "about", "on"})
-
-
-@dataclass(frozen=True)
-class Token:
-    """A piece of the text. `kind`: word, path, quoted, url, number, pair, code (an identifier, `call(`), end."""
-
-    kind: str
-    text: str
-    key: str = ""
+_MOST_WORDS = 200
 
 
 @dataclass(frozen=True)
@@ -63,9 +28,10 @@ class Said:
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """Words with a meaning of their own, in lower case and in order, each once."""
+        """Words with a meaning of their own, in lower case and in order, each once; at most 200."""
         found = (word for token in self.tokens if token.kind == "word" for word in split(token.text))
-        return tuple(dict.fromkeys(word for word in found if word not in STOP and len(word) > 1))
+        own = dict.fromkeys(word for word in found if word not in STOP and len(word) > 1)
+        return tuple(own)[:_MOST_WORDS]
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
@@ -102,7 +68,7 @@ class Said:
     def subject(self) -> str:
         """What comes after the first `for`, `about` or `on`, to the end: what a search of the web is about."""
         for place, token in enumerate(self.tokens):
-            if token.kind == "word" and token.text.lower() in _ABOUT:
+            if token.kind == "word" and token.text.lower() in ABOUT:
                 return " ".join(each.text for each in self.tokens[place + 1 :] if each.kind != "end")
         return ""
 
@@ -111,7 +77,7 @@ class Said:
         """What comes after `find`, `search` or `for`, up to where: what is looked for in files."""
         tokens = list(self.tokens)
         for place, token in enumerate(tokens):
-            if token.text.lower() in _SEEK:
+            if token.text.lower() in SEEK:
                 rest = itertools.takewhile(_is_sought, itertools.dropwhile(_is_filler, tokens[place + 1 :]))
                 return " ".join(token.text for token in rest)
         return ""
@@ -120,29 +86,30 @@ class Said:
     def kinds(self) -> tuple[str, ...]:
         """Words right before `files` or `modules`."""
         pairs = zip(self.tokens, self.tokens[1:], strict=False)
-        return tuple(one.text.lower() for one, two in pairs if two.text.lower() in _FILES and one.kind == "word")
+        return tuple(one.text.lower() for one, two in pairs if two.text.lower() in FILES and one.kind == "word")
 
-    def unit(self, number: str) -> set[str]:
-        """The words right after a number."""
+    def after(self, text: str) -> set[str]:
+        """The words right after a number or a quoted text: `10 seconds`, `'TODO' comments`."""
         pairs = zip(self.tokens, self.tokens[1:], strict=False)
-        return {word for one, two in pairs if one.kind == "number" and one.text == number for word in split(two.text)}
+        found = (two.text for one, two in pairs if one.kind != "word" and one.text == text and two.kind == "word")
+        return {word for words in found for word in split(words)}
 
     @cached_property
     def has_path(self) -> bool:
         """Whether one is named that can be nothing else: with a slash or an ending."""
-        return any(token.key != _BARE for token in self._paths())
+        return any(token.key != BARE for token in self._paths())
 
     def _paths(self) -> list[Token]:
         return [token for token in self.tokens if token.kind == "path"]
 
     def _targets(self) -> list[Token]:
         pairs = zip(self.tokens, self.tokens[1:], strict=False)
-        return [after for before, after in pairs if after.kind == "path" and before.text.lower() in _TO]
+        return [after for before, after in pairs if after.kind == "path" and before.text.lower() in TO]
 
 
 def read(text: str) -> Said:
-    """The tokens of a text. Nothing of it is lost but punctuation."""
-    return Said(text, tuple(_bare_folders(_literals(list(_tokens(text))))))
+    """A task, read."""
+    return Said(text, tuple(tokens(text)))
 
 
 def split(text: str) -> list[str]:
@@ -154,80 +121,12 @@ def _spelled(word: str) -> str:
     return re.sub(r"(?<=[a-z]{3}[iy])s(?=(?:e|es|ed|er|ers|ing|ation)\Z)", "z", word)
 
 
-def _tokens(text: str) -> Iterator[Token]:
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup or ""
-        if key := match["key"]:
-            yield Token("pair", match["double"] or match["single"] or match["bare"] or "", key)
-        elif kind in _QUOTES:
-            quoted = match[kind]
-            yield Token("path" if _is_quoted_path(quoted) else "quoted", quoted)
-        elif kind == "word":
-            yield _word(match["word"])
-        else:
-            yield Token(kind, match[kind].rstrip(".,;:!?)") if kind == "url" else match[kind])
-
-
-def _word(found: str) -> Token:
-    text = found.rstrip(".:'*" if "/" not in found and "*." not in found else ".:'").lstrip("'") or found
-    if _NUMBER.match(text):
-        return Token("number", text)
-    if _is_path(text):
-        return Token("path", text)
-    if _IDENTIFIER.match(text) and text not in _NAMES_OF_FORMATS:
-        return Token("code", text)
-    return Token("word", text)
-
-
-def _is_path(text: str) -> bool:
-    if "/" in text:
-        return not _NO_PATH.match(text) and text.strip("/") != ""
-    return bool(_FILE.match(text)) and not _NO_FILE.match(text)
-
-
-def _is_quoted_path(text: str) -> bool:
-    if "\n" in text or text != text.strip() or len(text) > 1000 or not re.search(r"\w", text):
-        return False
-    return ("/" in text and "://" not in text and not re.search(r"[<>(){}=;\\]", text)) or bool(
-        re.match(r"[\w ().,&+\-]*\.(?:[A-Za-z][A-Za-z0-9]{0,4})\Z", text) and not _NO_FILE.match(text)
-    )
-
-
-def _literals(tokens: list[Token]) -> list[Token]:
-    """`the word price` means the text `price`, as if it were quoted."""
-    for place in range(1, len(tokens)):
-        before, token = tokens[place - 1], tokens[place]
-        is_literal = before.kind == token.kind == "word" and before.text.lower() in LITERAL
-        if is_literal and token.text.lower() not in STOP | {"file", "files"}:
-            tokens[place] = Token("quoted", token.text)
-    return tokens
-
-
 def _is_filler(token: Token) -> bool:
-    return token.text.lower() in STOP | _SEEK
+    return token.text.lower() in STOP | SEEK
 
 
 def _is_sought(token: Token) -> bool:
-    return token.kind == "word" and token.text.lower() not in _WITHIN | {"is", "are", "and", "or"}
-
-
-def _bare_folders(tokens: list[Token]) -> Iterator[Token]:
-    """`in src`, `the shop folder`, `folder shop`: a folder's name without a slash."""
-    for place, token in enumerate(tokens):
-        before = tokens[place - 1].text.lower() if place else ""
-        after = tokens[place + 1] if place + 1 < len(tokens) else Token("end", "")
-        yield Token("path", token.text, _BARE) if _is_bare_folder(before, token, after) else token
-
-
-def _is_bare_folder(before: str, token: Token, after: Token) -> bool:
-    if token.kind not in ("word", "quoted", "code") or token.text.lower() in STOP | _FOLDER | NO_FOLDER:
-        return False
-    if token.kind == "word" and not re.match(r"[\w.\-]+\Z", token.text):
-        return False
-    if token.text in FOLDERS or before in _FOLDER or after.text.lower() in _FOLDER:
-        return True
-    ends = after.kind in ("end", "path") or after.text.lower() in STOP
-    return token.kind != "quoted" and before in _WITHIN and ends
+    return token.kind == "word" and token.text.lower() not in WITHIN | {"is", "are", "and", "or"}
 
 
 def _place(path: str) -> Place:

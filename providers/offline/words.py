@@ -16,7 +16,7 @@ current whole entire same new this that javascript typescript java rust sql json
 _WEAK = """
 file files folder folders directory project python module modules code codebase source repository repo workspace
 application app say says today script scripts report result results text string term phrase check look
-inspect examine show see give find search get find read line lines used content contents
+inspect examine show see give good find search get find read used content contents
 """
 _MODEL = """
 answer argue brainstorm calculate chat compare compose compute convert debate decide design draft explain fix imagine
@@ -36,3 +36,12 @@ NEEDS_MODEL = frozenset(_MODEL.split())
 """A task that begins with one of these, and no skill knows it, asks for thought."""
 LITERAL = frozenset({"word", "words", "text", "string", "term", "phrase", "identifier"})
 """What follows one of these is meant as it stands."""
+TO, WITHIN = frozenset({"to", "into", "as"}), frozenset({"in", "under", "below", "inside", "within", "from"})
+"""What stands before a file to be written, and before a folder to look into."""
+FOLDER = frozenset({"folder", "directory", "dir", "subfolder"})
+FILES = frozenset({"file", "files", "module", "modules", "script", "scripts"})
+SEEK = frozenset(
+    {"find", "search", "grep", "for", "locate", "occurrences", "uses", "mention", "mentions", "contain", "contains"}
+)
+"""What stands before a text to look for."""
+ABOUT = frozenset({"for", "about", "on"})

@@ -12,6 +12,7 @@ from holdfast.contracts.program import ProgramResult
 from providers.offline.choose import choose
 from providers.offline.program import write
 from tests.support.builtin import SHOP
+from tests.support.offline_skills import put_skill, skills
 from tests.support.stack import Stack
 
 LINE = "model: offline (no language model was used; skills were chosen by word match)"
@@ -106,3 +107,29 @@ async def test_a_projects_own_skill_is_called(stack: Stack, client: Client) -> N
     report, result = await run(stack, client, "Echo i=7 tag='durable words'")
     assert result.calls == 1
     assert "- i: 7" in report
+
+
+ECHOES = """
+name: twice
+version: 1.0.0
+description: Does something two times.
+effect: pure
+input_schema: {type: object}
+examples:
+  - why: Say it twice
+    program: |
+      import asyncio
+      result = await asyncio.gather(skills.echo(i=1), skills.echo(i=2))
+"""
+
+
+async def test_an_example_that_is_a_program_runs_and_its_result_is_reported(
+    stack: Stack, client: Client, tmp_path: Path
+) -> None:
+    put_skill(tmp_path, "twice", ECHOES, "def run():\n    return 1\n")
+    source = write(choose("Say it twice", skills(tmp_path)))
+    result = await stack.run(client, source, skills=["echo"])
+    assert (result.state, result.calls) == ("DONE", 2)
+    report = stack.value(result)
+    assert report.startswith(LINE)
+    assert "- i: 1; pad: \n- i: 2" in report

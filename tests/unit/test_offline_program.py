@@ -105,6 +105,24 @@ def test_no_quoted_text_changes_the_program_around_it(text: str) -> None:
     assert shape(write(choice)) == shape(write(choose("Ask “plain”", skills())))
 
 
+PIECES = [
+    *["review", "find", "'x", "y'", "src", "a/b.py", "*.csv", "and", "write", "save", "to", "out.md", "security", "data", "7", "key=1", "files", "summarize", "“", "'", "`", "search", "for"],
+    "'a b.txt'",
+    "https://a.example/b",
+    "\n",
+]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12), st.sets(st.sampled_from([skill.name for skill in skills()])))
+def test_any_words_over_any_skills_give_a_program_that_passes_or_none(words: list[str], permitted: set[str]) -> None:
+    usable = tuple(skill for skill in skills() if skill.name in permitted)
+    choice = choose(" ".join(words), usable)
+    if choice.steps:
+        assert set(choice.names) <= permitted
+        assert check(Source(write(choice)), choice.names) == []
+
+
 def test_paths_with_blanks_and_umlauts_reach_the_program_as_they_are() -> None:
     source = write(choose("Review 'mein Ordner/Größe & Co/übersicht.py' and \"zwei drei/\"", skills()))
     assert {"mein Ordner/Größe & Co/übersicht.py", "zwei drei"} <= set(strings(source))
