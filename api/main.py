@@ -38,7 +38,7 @@ def create_app(settings: Settings, house: House | None = None) -> FastAPI:
     app = FastAPI(
         title="holdfast",
         version=__version__,
-        description="Ordinary Python programs, made durable. Errors are application/problem+json; see `Problem`.",
+        description="Ordinary Python programs, made durable. Errors are application/problem+json; see `ErrorBody`.",
         lifespan=lifespan,
         responses=problems.DECLARED,
     )

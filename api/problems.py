@@ -61,7 +61,7 @@ class ErrorDetail(BaseModel):
     trace_id: str
 
 
-class Problem(BaseModel):
+class ErrorBody(BaseModel):
     """Body of every answer from 400 on. `detail` and `message` are one text; programs branch on `error.code`."""
 
     type: str
@@ -89,7 +89,7 @@ def answer(
         timestamp=datetime.now(UTC),
         trace_id=scope.get("state", {}).get("trace_id", ""),
     )
-    body = Problem(
+    body = ErrorBody(
         type=f"urn:holdfast:error:{code}",
         title=HTTPStatus(status).phrase,
         status=status,
@@ -188,14 +188,14 @@ def _methods(app: FastAPI, path: str) -> list[str]:
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schema["components"]["schemas"] |= problem.pop("$defs") | {"Problem": problem}
+        problem = ErrorBody.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema["components"]["schemas"] |= problem.pop("$defs") | {"ErrorBody": problem}
         app.openapi_schema = schema
     return app.openapi_schema
 
 
 def _declared(status: int) -> dict[str, Any]:
-    reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    reference = {"schema": {"$ref": "#/components/schemas/ErrorBody"}}
     return {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: reference}}
 
 

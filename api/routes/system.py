@@ -1,4 +1,4 @@
-"""What this holdfast is made of now, and the catalogue under the older agent system's addresses."""
+"""What this holdfast is made of now."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from fastapi import APIRouter
 
 from api.house import OurHouse
-from api.routes import health, skills
+from api.routes import health
 from holdfast import __version__, readiness
 from holdfast.contracts.base import Contract
-from holdfast.snapshot import SkillSummary
 
 router = APIRouter(prefix="/api", tags=["operations"])
 
@@ -52,15 +51,3 @@ async def system(house: OurHouse) -> System:
         services=await health.working(house),
         metrics=await health.tally(house),
     )
-
-
-@router.get("/skills", operation_id="list_skills_alias")
-async def find(house: OurHouse, tag: str | None = None) -> list[SkillSummary]:
-    """The same as `/skills`."""
-    return await skills.find(house, tag)
-
-
-@router.get("/skills/{name}", operation_id="get_skill_alias")
-async def look(name: str, house: OurHouse) -> skills.SkillPage:
-    """The same as `/skills/{name}`."""
-    return await skills.look(name, house)

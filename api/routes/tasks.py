@@ -3,7 +3,8 @@
 from typing import Annotated, Literal, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi.openapi.models import Example
 from temporalio.service import RPCError, RPCStatusCode
 
 from api import intake
@@ -24,6 +25,15 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_le
 Status = Literal[
     "pending", "running", "done", "error", "PENDING", "RUNNING", "WAITING", "DONE", "ERROR", "CANCELLED", "TIMED_OUT"
 ]
+_EXAMPLES: dict[str, Example] = {
+    "agent": {
+        "summary": "in plain words",
+        "value": {"type": "agent", "input": "Review examples/inventory for bugs and security problems"},
+    },
+    "skill": {"summary": "one call of a skill", "value": {"type": "skill:list-files", "input": {"path": "."}}},
+    "program": {"summary": "a program of your own", "value": {"type": "program", "program": "result = 6 * 7"}},
+}
+Asked = Annotated[TaskRequest, Body(openapi_examples=_EXAMPLES)]
 _STATES: dict[str, list[TaskState]] = {
     "pending": ["PENDING"],
     "running": ["RUNNING", "WAITING"],
@@ -45,7 +55,7 @@ class Result(Contract):
 
 @router.post("", status_code=201, operation_id="create_task")
 async def create(
-    body: TaskRequest, request: Request, response: Response, house: OurHouse, tenant: OurTenant, key: Key = None
+    body: Asked, request: Request, response: Response, house: OurHouse, tenant: OurTenant, key: Key = None
 ) -> Task:
     """Ask for a task. It is checked whole before anything starts, and recorded before it is started."""
     asked = body.model_copy(update={"idempotency_key": body.idempotency_key or key})

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.config import JsonDict
 
 from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Contract, Failure, Json, Sha256
@@ -51,6 +52,10 @@ class Body(BaseModel):
         return given
 
 
+_TYPE: JsonDict = {"pattern": "^(agent|agent:.+|skill:.+|tool:.+|program)$"}
+"""Documented, and not enforced by the schema: what is wrong with a type is told with those that are available."""
+
+
 class TaskRequest(Body):
     """Body of `POST /tasks`.
 
@@ -59,7 +64,7 @@ class TaskRequest(Body):
     the skill's arguments as `input`. `program` takes `program`, the source text, and `input`, its `inputs`.
     """
 
-    type: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    type: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(json_schema_extra=_TYPE)
     input: Json = None
     program: str | None = None
     skills: list[str] | None = Field(

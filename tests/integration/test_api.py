@@ -216,9 +216,13 @@ def test_answers_carry_security_headers(api: Api) -> None:
 def test_with_a_key_set_only_health_is_open(tmp_path: Path) -> None:
     api = Api(tmp_path, API_KEY="s3cret-ä", TEMPORAL_ADDRESS=f"127.0.0.1:{free_port()}").start()
     try:
-        problem(api.http.get("/tasks"), 401, "UNAUTHORIZED")
-        problem(api.http.post("/tasks", json=TASK), 401, "UNAUTHORIZED")
-        problem(api.http.get("/tasks", headers={"x-api-key": "s3cret"}), 403, "FORBIDDEN")
+        paths = api.http.get("/openapi.json", headers={b"x-api-key": "s3cret-ä".encode()}).json()["paths"]
+        assert {"/agent/execute", "/agent/results", "/agents", "/api/system"} <= set(paths)
+        for path, methods in paths.items():
+            for method in () if path.startswith("/health") else methods:
+                place = re.sub(r"\{\w+\}", str(uuid4()), path)
+                problem(api.http.request(method, place), 401, "UNAUTHORIZED")
+                problem(api.http.request(method, place, headers={"x-api-key": "s3cret"}), 403, "FORBIDDEN")
         assert api.http.get("/tasks", headers={b"x-api-key": "s3cret-ä".encode()}).status_code == 200
         assert api.http.get("/tasks", headers={b"authorization": "Bearer s3cret-ä".encode()}).status_code == 200
         assert api.http.get("/health/live").status_code == 200
@@ -265,7 +269,8 @@ def test_api_lives_and_is_not_ready_while_temporal_is_down(api: Api) -> None:
     health = api.http.get("/health")
     assert health.status_code == 503
     assert health.json()["status"] == "unhealthy"
-    assert set(health.json()["services"]) == {"api", "temporal", "store", "worker", "sandbox"}
+    assert set(health.json()["services"]) == {"api", "agent", "llm", "temporal", "store", "worker", "sandbox"}
+    assert health.json()["database"] == "connected"
     assert health.json()["uptime"] > 0
 
 
@@ -415,7 +420,8 @@ def test_broken_skill_is_named_and_a_new_one_appears_without_restart(tmp_path: P
 
 def test_openapi_declares_the_one_error_body(api: Api) -> None:
     schema = api.get("/openapi.json")
-    assert set(schema["components"]["schemas"]["Problem"]["required"]) >= {"type", "title", "status", "detail", "error"}
+    body = schema["components"]["schemas"]["ErrorBody"]
+    assert set(body["required"]) >= {"type", "title", "status", "detail", "error"}
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
             for status, answer in operation["responses"].items():
