@@ -69,8 +69,9 @@ def rows(overrides: Mapping[str, Any] | None = None) -> dict[str, Row]:
     for name, fields in (overrides or {}).items():
         if not isinstance(fields, Mapping):
             raise SettingsInvalid(f"providers.{name}: found {shown(fields)}; a mapping of fields is expected")
-        known = table[name].model_dump() if name in table else {}
-        table[name] = _row(name, {**known, **fields})
+        own = next((own for own, row in table.items() if name in (own, *row.aliases)), name)
+        known = table[own].model_dump() if own in table else {}
+        table[own] = _row(name, {**known, **fields})
     return table
 
 

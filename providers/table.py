@@ -4,6 +4,7 @@ Importing this loads no SDK; each is loaded when a model of its wire format is f
 """
 
 import asyncio
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ WIRES = {
     "bedrock": "providers.bedrock:Bedrock",
     "offline": "providers.offline:Offline",
 }
+_TALKATIVE = ("anthropic", "openai", "boto3", "botocore", "urllib3", "httpx2", "httpcore2")
+"""At level DEBUG these log prompts, and AWS's session token."""
 _OF_THE_PROVIDER = ("provider", "model", "region", "host", "api_base")
 """What the worker's default settings say for their own provider only; the rest is every model's default."""
 
@@ -52,16 +55,18 @@ class Models:
     ) -> None:
         self._environ = environ
         self._given = default
-        self._overrides = overrides or {}
         self._own_url = own_url
         self._rows = rows(overrides)
+        self._placed = {named(self._rows, name) for name, row in (overrides or {}).items() if "base_url" in row}
         self._providers: dict[Identity, Provider] = {}
         self._paces: dict[str, Pace] = {}
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
 
     def available(self) -> list[str]:
         """Rows that have what they need, best first; nothing is asked over the network. `offline` is the last, always.
 
-        A row that needs no key counts when something names it: the default provider, its own variable, the project.
+        A row that needs no key counts when the default provider, its variable or the project says where it is.
         """
         return [*(name for name, row in self._rows.items() if self._is_available(name, row)), OFFLINE]
 
@@ -146,12 +151,13 @@ class Models:
         return base.model_copy(update={**said, "provider": name, "model": model or None})
 
     def _is_default(self, name: str) -> bool:
-        return bool(self._given.provider) and named(self._rows, self._given.provider or "") == name
+        """Whether the default provider is this row by name; a name that no row has is told when it is asked."""
+        return (self._given.provider or "").strip().lower() in (name, *self._rows[name].aliases)
 
     def _is_available(self, name: str, row: Row) -> bool:
         if name == OFFLINE:
             return False
-        named_somewhere = self._is_default(name) or name in self._overrides or bool(base_of(row, self._environ))
+        named_somewhere = self._is_default(name) or name in self._placed or bool(base_of(row, self._environ))
         return has_key(row, self._environ) if row.key_needed else named_somewhere
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -526,6 +527,16 @@ async def test_no_error_holds_a_key(stub: StubLlm, models: Models, case: Case, s
         shown = "".join(traceback.format_exception(problem)) + repr(problem) + repr(problem.details)
         assert problem.__cause__ is None, "the text of an SDK's error may repeat the key"
         assert not [secret for secret in own if secret in shown]
+
+
+async def test_no_log_holds_a_key_or_a_prompt(
+    stub: StubLlm, models: Models, wire: Case, streamed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    stub.rule("words of the prompt", "words of the reply")
+    await ask(models, at(stub, wire), asking(said("words of the prompt")), streamed)
+    logged = "\n".join(record.getMessage() for record in caplog.records)
+    assert not [text for text in (*SECRETS, "words of the prompt", "words of the reply") if text in logged]
 
 
 async def test_cancelled_request_leaves_at_once(stub: StubLlm, models: Models, wire: Case, streamed: bool) -> None:

@@ -173,6 +173,7 @@ def test_available_are_rows_that_something_names() -> None:
     assert Models({"GLM_API_KEY": "k"}, ModelSettings()).available() == ["glm", "glm-anthropic", "offline"]
     gateway = {"gateway": {"wire": "openai", "base_url": "http://x", "key_needed": False}}
     assert Models({}, ModelSettings(), gateway).available() == ["gateway", "offline"]
+    assert Models({}, ModelSettings(), {"ollama": {"concurrency": 1}}).available() == ["offline"]
 
 
 @pytest.mark.parametrize(
@@ -181,6 +182,13 @@ def test_available_are_rows_that_something_names() -> None:
 )
 def test_alias_finds_its_row(alias: str, name: str) -> None:
     assert named(TABLE, alias) == name
+
+
+def test_default_provider_that_is_none_is_told_when_it_is_asked() -> None:
+    models = Models({"OPENAI_API_KEY": "k"}, ModelSettings(provider="opnai"))
+    assert models.available() == ["openai", "offline"]
+    with pytest.raises(NoModel, match="did you mean 'openai'"):
+        models.default()
 
 
 def test_unknown_provider_gets_a_guess_and_the_list() -> None:
@@ -203,8 +211,9 @@ def test_wrong_row_of_the_project_is_named(overrides: dict[str, Any], message: s
 
 
 def test_project_changes_a_field_and_keeps_the_others() -> None:
-    changed = rows({"openai": {"model": "house"}})["openai"]
-    assert (changed.model, changed.keys) == ("house", ["OPENAI_API_KEY"])
+    changed = rows({"openai": {"model": "house"}, "zhipu": {"price": "zai"}})
+    assert (changed["openai"].model, changed["openai"].keys) == ("house", ["OPENAI_API_KEY"])
+    assert (changed["glm"].price, "zhipu" in changed) == ("zai", False)
 
 
 # -- the page that documents it
