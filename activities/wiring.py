@@ -19,9 +19,9 @@ from activities.records import Recorder
 from activities.skills import Skills
 from holdfast import __version__
 from holdfast.blobs import BlobStore
-from holdfast.config import Settings, environment
-from holdfast.contracts.model import ModelSettings
+from holdfast.config import Settings
 from holdfast.contracts.program import QUEUE_LLM, QUEUE_SANDBOX, QUEUE_SKILLS
+from providers.seen import seen
 from providers.table import Models
 from sandbox.base import choose
 from skills.run import SkillRunner
@@ -56,13 +56,13 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
     async with contextlib.AsyncExitStack() as stack:
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
-        environ = environment(settings.project)
+        environ = settings.environment()
         if QUEUE_LLM in queues:
-            models = Models(environ, _default_model(settings), settings.providers, settings.url)
+            models = Models(environ, settings.default_model, settings.providers, settings.url)
             stack.push_async_callback(models.close)
             llm = Llm(Asker(models, Usage(database), Deltas(database)), blobs)
             found.activities[QUEUE_LLM] = [llm.plan, llm.program, llm.answer, llm.skill, llm.ask]
-            found.providers = models.available()
+            found.providers = seen(environ, settings.default_model, settings.providers)
         if QUEUE_SKILLS in queues:
             runner = SkillRunner(blobs, settings.home, environ, _project_python(settings))
             stack.push_async_callback(runner.close)
@@ -75,12 +75,6 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             found.activities[QUEUE_SANDBOX] = [Programs(client, adapter, blobs).run]
         stack.enter_context(_seen(Workers(database), queues, found))
         yield found
-
-
-def _default_model(settings: Settings) -> ModelSettings:
-    return ModelSettings(
-        provider=settings.default_llm_provider, model=settings.default_llm_model, api_base=settings.llm_base_url
-    )
 
 
 def _project_python(settings: Settings) -> str | None:

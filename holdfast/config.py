@@ -90,8 +90,13 @@ class Settings(BaseModel):
 
     @property
     def default_model(self) -> ModelSettings:
-        """The model of those who name none; None in it: what `providers` finds."""
-        return ModelSettings(provider=self.default_llm_provider, model=self.default_llm_model)
+        """The model of those who name none; None in it: what `providers` finds.
+
+        LLM_BASE_URL is the address of the provider that is set, whichever it is; without one, that of
+        `openai-compatible`, by the environment.
+        """
+        base = self.llm_base_url if self.default_llm_provider else None
+        return ModelSettings(provider=self.default_llm_provider, model=self.default_llm_model, api_base=base)
 
     def environment(self) -> dict[str, str]:
         """The variables that skills and model providers see: see `environment` below."""

@@ -1,8 +1,8 @@
 """Whether an agent can be run now: by what workers say of the model providers that they reach.
 
-A worker says it in its row: first the providers that it has all for, best first, then those that lack something:
-`openai needs OPENAI_API_KEY`. Aliases stand there too. `default` is what an agent gets that names no provider; it is
-said only when it lacks something.
+A worker says it in its row: first the providers that are set up, best first; then the others, and all aliases:
+`openai needs OPENAI_API_KEY`, or `vllm needs nothing`: it can be asked by who names it. `default` is what an agent
+gets that names no provider; it is said only when it lacks something.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,24 +15,29 @@ from holdfast.names import listed, suggestion
 Status = Literal["ready", "not_ready", "disabled"]
 
 DEFAULT = "default"
+NOTHING = "nothing"
 _NEEDS = " needs "
 
 
 def said(name: str, missing: str = "") -> str:
-    """What a worker's row says of a provider. `missing` names the variables that are not set; empty: it is ready."""
+    """What a worker's row says of a provider. `missing` names the variables that are not set; empty: it is set up."""
     return f"{name}{_NEEDS}{missing}" if missing else name
 
 
 def offered(rows: Iterable[Iterable[str]]) -> dict[str, str]:
-    """Provider -> what it lacks, of all workers together: ready at one is ready."""
+    """Provider -> what it lacks, of all workers together: set up at one is set up."""
     found: dict[str, str] = {}
     for row in rows:
         said = dict(_parsed(entry) for entry in row)
         if said:
             said.setdefault(DEFAULT, "")
         for name, missing in said.items():
-            found[name] = missing if found.get(name, missing) else ""
+            found[name] = min(found.get(name, missing), missing, key=_rank)
     return found
+
+
+def _rank(missing: str) -> int:
+    return 0 if not missing else 1 if missing == NOTHING else 2
 
 
 def _parsed(entry: str) -> tuple[str, str]:
@@ -57,7 +62,7 @@ def _lack(model: ModelSettings, providers: Mapping[str, str]) -> str:
         known = [one for one in providers if one != DEFAULT]
         return f"no provider named {name!r};{suggestion(name, known)} known: {listed(known)}"
     has_address = model.api_base or model.host
-    if not missing or (missing.endswith("_URL") and has_address):
+    if missing in ("", NOTHING) or (missing.endswith("_URL") and has_address):
         return ""
     whose = "the default provider" if name == DEFAULT else f"provider {name!r}"
     return f"{whose} needs {missing}; set it where the worker runs"

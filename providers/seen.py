@@ -4,25 +4,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.contracts.model import ModelSettings
-from holdfast.readiness import DEFAULT, said
+from holdfast.readiness import DEFAULT, NOTHING, said
 from providers.endpoint import base_of, has_key
 from providers.rows import Row, named, rows
 from providers.table import Models
 
 
 def seen(environ: Mapping[str, str], default: ModelSettings, overrides: Mapping[str, Any] | None = None) -> list[str]:
-    """Ready ones first, best first; then the others and all aliases. Nothing is asked over the network.
+    """Those that are set up first, best first; then the others, and all aliases. Nothing is asked over the network.
 
     Raises:
         SettingsInvalid, NoModel: as of `Models`: a row of the project, or the default provider, is none.
     """
     table = rows(overrides)
     ready = Models(environ, default, overrides).available()
-    lacks = {name: _missing(row, environ) for name, row in table.items()}
+    lacks = {name: _missing(row, environ) or NOTHING for name, row in table.items()}
     others = [name for name in table if name not in ready]
     aliases = [(alias, lacks[name]) for name, row in table.items() for alias in row.aliases]
     found = [*ready, *(said(name, lacks[name]) for name in others), *(said(alias, lack) for alias, lack in aliases)]
-    if default.provider and (missing := lacks[named(table, default.provider)]):
+    missing = lacks[named(table, default.provider)] if default.provider else NOTHING
+    if missing != NOTHING:
         found.append(said(DEFAULT, missing))
     return found
 

@@ -14,6 +14,7 @@ from store.workers import Workers, WorkerSeen
 from tests.support.api import Api, free_port, problem
 from tests.support.cli import Project
 from tests.support.skill_folders import write_files, write_skill
+from tests.support.stack import Stack
 
 REVIEWER = """
 name: reviewer
@@ -188,3 +189,20 @@ async def test_the_command_shows_agents_and_says_once_what_several_lack(own: Api
     assert json.loads(shell.run("agents", "reviewer", "--json", HOLDFAST_URL=url).stdout)["name"] == "reviewer"
     missing = shell.run("agents", "reviewr", HOLDFAST_URL=url)
     assert (missing.returncode, "did you mean 'reviewer'?" in missing.stderr) == (2, True)
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_runs_says_what_its_environment_lacks(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "home")
+    stack.start_server()
+    api = opened(tmp_path)
+    try:
+        stack.start_worker("agents", "llm").wait_up()
+        assert states(api)["reviewer"][1].startswith("provider 'openai' needs OPENAI_API_KEY;")
+        assert states(api)["assistant"] == ("ready", "")
+        stack.start_worker("llm", OPENAI_API_KEY="sk-none").wait_up()
+        assert states(api)["reviewer"] == ("ready", "")
+        assert api.http.get("/health").json()["services"]["llm"] == "ok: openai"
+    finally:
+        api.close()
+        stack.close()

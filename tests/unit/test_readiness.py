@@ -72,6 +72,8 @@ def test_a_worker_says_first_what_it_has_all_for_best_first() -> None:
     row = seen({"OPENAI_API_KEY": "k", "GEMINI_API_KEY": "k"}, ModelSettings())
     assert row[:3] == ["openai", "gemini", "offline"]
     assert "anthropic needs ANTHROPIC_API_KEY" in row
+    set_up = [name for name, missing in readiness.offered([row]).items() if not missing]
+    assert set_up == ["openai", "gemini", "offline", "default"]
 
 
 def test_a_disabled_agent_is_neither() -> None:
