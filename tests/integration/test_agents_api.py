@@ -1,7 +1,8 @@
 """Agents over HTTP: an API process, a project's files that change under it, and workers that say what they reach."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -65,6 +66,14 @@ async def seen(api: Api, *providers: str, ago: float = 0, name: str = "w") -> No
     worker = WorkerSeen(id=name, queues=["llm"], version="0", started_at=now, providers=list(providers))
     await Workers(database).seen(worker, now - timedelta(seconds=ago))
     await database.close()
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """A worker says that it is up before its row is written."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def states(api: Api) -> dict[str, tuple[str, str]]:
@@ -198,10 +207,10 @@ def test_a_worker_that_runs_says_what_its_environment_lacks(tmp_path: Path) -> N
     api = opened(tmp_path)
     try:
         stack.start_worker("agents", "llm").wait_up()
+        until(lambda: states(api)["assistant"] == ("ready", ""))
         assert states(api)["reviewer"][1].startswith("provider 'openai' needs OPENAI_API_KEY;")
-        assert states(api)["assistant"] == ("ready", "")
         stack.start_worker("llm", OPENAI_API_KEY="sk-none").wait_up()
-        assert states(api)["reviewer"] == ("ready", "")
+        until(lambda: states(api)["reviewer"] == ("ready", ""))
         assert api.http.get("/health").json()["services"]["llm"] == "ok: openai"
     finally:
         api.close()
