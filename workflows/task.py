@@ -22,6 +22,7 @@ from temporalio.exceptions import (
 from holdfast.contracts import program as contracts
 from holdfast.contracts.base import Failure, Sha256, Value
 from holdfast.contracts.llm import (
+    ANSWERED,
     LLM_ANSWER,
     LLM_PLAN,
     LLM_PROGRAM,
@@ -127,7 +128,7 @@ class TaskWorkflow:
                 return await self._draft(plan.selected_skills)
             if plan.kind == "ask":
                 said = await self._ask(plan.question, plan.options)
-                plan = await self._plan([TextPart(text=f"The person's answer: {said}")])
+                plan = await self._plan([TextPart(text=f"{ANSWERED}{said}")])
             else:
                 plan = await self._plan([TextPart(text=plan.problems)])
         text = plan.problems or f"the plan still asks after {MAX_ASKED} answers; the last question: {plan.question}"
@@ -143,7 +144,7 @@ class TaskWorkflow:
             if draft.kind == "answer":
                 return draft.answer or Value(inline="")
             said = await self._ask(draft.question, draft.options)
-            draft = await self._draft(skills, say=[TextPart(text=f"The person's answer: {said}")], fused=True)
+            draft = await self._draft(skills, say=[TextPart(text=f"{ANSWERED}{said}")], fused=True)
         text = f"it still asks after {MAX_ASKED} answers; the last question: {draft.question}"
         raise Failed(Failure(type="PlanInvalid", message=text))
 

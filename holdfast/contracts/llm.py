@@ -13,6 +13,9 @@ from holdfast.contracts.model import ModelSettings, Usage
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.skill import SkillAnswer, SkillCall
 
+ANSWERED = "The person's answer: "
+"""What stands before a person's answer when it is told to a model."""
+
 
 class Turn(Contract):
     """One link of a conversation, as its blob holds it. `said` are the person's own words in it, if there are any."""

@@ -10,7 +10,7 @@ from providers.offline.match import Hits
 from providers.offline.places import is_file
 from providers.offline.recipes import recipe
 from providers.offline.task import Place, Said, split
-from providers.offline.words import STOP
+from providers.offline.words import STOP, WEAK
 
 LISTS, READS, FINDS, WRITES = "list-files", "read-file", "find-in-files", "write-file"
 _CHECKS = ("style", "complexity", "bugs", "security")
@@ -90,4 +90,6 @@ def _pattern(task: Task) -> tuple[str, set[str]]:
     words = set(split(task.said.sought)) - STOP
     is_known = any(task.is_strong(word, name) for word in words for name in task.skills if name != FINDS)
     is_about_files = task.said.has_path or task.has_any("files", "file", "code", "workspace")
-    return (task.said.sought, words) if words and not is_known and is_about_files else ("", set())
+    if not words or words & WEAK or is_known or not is_about_files:
+        return "", set()
+    return task.said.sought, words

@@ -5,6 +5,7 @@ import json
 from decimal import Decimal
 
 from holdfast.contracts.base import Json
+from holdfast.contracts.llm import ANSWERED
 from holdfast.contracts.message import TextPart
 from holdfast.contracts.model import Usage
 from holdfast.errors import NoModel
@@ -83,7 +84,9 @@ def _repair(request: ModelRequest) -> str:
 
 
 def _choice(known: Known) -> Choice:
-    return choose(known.task, known.skills, tuple(each for each in known.said if each.strip()))
+    """What was said is more than answers: a plan that was no plan is complained of in the same place."""
+    answers = tuple(each.removeprefix(ANSWERED) for each in known.said if each.startswith(ANSWERED))
+    return choose(known.task, known.skills, answers)
 
 
 def _phrased(result: Json) -> str:

@@ -88,6 +88,7 @@ REFUSED = [
     "Sort data/products.csv by price",
     "Add a feature to src/app.py",
     "Explain the security problems of src",
+    "Find the largest file in src",
     "Count words in README.md",
     "Hello",
     "",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from activities.replies import read_plan, read_program
+from holdfast.contracts.llm import ANSWERED
 from holdfast.contracts.message import Message, TextPart
 from holdfast.contracts.model import ModelSettings
 from holdfast.errors import NoModel
@@ -47,7 +48,11 @@ async def test_what_needs_a_model_is_answered_with_how_to_set_one(purpose: Purpo
 async def test_a_plan_asks_for_what_a_skill_lacks_and_the_answer_goes_into_the_program() -> None:
     plan = read_plan((await ask("plan", "Search the files in src")).text)
     assert (plan.kind, "'pattern'" in plan.question) == ("ask", True)
-    source = read_program((await ask("program", "Search the files in src", said=("TODO", ""))).text)
+    source = read_program(
+        (
+            await ask("program", "Search the files in src", said=("no plan in it, plan again", f"{ANSWERED}TODO", ""))
+        ).text
+    )
     assert source is not None
     assert "'TODO'" in source
 
