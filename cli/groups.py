@@ -7,7 +7,7 @@ from cli.screen import seconds
 from holdfast.contracts.task import Step
 
 _BAR = 16
-_ASKED = 60
+_ASKED = 36
 _OPEN = frozenset({"open", "running", "pending", "scheduled", "waiting"})
 _BAD = frozenset({"failed", "error", "raised"})
 _ALONE = frozenset({"question", "llm"})
@@ -79,6 +79,8 @@ def _llm(step: Step, now: float, chosen: Sequence[str]) -> str:
     asked = step.detail.removeprefix(f"{step.name}: ")
     if chosen and step.name == "plan":
         asked = f"{len(chosen)} skills: {', '.join(chosen)}" if len(chosen) > 1 else chosen[0]
+    elif step.name == "program":
+        asked = asked.partition(" with ")[0]
     asked = asked if len(asked) <= _ASKED else f"{asked[: _ASKED - 1]}…"
     told = "; ".join(part for part in (asked, model(step.model), _failed(step)) if part)
     took = seconds(max(0.0, (step.ended_at or now) - step.started_at)) if step.started_at is not None else ""
