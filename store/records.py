@@ -261,7 +261,9 @@ def _cursor(row: TaskRow) -> str:
 def _older_than(cursor: str) -> ColumnElement[bool]:
     try:
         text, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        place = tuple_(literal(datetime.fromisoformat(text).astimezone(UTC), Utc), literal(str(last)))
-    except (ValueError, TypeError, OverflowError):
+        if not last.isprintable():
+            raise ValueError("no database takes NUL or half of a surrogate pair")
+        place = tuple_(literal(datetime.fromisoformat(text).astimezone(UTC), Utc), literal(last))
+    except (ValueError, TypeError, AttributeError, OverflowError):
         raise CursorInvalid(f"cursor {shown(cursor)} is not one that a page gave; leave it out to begin anew") from None
     return tuple_(TaskRow.created_at, TaskRow.id) < place

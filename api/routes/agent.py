@@ -115,7 +115,7 @@ async def results(
     house: OurHouse,
     tenant: OurTenant,
     task_id: Annotated[str | None, Query(alias="taskId", max_length=200)] = None,
-    session_id: Annotated[str | None, Query(alias="sessionId", max_length=200)] = None,
+    session_id: Annotated[SessionId | None, Query(alias="sessionId")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 10,
 ) -> AgentResult | list[AgentResult]:
     """The result of one task; without `taskId` those of a session, or of all, the newest first. 404: no such task."""

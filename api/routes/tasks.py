@@ -25,6 +25,7 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_le
 Status = Literal[
     "pending", "running", "done", "error", "PENDING", "RUNNING", "WAITING", "DONE", "ERROR", "CANCELLED", "TIMED_OUT"
 ]
+_PRINTED = r"^[^\x00-\x1f\x7f]*$"
 _EXAMPLES: dict[str, Example] = {
     "agent": {
         "summary": "in plain words",
@@ -75,7 +76,7 @@ async def find(
     tenant: OurTenant,
     status_filter: Status | None = None,
     state: TaskState | None = None,
-    kind: Annotated[str | None, Query(alias="type", description="a type, or how it begins")] = None,
+    kind: Annotated[str | None, Query(alias="type", pattern=_PRINTED, description="a type, or how it begins")] = None,
     user_id_hash: Sha256 | None = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
     cursor: str | None = None,

@@ -1,6 +1,7 @@
 """The store: one suite over SQLite and a real PostgreSQL, and what goes wrong with each."""
 
 import asyncio
+import base64
 import json
 import os
 import shutil
@@ -170,7 +171,15 @@ async def test_task_made_while_paging_moves_no_other(records: Records):
     assert second.next_cursor is None
 
 
-@pytest.mark.parametrize("cursor", ["nonsense", "%%%", "ä", "W10", "WzEsMl0", "eyJhIjoxfQ", "WyIyMDI2IiwiYSJd"])
+def _cursor_of(*place: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+
+
+BAD_CURSORS = ["nonsense", "%%%", "ä", "W10", "WzEsMl0", "eyJhIjoxfQ", "WyIyMDI2IiwiYSJd"]
+UNFIT_IDS = ["a\0", "\ud800", 7, None]
+
+
+@pytest.mark.parametrize("cursor", [*BAD_CURSORS, *(_cursor_of("2026-11-01T12:00:00+00:00", one) for one in UNFIT_IDS)])
 async def test_bad_cursor_is_a_400_that_says_what_to_do(records: Records, cursor: str):
     with pytest.raises(CursorInvalid, match="leave it out") as caught:
         await records.list("default", cursor=cursor)
