@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from activities.replies import read_program
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Sha256
 from holdfast.contracts.llm import Turn
@@ -16,6 +17,12 @@ class Conversation:
 
     messages: list[Message] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+
+    @property
+    def last_program(self) -> str:
+        """The newest program that the model wrote; empty if it wrote none."""
+        replies = (text(one.parts) for one in reversed(self.messages) if one.role == "assistant")
+        return next((source for reply in replies if (source := read_program(reply))), "")
 
 
 def read(blobs: BlobStore, head: Sha256 | None) -> Conversation:

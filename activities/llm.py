@@ -101,7 +101,7 @@ class Llm:
         skills = await asyncio.to_thread(self._skills, brief, request.skills)
         words, prompt = await asyncio.to_thread(self._program_prompt, request, skills)
         turn = _Turn(self._blobs, request.head, words, request.say)
-        known = Known(skills=tuple(skills), why=request.why)
+        known = Known(skills=tuple(skills), why=request.why, source=turn.before.last_program if request.why else "")
         reply = await self._ask(brief, "repair" if request.why else "program", turn, known)
         drafted = await self._drafted(request, reply)
         return Draft(**drafted, head=await turn.ended(reply), prompt=prompt, usage=[reply.usage])
