@@ -213,7 +213,7 @@ async def _model(settings: Settings) -> list[Finding]:
     if model.provider == "offline":
         text = "no key is set: the offline planner picks skills by rule, no model is used"
         return [
-            Finding("warn", "model", text, "set ANTHROPIC_API_KEY or OPENAI_API_KEY, or run Ollama; docs/agents.md")
+            Finding("warn", "model", text, "set ANTHROPIC_API_KEY or OPENAI_API_KEY, or run Ollama; see docs/models.md")
         ]
     return [Finding("ok", "model", name)]
 
