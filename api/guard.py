@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 
 from api.problems import Unauthorized
 from holdfast.config import Settings
+from holdfast.contracts.model import TASK_HEADER
 from holdfast.errors import Forbidden, SettingsInvalid, shown
 
 Scope = Mapping[str, Any]
@@ -44,6 +45,7 @@ class Guard:
         self._check_listener(scope)
         self._check_host(headers)
         self._check_origin(headers)
+        _refuse_ourselves(headers)
         if self._key and scope["path"] not in _WITHOUT_KEY:
             self._check_key(self._key, headers)
 
@@ -82,6 +84,15 @@ class Guard:
             raise Unauthorized("this API needs a key: send it as `X-API-Key: …` or `Authorization: Bearer …`")
         if not hmac.compare_digest(sent.encode("latin-1"), key.encode()):
             raise Forbidden("the key that was sent is not this API's; its value is the setting API_KEY")
+
+
+def _refuse_ourselves(headers: Headers) -> None:
+    """What our providers send carries this header: an agent whose model is this very API would ask itself for ever."""
+    if TASK_HEADER in headers:
+        raise Forbidden(
+            f"the request carries {TASK_HEADER}: holdfast itself sent it, as to a model. Set LLM_BASE_URL, or the "
+            "agent's api_base, to the model's server"
+        )
 
 
 _WHAT_TO_SET = (

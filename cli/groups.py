@@ -89,7 +89,7 @@ def _llm(step: Step, now: float, chosen: Sequence[str]) -> str:
 
 
 def model(name: str | None) -> str:
-    """`model: offline`, or `model: anthropic:claude-sonnet-4-5`."""
+    """`model: offline`, or `model: anthropic:claude-sonnet-5-5`."""
     return f"model: {'offline' if name.startswith('offline') else name}" if name else ""
 
 

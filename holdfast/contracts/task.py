@@ -26,7 +26,7 @@ def _model(value: Json) -> Json:
         return value
     provider, _, model = value.partition(":")
     if not (provider and model):
-        raise ValueError("expected 'provider:model', such as 'anthropic:claude-sonnet-4-5', or a mapping")
+        raise ValueError("expected 'provider:model', such as 'anthropic:claude-sonnet-5-5', or a mapping")
     return {"provider": provider, "model": model}
 
 

@@ -63,7 +63,7 @@ class Case:
 _CHAT, _MESSAGES = "/v1/chat/completions", "/v1/messages"
 CASES = {
     "anthropic": Case(
-        "anthropic", "claude-sonnet-4-5", "anthropic", _MESSAGES, KEYS["ANTHROPIC_API_KEY"], "json_schema"
+        "anthropic", "claude-sonnet-5-5", "anthropic", _MESSAGES, KEYS["ANTHROPIC_API_KEY"], "json_schema"
     ),
     "openai": Case("openai", "gpt-4.1", "openai", _CHAT, KEYS["OPENAI_API_KEY"], "json_schema"),
     "openrouter": Case(
@@ -610,7 +610,7 @@ async def test_without_models_the_default_is_asked(stub: StubLlm) -> None:
     models = Models(environ, ModelSettings(temperature=0.2))
     reply = await models.complete([], asking())
     await models.close()
-    assert (reply.usage.provider, reply.usage.model) == ("anthropic", "claude-sonnet-4-5")
+    assert (reply.usage.provider, reply.usage.model) == ("anthropic", "claude-sonnet-5-5")
     assert stub.requests[0].body["temperature"] == 0.2
 
 

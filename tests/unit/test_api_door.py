@@ -146,3 +146,8 @@ def test_trace_id_is_taken_if_it_is_one(headers: dict[str, str], trace: str | No
 )
 def test_loopback_is_known(host: str, answer: bool) -> None:
     assert is_loopback(host) is answer
+
+
+def test_what_holdfast_sends_to_models_is_refused() -> None:
+    with pytest.raises(Forbidden, match="LLM_BASE_URL"):
+        guard().check(request(x_holdfast_task=TRACE))

@@ -158,7 +158,7 @@ def test_first_key_in_the_order_of_the_table_decides() -> None:
 
 
 def test_default_model_is_of_the_row_or_its_variable_or_asked_for() -> None:
-    assert Models({"ANTHROPIC_API_KEY": "k"}, ModelSettings()).default().model == "claude-sonnet-4-5"
+    assert Models({"ANTHROPIC_API_KEY": "k"}, ModelSettings()).default().model == "claude-sonnet-5-5"
     assert Models({"OPENAI_API_KEY": "k", "OPENAI_MODEL": "o9"}, ModelSettings()).default().model == "o9"
     asked = ModelSettings(provider="zhipu", model="glm-4")
     assert Models({}, asked).default() == ModelSettings(provider="glm", model="glm-4")
