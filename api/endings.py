@@ -1,23 +1,23 @@
 """Ends of workflows that did not write their own record: terminated, timed out, or lost their last activity."""
 
-from typing import Any
-
-from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHistoryEventFilterType
+from temporalio.client import WorkflowFailureError, WorkflowHistoryEventFilterType
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError
 from temporalio.exceptions import TimeoutError as TooLate
 
 from api.house import House
+from api.progress import Handle, query, whole
 from api.temporal import answering
 from holdfast.contracts.base import Failure
-from holdfast.contracts.program import FINAL, ProgramResult, TaskState
+from holdfast.contracts.program import FINAL, QUERY_PROGRESS, ProgramResult, Progress, TaskState
+from holdfast.errors import NoTemporal
 from holdfast.log import get_logger
 from store.records import Changes, TaskRow
-from store.results import columns
+from store.results import columns, took
 
 log = get_logger(__name__)
 
 
-async def noticed(house: House, row: TaskRow, handle: WorkflowHandle[Any, ProgramResult]) -> TaskRow:
+async def noticed(house: House, row: TaskRow, handle: Handle) -> TaskRow:
     """The final record of a task whose workflow is closed, written here if the workflow could not."""
     row = await house.records.get(row.tenant, row.id)
     if row.state in FINAL:
@@ -28,11 +28,12 @@ async def noticed(house: House, row: TaskRow, handle: WorkflowHandle[Any, Progra
     except WorkflowFailureError as exc:
         result = await _terminated(handle) if isinstance(exc.cause, TerminatedError) else _failed(exc.cause)
     log.warning("task.end_noticed", task_id=row.id, state=result.state)
-    change = await house.records.change(row.tenant, row.id, result.state, **_changes(result))
+    changes = columns(result) if _tells(result) else _cut_short(result.error) | await _so_far(house, handle)
+    change = await house.records.change(row.tenant, row.id, result.state, **changes)
     return change.row
 
 
-async def _terminated(handle: WorkflowHandle[Any, ProgramResult]) -> ProgramResult:
+async def _terminated(handle: Handle) -> ProgramResult:
     reason = "no reason given"
     async with answering():
         async for event in handle.fetch_history_events(event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT):
@@ -63,8 +64,20 @@ def _end(state: TaskState, kind: str, message: str) -> ProgramResult:
     return ProgramResult(state=state, error=Failure(type=kind, message=message))
 
 
-def _changes(result: ProgramResult) -> Changes:
-    """All that the workflow told at its end; of one that told nothing, only why it ended. What it took is not known."""
-    if result.journal or result.value or result.calls or result.llm:
-        return columns(result)
-    return Changes(failure=result.error.model_dump(mode="json")) if result.error else Changes()
+def _tells(result: ProgramResult) -> bool:
+    """Whether the workflow itself told how it ended."""
+    return bool(result.journal or result.value or result.calls or result.llm)
+
+
+def _cut_short(error: Failure | None) -> Changes:
+    return Changes(failure=error.model_dump(mode="json")) if error else Changes()
+
+
+async def _so_far(house: House, handle: Handle) -> Changes:
+    """What a task did and took until it was ended from outside. Its cost is not known: a request may have been sent."""
+    try:
+        progress = await whole(house, await query(handle, QUERY_PROGRESS, Progress))
+    except NoTemporal:
+        return Changes()
+    counts = took(progress.spent) | Changes(cost=None, calls=progress.calls_done, repairs=progress.repairs)
+    return counts | Changes(llm=[call.model_dump(mode="json") for call in progress.llm])

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from api.house import House
-from api.view import Seen, is_agents, program_of, query
+from api.progress import is_agents, program_of, query
+from api.view import Seen
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Json, Value
 from holdfast.contracts.journal import Entry, ExportedCall, JournalExport, JournalView

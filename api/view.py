@@ -7,24 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from urllib.parse import quote
 
-from temporalio.client import (
-    WorkflowExecutionStatus,
-    WorkflowFailureError,
-    WorkflowHandle,
-    WorkflowQueryFailedError,
-)
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.endings import noticed
 from api.house import House
 from api.intake import not_started
+from api.progress import QUERY_SECONDS, Handle, handle_of, program_waits, query, whole
 from api.temporal import answering
 from api.waiting import waiting
 from holdfast.contracts.base import Failure, Json
-from holdfast.contracts.program import FINAL, QUERY_PROGRESS, ProgramResult, Progress, Segment, TaskState
+from holdfast.contracts.program import FINAL, QUERY_PROGRESS, Progress, Segment, TaskState
 from holdfast.contracts.question import Question
 from holdfast.contracts.task import Task
-from holdfast.contracts.work import program_workflow_id
 from holdfast.errors import NoTemporal
 from holdfast.ids import workflow_id
 from store.records import Changes, TaskRow
@@ -32,7 +27,6 @@ from store.results import took
 
 _START_GRACE = timedelta(minutes=10)
 """So long a recorded task may be unknown to Temporal: its start may be under way, or be repeated by its caller."""
-_QUERY_SECONDS = 2.0
 
 STATUS: dict[TaskState, str] = {
     "PENDING": "pending",
@@ -72,7 +66,7 @@ async def current(house: House, row: TaskRow) -> Seen:
         return Seen(row)
     try:
         handle = await handle_of(house, row)
-        async with answering(_QUERY_SECONDS):
+        async with answering(QUERY_SECONDS):
             found = await handle.describe()
     except NoTemporal as exc:
         return Seen(row, note=str(exc))
@@ -83,45 +77,6 @@ async def current(house: House, row: TaskRow) -> Seen:
     if found.status == WorkflowExecutionStatus.RUNNING:
         return await _running(house, row, handle, waiting(found))
     return Seen(await noticed(house, row, handle))
-
-
-async def handle_of(house: House, row: TaskRow) -> WorkflowHandle[Any, ProgramResult]:
-    """
-    Raises:
-        NoTemporal: the server cannot be reached.
-    """
-    return await _handle(house, workflow_id(row.tenant, row.id))
-
-
-async def program_of(house: House, row: TaskRow) -> WorkflowHandle[Any, ProgramResult]:
-    """The workflow that runs the task's program and keeps its journal: of an agent's task, a child of the task's.
-
-    Raises:
-        NoTemporal: the server cannot be reached.
-    """
-    own = workflow_id(row.tenant, row.id)
-    return await _handle(house, program_workflow_id(own) if is_agents(row) else own)
-
-
-def is_agents(row: TaskRow) -> bool:
-    return row.type.startswith("agent:")
-
-
-async def _handle(house: House, name: str) -> WorkflowHandle[Any, ProgramResult]:
-    client = await house.temporal.client()
-    return client.get_workflow_handle(name, result_type=ProgramResult)
-
-
-async def query(handle: WorkflowHandle[Any, ProgramResult], name: str, gives: type[Any]) -> Any:
-    """
-    Raises:
-        NoTemporal: neither the server nor a worker answered in time.
-    """
-    try:
-        async with answering(_QUERY_SECONDS):
-            return await handle.query(name, result_type=gives)
-    except (WorkflowQueryFailedError, RPCError) as exc:
-        raise NoTemporal(f"no worker can tell how this task stands ({str(exc)[:200]}); is one running?") from exc
 
 
 async def questions(house: House, seen: Seen) -> list[Question]:
@@ -148,37 +103,14 @@ def _closed_with(house: House, row: TaskRow) -> list[Question]:
     return closing.questions if closing else []
 
 
-async def _running(house: House, row: TaskRow, handle: WorkflowHandle[Any, ProgramResult], lines: list[str]) -> Seen:
+async def _running(house: House, row: TaskRow, handle: Handle, lines: list[str]) -> Seen:
     own: Progress | None = None
     try:
         own = await query(handle, QUERY_PROGRESS, Progress)
-        if own.program_id is None:
-            return Seen(row, own, waiting=lines)
-        program = await _handle(house, own.program_id)
-        progress, more = await asyncio.gather(query(program, QUERY_PROGRESS, Progress), _waits(program))
+        progress, more = await asyncio.gather(whole(house, own), program_waits(house, own))
     except NoTemporal as exc:
         return Seen(row, own, str(exc), lines)
-    return Seen(row, _merged(own, progress), waiting=[*lines, *more])
-
-
-async def _waits(handle: WorkflowHandle[Any, ProgramResult]) -> list[str]:
-    with contextlib.suppress(NoTemporal, RPCError):
-        async with answering(_QUERY_SECONDS):
-            return waiting(await handle.describe())
-    return []
-
-
-def _merged(own: Progress, program: Progress) -> Progress:
-    """An agent's task with its program: the state and the questions are the task's, the calls are the program's."""
-    shared = {
-        "state": own.state,
-        "phase": (program.phase or own.phase) if own.phase == "running" else own.phase,
-        "program_id": own.program_id,
-        "questions": own.questions,
-        "spent": own.spent.joined(program.spent),
-        "llm": [*own.llm, *program.llm],
-    }
-    return program.model_copy(update=shared)
+    return Seen(row, progress, waiting=[*lines, *more])
 
 
 async def _unknown(house: House, row: TaskRow) -> Seen:

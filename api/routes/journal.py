@@ -6,8 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from api.house import House, OurHouse, OurTenant
+from api.progress import is_agents
 from api.story import Story, export, first_version, steps, told
-from api.view import Seen, current, is_agents, questions
+from api.view import Seen, current, questions
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import FINAL, Version
 from holdfast.contracts.task import Step

@@ -12,8 +12,9 @@ from api.house import House, OurHouse, OurTenant
 from api.intake import user_hash
 from api.kinds import checked_source
 from api.problems import InvalidRequest
+from api.progress import handle_of
 from api.temporal import answering, refusal
-from api.view import Seen, current, handle_of, questions
+from api.view import Seen, current, questions
 from holdfast.contracts.base import Json
 from holdfast.contracts.program import FINAL, UPDATE_ANSWER
 from holdfast.contracts.question import OUTCOMES, AnswerMessage, Question

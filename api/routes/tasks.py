@@ -9,8 +9,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api import intake
 from api.house import OurHouse, OurTenant
+from api.progress import handle_of
 from api.temporal import answering
-from api.view import Seen, as_task, current, ended, handle_of
+from api.view import Seen, as_task, current, ended
 from holdfast import log
 from holdfast.contracts.base import Contract, Failure, Json, Sha256
 from holdfast.contracts.program import FINAL, TaskState

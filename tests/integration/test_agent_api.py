@@ -310,7 +310,7 @@ def test_model_that_is_busy_is_seen_with_the_time_of_the_next_try(api: Api, stub
     assert api.get(f"/tasks/{task_id}")["waiting"] == []
 
 
-async def test_terminated_task_of_an_agent_is_noticed_and_its_cost_is_not_known(
+async def test_terminated_task_of_an_agent_is_noticed_with_what_it_did_until_then(
     api: Api, stub: StubLlm, client: Client
 ) -> None:
     plans(stub, ASKING, skills='["echo", "ask"]')
@@ -319,6 +319,8 @@ async def test_terminated_task_of_an_agent_is_noticed_and_its_cost_is_not_known(
     await client.get_workflow_handle(workflow_id("default", task_id)).terminate(reason="not needed")
     task = until(lambda: (found := api.get(f"/tasks/{task_id}"))["state"] == "ERROR" and found)
     assert (task["failure"]["type"], task["total_cost"]) == ("Terminated", None)
+    assert (task["llm_calls"], task["calls_done"]) == (len(stub.requests), 1)
+    assert [step["kind"] for step in api.get(f"/tasks/{task_id}/steps")][:2] == ["llm", "llm"]
     assert api.get(f"/tasks/{task_id}/journal")["source"].strip() == ASKING
 
 
