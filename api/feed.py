@@ -123,7 +123,7 @@ class Feed:
         tracks = [track for track in (self._task, self._program) if track is not None]
         if any(not track.ahead and not track.is_settled for track in tracks):
             return None
-        ready = [track for track in tracks if track.ahead and not (track is self._task and self._waits_for_program())]
+        ready = [track for track in tracks if track.ahead and not (track is self._task and self._is_held())]
         return min(ready, key=lambda track: track.ahead[0][1].at, default=None)
 
     def _look(self) -> None:
@@ -137,15 +137,18 @@ class Feed:
             if reader.done():
                 reader.result()
 
-    def _waits_for_program(self) -> bool:
-        """The task's last words come behind its program's."""
-        if not self._task.is_over or self._program is None or self._program.is_over:
+    def _is_held(self) -> bool:
+        """The task's last words come behind its program's, whatever their clocks say."""
+        if self._program is None or not _is_last(self._task.ahead[0][1]):
             return False
+        return bool(self._program.ahead) or not (self._program.is_over or self._is_late())
+
+    def _is_late(self) -> bool:
         loop = asyncio.get_running_loop()
         if self._late_at is None:
             self._late_at = loop.time() + _LATE_SECONDS
             loop.call_at(self._late_at, self._stirred.set)
-        return loop.time() < self._late_at
+        return loop.time() >= self._late_at
 
     def _moved(self, track: Track, place: Place, is_end: bool) -> str:
         part = "task" if track is self._task else "program"
@@ -206,6 +209,10 @@ class Feed:
             return False
         self._stirred.clear()
         return True
+
+
+def _is_last(milestone: Milestone) -> bool:
+    return isinstance(milestone, Done) or (isinstance(milestone, StatusChanged) and milestone.state in FINAL)
 
 
 async def _at_once() -> bool:

@@ -24,7 +24,9 @@ class Page:
 
 
 class Histories(Protocol):
-    """Where a watcher reads."""
+    """Where a watcher reads. What is not there now is looked for again after `again_seconds`."""
+
+    again_seconds: float
 
     async def reader(self, part: Part) -> Reader:
         """What reads the events of one run.
@@ -51,6 +53,8 @@ class Histories(Protocol):
 
 class TemporalHistories:
     """Those of our server."""
+
+    again_seconds = 0.5
 
     def __init__(self, temporal: Temporal) -> None:
         self._temporal = temporal

@@ -221,11 +221,11 @@ class Reader:
         return [StatusChanged(at=when, state=state, status=STATUS[state], current_step=step)]
 
     def _steps(self, when: float, step: str) -> list[Milestone]:
+        """Another step: the task is at work, also if its record is late to say so."""
         if step in ("", self._step):
             return []
-        self._step = step
-        state = self._state or "RUNNING"
-        return [StatusChanged(at=when, state=state, status=STATUS[state], current_step=step)]
+        self._state, self._step = "RUNNING", step
+        return [StatusChanged(at=when, state="RUNNING", status="running", current_step=step)]
 
 
 def _step(kind: str, told: list[Milestone]) -> str:

@@ -13,7 +13,6 @@ from api.milestones import Part, Reader
 from holdfast.contracts.milestone import Milestone
 from holdfast.errors import NoTemporal
 
-_AGAIN_SECONDS = 0.5
 _PASSING = frozenset(
     {
         EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
@@ -84,7 +83,7 @@ class Track:
                     return None
             except NoTemporal:
                 pass
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(self._histories.again_seconds)
 
     async def _run(self, run: str) -> str | None:
         """Read a run; the id of the next one. A lost connection begins the run anew, behind what was read of it."""
@@ -100,7 +99,7 @@ class Track:
                     return None
             except NoTemporal:
                 pass
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(self._histories.again_seconds)
 
     async def _read(self, reader: Reader, page: Page, last: int) -> int:
         """Queue what is new in a page; the id of its last event."""
@@ -111,7 +110,7 @@ class Track:
             places = (Place(reader.number, last, part) for part in itertools.count(1))
             told = zip(places, await reader.read(event), strict=False)
             self.ahead.extend((place, milestone) for place, milestone in told if place > self._after)
-        self.is_newest = page.is_newest
+        self.is_newest = page.is_newest and reader.next_run is None
         self._stir()
         while len(self.ahead) > _ENOUGH:
             self._room.clear()

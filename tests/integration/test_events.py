@@ -6,38 +6,38 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx2
 import pytest
 
 from holdfast.ids import workflow_id
+from store.database import Database
+from store.deltas import Deltas
+from tests.support.agents import begin, models, task_spec
 from tests.support.api import Api, problem
+from tests.support.authors import PHRASE, plans, says
 from tests.support.stack import Stack, until
+from tests.support.stub_llm import StubLlm
 
 CALLS = "import asyncio\nfor k in range(3):\n    await asyncio.gather(*[skills.echo(i=k * 3 + j, ms=20) for j in range(3)])\nresult = 'ok'"
 ASKS = "a = await skills.echo(i=1)\nb = await skills.ask(text='Which?', options=['red', 'blue'])\nc = await skills.echo(i=2)\nresult = [a['i'], b, c['i']]"
 SLEEPS = "a = await skills.echo(i=1)\nawait skills.sleep(seconds=600)"
 
 
-class Heard(NamedTuple):
+@dataclass(frozen=True)
+class Heard:
     """One event of a stream. A ping has no name."""
 
     event: str
-    data: Any
+    text: str
     id: str
 
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("events"))
-    try:
-        stack.start_server()
-        stack.start_worker().wait_up()
-        yield stack
-    finally:
-        stack.close()
+    @property
+    def data(self) -> Any:
+        return json.loads(self.text)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ async def _parsed(response: httpx2.Response) -> AsyncGenerator[Heard]:
             name, _, value = line.partition(": ")
             fields[name] = value
             continue
-        yield Heard(fields.get("event", ""), json.loads(fields.get("data", "null")), fields.get("id", ""))
+        yield Heard(fields.get("event", ""), fields.get("data", ""), fields.get("id", ""))
         fields = {}
 
 
@@ -170,6 +170,94 @@ async def test_an_api_that_is_killed_in_the_middle_loses_and_doubles_nothing(sta
         assert [*heard, *rest] == await story(api, task_id)
     finally:
         api.close()
+
+
+async def test_agents_task_is_one_story_of_plan_program_calls_and_answer(api: Api, stack: Stack):
+    """Two histories, watched live over many connections: each is cut after a few events."""
+    with StubLlm() as stub:
+        says(stub, PHRASE, "It is 3")
+        plans(stub, "skills.echo(i=1)\n1/0", "result = skills.echo(i=1)['i'] + skills.echo(i=2)['i']", delay_s=0.3)
+        spec = task_spec(stack, "add", models(stub), skills=["echo"], phrase=True)
+        handle = await begin(await stack.client(), spec)
+        task_id = spec.brief.task.task_id
+        await until(lambda: api.http.get(f"/tasks/{task_id}").status_code == 200)
+        heard: list[Heard] = []
+        while not heard or heard[-1].event != "done":
+            heard += await some(api, task_id, 4, heard[-1].id if heard else "")
+        await handle.result()
+    assert Counter(heard) == Counter(await story(api, task_id))
+    steps = [one.data["currentStep"] for one in heard if one.event == "status"]
+    first = [steps.index(step) for step in ("Planning", "Generating", "Running", "Calling echo", "Answering", "Done")]
+    assert first == sorted(first)
+    assert [one.data["version"] for one in heard if one.event == "program"] == [1, 2]
+    assert calls(heard) == Counter({(f"echo(i={i})", state): 1 for i in (1, 2) for state in ("started", "done")})
+    assert [one.data["state"] for one in heard if one.event == "plan"] == ["started", "done"]
+    usage = [one.data["step"] for one in heard if one.event == "usage"]
+    assert usage == ["plan", "program", "program", "answer"]
+    assert heard[-1].data["state"] == "DONE"
+
+
+async def test_what_a_model_says_is_heard_while_it_is_asked(api: Api, stack: Stack):
+    db = await Database.open(stack.settings)
+    with StubLlm() as stub:
+        says(stub, "", "forty-two", delay_s=3)
+        spec = task_spec(stack, "how much?", models(stub), strategy="direct")
+        task_id = spec.brief.task.task_id
+        await begin(await stack.client(), spec)
+        await until(lambda: api.http.get(f"/tasks/{task_id}").status_code == 200)
+        heard: list[Heard] = []
+        async with watching(api, task_id) as events:
+            async for each in events:
+                heard.append(each)
+                if each.event == "status" and each.data["currentStep"] == "Answering":
+                    for text in ("for", "ty-", "two"):
+                        await Deltas(db).add("default", task_id, "answer", text)
+    await db.close()
+    said = [one for one in heard if one.event == "delta"]
+    assert "".join(one.data["text"] for one in said).startswith("forty-two")
+    assert {(one.data["step"], one.id) for one in said} == {("answer", "")}
+    assert heard[-1].event == "done"
+    assert api.get(f"/tasks/{task_id}")["output"] == "forty-two", "what is recorded is the truth"
+    assert [one for one in await story(api, task_id) if one.event == "delta"] == []
+
+
+async def some(api: Api, task_id: str, number: int, after: str) -> list[Heard]:
+    """The next few events."""
+    heard: list[Heard] = []
+    async with watching(api, task_id, after) as events:
+        async for each in events:
+            heard += [each] if each.id else []
+            if len(heard) == number:
+                break
+    return heard
+
+
+@pytest.mark.slow
+async def test_stream_outlives_the_server(tmp_path: Path):
+    """Temporal goes away in the middle of a stream, and comes back: the stream goes on, and nothing is missing."""
+    stack = Stack(tmp_path / "home")
+    api = Api(stack.home, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}")
+    try:
+        await asyncio.to_thread(stack.start_server)
+        stack.start_worker().wait_up()
+        api.start()
+        task_id = api.submit(ASKS)["id"]
+        heard: list[Heard] = []
+        async with watching(api, task_id) as events:
+            async for each in events:
+                heard += [each] if each.id else []
+                if each.event == "status" and each.data["state"] == "WAITING":
+                    assert stack.server is not None
+                    stack.server.kill()
+                    await asyncio.sleep(1)
+                    await asyncio.to_thread(stack.start_server)
+                    answering = asyncio.create_task(answer(api, task_id))
+        await answering
+        assert heard[-1].event == "done"
+        assert heard == await story(api, task_id)
+    finally:
+        api.close()
+        stack.close()
 
 
 async def test_failed_cancelled_and_terminated_tasks_end_as_they_did(api: Api, stack: Stack):
