@@ -353,7 +353,7 @@ async def test_cost_counts_cached_tokens_at_their_price(stub: StubLlm, models: M
     stub.cached = 20
     reply, _ = await ask(models, at(stub, CASES["anthropic"]), asking())
     usage = reply.usage
-    fresh, cached, out = Decimal("2e-6"), Decimal("0.2e-6"), Decimal("10e-6")
+    fresh, cached, out = Decimal("2e-6"), Decimal("0.1e-6"), Decimal("10e-6")
     assert usage.cost == (usage.input_tokens - 20) * fresh + 20 * cached + usage.output_tokens * out
 
 
