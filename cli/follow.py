@@ -13,12 +13,12 @@ from rich.text import Text
 
 from cli import screen
 from cli.client import Client
-from cli.groups import Group, grouped, line
+from cli.groups import Group, grouped, is_open, line
 from cli.news import News
 from cli.views import options
 from holdfast.contracts.program import FINAL
 from holdfast.contracts.question import Question
-from holdfast.contracts.task import Task
+from holdfast.contracts.task import Step, Task
 from holdfast.errors import UserError
 
 _SHORTEST_PAUSE_S = 0.25
@@ -74,10 +74,11 @@ class Follower:
     def _show(self, live: Live | None, task: Task) -> None:
         groups = [group for group in grouped(self._client.steps(self._id)) if group.kind != "question"]
         settled = self._printed + _settled(groups[self._printed :], task.state in FINAL)
-        for group in groups[self._printed : settled]:
-            screen.progress.print(self._styled(group))
-        self._printed, self._open, self._phase = settled, groups[settled:], task.phase
+        done, self._open = groups[self._printed : settled], groups[settled:]
+        self._printed, self._phase = settled, task.phase
         self._draw(live)
+        for group in done:
+            screen.progress.print(self._styled(group))
 
     def _draw(self, live: Live | None) -> None:
         """What is still open, and the end of what the model says."""
@@ -87,8 +88,13 @@ class Follower:
             live.update(Text("\n").join([*map(self._styled, self._open[-_LINES:]), *now, *said]), refresh=True)
 
     def _styled(self, group: Group) -> Text:
-        text = line(group, time.time(), self._news.chosen)
-        return Text(text, style="yellow" if group.failed else "")
+        """With the ends of calls that events have told of since the steps were read."""
+        newest = Group(group.kind, group.name, [self._newest(step) for step in group.steps])
+        return Text(line(newest, time.time(), self._news.chosen), style="yellow" if group.failed else "")
+
+    def _newest(self, step: Step) -> Step:
+        ended = self._news.ended.get(step.id or "")
+        return step.model_copy(update={"state": "answered", "ended_at": ended}) if ended and is_open(step) else step
 
     def _notes(self, task: Task) -> None:
         """Why what we see may be old, and what is tried again: said once, not with each look."""

@@ -15,13 +15,14 @@ class News:
 
     The client is the listener's own, and closed at the end. `answer` is the last part of what the model has said so far
     of its answer: a nicety, the recorded answer is the truth. `chosen` are the skills of the last plan; `retries` says
-    how often the program was begun again because its sandbox or worker was lost.
+    how often the program was begun again because its sandbox or worker was lost; `ended` are calls and when they ended.
     """
 
     def __init__(self, client: Client, task_id: str) -> None:
         self.is_open = True
         self.answer = ""
         self.chosen: list[str] = []
+        self.ended: dict[str, float] = {}
         self.retries = 0
         self._client = client
         self._id = task_id
@@ -49,6 +50,8 @@ class News:
                 self.answer = (self.answer + text)[-_KEPT:]
             case "plan", {"state": "done", "skills": [*skills]}:
                 self.chosen = [str(name) for name in skills]
+            case "call", {"id": str(call), "state": "done" | "failed", "at": float(at)}:
+                self.ended[call] = at
             case "attempt", {"attempt": int(number), "state": "started"}:
                 self.retries += number > 1
         if event.name != "delta":

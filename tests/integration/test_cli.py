@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -136,6 +137,22 @@ def test_a_question_waits_until_it_is_answered_from_elsewhere(running):
     assert answered.returncode == 0, answered.stderr
     ran = running.run("show", task, "--follow")
     assert (ran.returncode, json.loads(ran.stdout)) == (0, {"answer": 12}), ran.stderr
+
+
+def test_a_question_is_answered_in_place_at_a_terminal(running):
+    file = running.program("result = skills.ask(text='How many?', options=['one', 'two'])\n")
+    code, shown = running.at_a_terminal("exec", file, type_at="       > ", typed="2\n")
+    assert code == 0, shown
+    assert "How many?  [one / two]" in shown
+    assert "\r\x1b[1A\x1b[2Ktwo\r\n" in shown or "\ntwo\r\n" in shown, shown
+
+
+def test_ctrl_c_at_a_terminal_detaches_and_says_how_to_come_back(running):
+    code, shown = running.at_a_terminal("exec", running.program(ASKS), type_at="       > ", typed="\x03")
+    assert code == 130, shown
+    (task,) = re.findall(r"holdfast show (\S+) --follow", shown)
+    assert running.run("answer", task, "4").returncode == 0
+    assert json.loads(running.run("show", task, "--follow").stdout) == {"answer": 4}
 
 
 def test_every_view_of_a_task_can_be_read_by_programs(running):

@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cli.processes import descendants
 
 ROOT = Path(__file__).parents[2]
 UP = "Ctrl-C stops everything"
+_OWN_TERMINAL = "import cli.main, fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); cli.main.main()"
 
 
 @dataclass
@@ -49,6 +51,10 @@ class Project:
             timeout=seconds,
         )
 
+    def at_a_terminal(self, *words: str, type_at: str = "", typed: str = "", **env: str) -> tuple[int, str]:
+        """Exit code, and all that a terminal was sent. `typed` is typed once, when `type_at` has been shown."""
+        return at_a_terminal(words, self.folder, self.env | env, type_at, typed)
+
     def program(self, text: str, name: str = "program.py") -> str:
         (self.folder / name).write_text(text, "utf-8")
         return name
@@ -76,6 +82,42 @@ class Project:
             assert time.monotonic() < deadline, self.said
             time.sleep(0.05)
         return found
+
+
+def at_a_terminal(
+    words: Sequence[str], folder: Path, env: Mapping[str, str], type_at: str = "", typed: str = ""
+) -> tuple[int, str]:
+    """`holdfast` with a terminal of its own for stdin, stdout and stderr: ctrl-c is typed as `\\x03`."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _OWN_TERMINAL, *words],
+        cwd=folder,
+        env={**env, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        shown = _read(ours, type_at.encode(), typed.encode())
+        return process.wait(60), shown.decode("utf-8", errors="replace")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def _read(terminal: int, type_at: bytes, typed: bytes) -> bytes:
+    shown = b""
+    # The terminal of a process that has ended is an error to read from.
+    with contextlib.suppress(OSError):
+        while data := os.read(terminal, 65536):
+            shown += data
+            if typed and type_at in shown:
+                os.write(terminal, typed)
+                typed = b""
+    return shown
 
 
 @contextlib.contextmanager

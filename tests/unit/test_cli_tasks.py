@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from cli import main as commands
+from tests.support.cli import ROOT, at_a_terminal
 from tests.support.fake_api import TASK_ID, FakeApi, fake_api, step, task
 
 
@@ -149,6 +151,30 @@ def test_run_names_the_skills_of_the_plan_where_the_stream_tells_them(api, run):
     api.streams(f"/tasks/{TASK_ID}/events", [("1", "plan", told), ("2", "done", {})])
     lines = [" ".join(line.split()) for line in run("run", "Look")[2].splitlines()]
     assert "plan 2 skills: read-file, code-analysis 1.0s $0.500" in lines
+
+
+def test_what_the_model_says_of_its_answer_is_seen_at_a_terminal_while_it_says_it(api, tmp_path):
+    started(api, *[task("RUNNING")] * 2, task("DONE", output="The whole answer."))
+    said = [("", "delta", {"step": "answer", "text": "The whole"}), ("", "delta", {"step": "plan", "text": "{json}"})]
+    api.streams(f"/tasks/{TASK_ID}/events", [("1", "status", {}), *said], [("2", "done", {})])
+    code, shown = at_a_terminal(["run", "Look"], tmp_path, os.environ | {"PYTHONPATH": str(ROOT)})
+    assert code == 0, shown
+    assert re.search(r"The whole(?! answer)", shown), shown
+    assert "{json}" not in shown
+    assert shown.count("The whole answer.") == 1
+
+
+def test_progress_follows_the_events_between_two_looks(api, tmp_path):
+    """Steps are read seldom when they are many: what ended since then is known from the events."""
+    started(api, *[task("RUNNING")] * 2, task("DONE", output="x"))
+    steps = [step("read-file", "open", end=None, id=f"c.{n}") for n in range(4)]
+    api.says(
+        "GET", f"/tasks/{TASK_ID}/steps", steps, steps, [one | {"state": "answered", "ended_at": 101} for one in steps]
+    )
+    ended = [(str(n), "call", {"id": f"c.{n}", "state": "done", "at": 101.0}) for n in range(3)]
+    api.streams(f"/tasks/{TASK_ID}/events", ended, [("9", "done", {})])
+    shown = at_a_terminal(["run", "Look"], tmp_path, os.environ | {"PYTHONPATH": str(ROOT)})[1]
+    assert "3/4" in shown
 
 
 def test_run_without_a_server_names_the_command(run, monkeypatch, tmp_path):
