@@ -98,6 +98,8 @@ class Asker:
             yield told
         finally:
             flushing.cancel()
+        if told.has_begun:
+            await told.flush()
 
 
 class _Telling:
@@ -106,18 +108,24 @@ class _Telling:
     def __init__(self, deltas: Deltas, asked: Asked) -> None:
         self._deltas, self._asked = deltas, asked
         self._pieces: list[str] = []
+        self.has_begun = False
+        """Whether anything was told. A reply that came at once is not told: its record is there as soon."""
 
     async def __call__(self, piece: str) -> None:
         self._pieces.append(piece)
 
     async def flush_often(self) -> None:
-        task = self._asked.task
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            text, self._pieces = "".join(self._pieces), []
-            if text:
-                with contextlib.suppress(HoldfastError):
-                    await self._deltas.add(task.principal.tenant, task.task_id, self._asked.step, text)
+            await self.flush()
+
+    async def flush(self) -> None:
+        text, self._pieces = "".join(self._pieces), []
+        if text:
+            self.has_begun = True
+            task = self._asked.task
+            with contextlib.suppress(HoldfastError):
+                await self._deltas.add(task.principal.tenant, task.task_id, self._asked.step, text)
 
 
 class _Failures:

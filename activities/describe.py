@@ -1,10 +1,10 @@
 """Skills as a model is told of them: a line each to choose from, and in full once they are chosen."""
 
-import json
 from collections.abc import Iterable
 
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Json
+from holdfast.signature import kind, parameters
 from holdfast.snapshot import CatalogueSkill
 
 _INSTRUCTIONS = 6000
@@ -22,10 +22,7 @@ def reference(skills: Iterable[CatalogueSkill], blobs: BlobStore) -> str:
 
 def signature(skill: CatalogueSkill) -> str:
     """`skills.read_file(path: string, start_line: integer = 1) -> object`."""
-    schema = skill.spec.input_schema
-    needed = set(schema.get("required", []))
-    parts = [_parameter(name, schema["properties"][name], name in needed) for name in skill.spec.parameters]
-    return f"skills.{skill.spec.identifier}({', '.join(parts)}) -> {_shape(skill.spec.output_schema)}"
+    return f"skills.{skill.spec.identifier}({parameters(skill.spec)}) -> {_shape(skill.spec.output_schema)}"
 
 
 def _described(skill: CatalogueSkill, blobs: BlobStore) -> str:
@@ -40,25 +37,6 @@ def _described(skill: CatalogueSkill, blobs: BlobStore) -> str:
     return "\n".join([*head, *([instructions] if instructions else [])])
 
 
-def _parameter(name: str, schema: Json, is_needed: bool) -> str:
-    kind = _kind(schema)
-    if is_needed:
-        return f"{name}: {kind}"
-    default = schema.get("default") if isinstance(schema, dict) else None
-    return f"{name}: {kind} = {json.dumps(default, ensure_ascii=False)}"
-
-
-def _kind(schema: Json) -> str:
-    if not isinstance(schema, dict):
-        return "any"
-    if "enum" in schema:
-        return " | ".join(json.dumps(one, ensure_ascii=False) for one in schema["enum"])
-    kind = schema.get("type", "any")
-    if kind == "array":
-        return f"[{_kind(schema.get('items', {}))}]"
-    return " | ".join(kind) if isinstance(kind, list) else str(kind)
-
-
 def _shape(schema: Json, depth: int = 0) -> str:
     """`{score: number, issues: [{line: integer, …}]}`, two levels deep."""
     if not isinstance(schema, dict):
@@ -69,4 +47,4 @@ def _shape(schema: Json, depth: int = 0) -> str:
         return f"{{{inner}}}"
     if schema.get("type") == "array":
         return f"[{_shape(schema.get('items', {}), depth + 1)}]"
-    return _kind(schema)
+    return kind(schema)

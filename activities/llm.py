@@ -20,6 +20,7 @@ from activities.asking import Asked, Asker
 from activities.conversation import Conversation
 from activities.describe import catalogue_lines, reference
 from activities.replies import objects, read_plan, read_program
+from activities.toolcalls import as_program, read_calls
 from activities.values import loaded, stored
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue, CatalogueSkill
@@ -201,6 +202,12 @@ class Llm:
                 return {"kind": "answer", "answer": value}
             if read.kind == "ask":
                 return {"kind": "ask", "question": read.question, "options": read.options}
+        if source is None:
+            called = read_calls(reply.text, request.brief.skills)
+            source = as_program(called.calls) if called.calls and not called.problems else None
+            problems = called.problems
+        if source is None and problems:
+            return {"problems": problems}
         if source is None:
             problems = f"found no program in the reply {reply.text.strip()[:200]!r}; write it in one ```python block"
             return {"problems": problems}

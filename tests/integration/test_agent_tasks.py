@@ -9,10 +9,12 @@ from temporalio.exceptions import ApplicationError
 
 from holdfast.contracts.program import ProgramResult
 from holdfast.contracts.question import AnswerMessage
+from store.database import Database
+from store.deltas import Deltas
 from tests.support.agents import Handle, begin, models, task_spec
 from tests.support.authors import FUSED, PHRASE, PLAN, PROGRAM, REPAIR, fenced, plans, says
 from tests.support.stack import Stack, progress, until
-from tests.support.stub_llm import StubLlm
+from tests.support.stub_llm import Fault, StubLlm
 
 TEN = "total = 0\nfor k in range(10):\n    total += skills.echo(i=k)['i']\nresult = total"
 SEVEN = "import asyncio\nfor k in range(7):\n    await skills.echo(i=k)\n"
@@ -100,6 +102,23 @@ async def test_direct_is_one_llm_call_and_no_program(stack: Stack, client: Clien
     assert [kind for kind in kinds if kind.startswith(("llm", "program"))] == ["llm.answer"]
 
 
+async def test_a_slow_reply_is_told_piece_by_piece_and_whole_at_the_end(
+    stack: Stack, client: Client, stub: StubLlm
+) -> None:
+    words = " ".join(f"word{k}" for k in range(40))
+    stub.rule(".", words, fault=Fault(slow_s=0.1))
+    handle = await begin(client, task_spec(stack, "tell", models(stub), strategy="direct"))
+    assert stack.value(await handle.result()) == words
+    database = await Database.open(stack.settings)
+    try:
+        rows = await Deltas(database).since("default", handle.id.partition("/")[2], 0)
+    finally:
+        await database.close()
+    assert len(rows) > 2
+    assert "".join(row.text for row in rows) == words
+    assert {row.step for row in rows} == {"answer"}
+
+
 async def test_a_result_is_phrased_if_the_agent_says_so(stack: Stack, client: Client, stub: StubLlm) -> None:
     plans(stub, TEN)
     says(stub, PHRASE, "The sum is forty-five.")
@@ -148,6 +167,15 @@ async def test_prose_without_a_program_is_asked_again(stack: Stack, client: Clie
     says(stub, REPAIR, fenced(WHOLE))
     result = await (await begin(client, task_spec(stack, "seven", models(stub)))).result()
     assert (stack.value(result), result.repairs) == ("whole", 1)
+
+
+async def test_tool_calls_instead_of_a_program_are_made(stack: Stack, client: Client, stub: StubLlm) -> None:
+    says(stub, PLAN, '{"selected_skills": ["echo"]}')
+    says(stub, PROGRAM, '<tool name="echo">{"i": }</tool>')
+    says(stub, REPAIR, '<tool name="echo">{"i": 1}</tool>\n<tool name="echo">{"i": 2}</tool>')
+    result = await (await begin(client, task_spec(stack, "two", models(stub)))).result()
+    assert [one["i"] for one in stack.value(result)] == [1, 2]
+    assert "no JSON object" in stub.requests[-1].last
 
 
 async def test_a_program_that_is_never_mended_ends_in_error_with_its_line(

@@ -66,7 +66,8 @@ class Fault:
     """What goes wrong with a reply. Fields can be combined: `status` with `cut_after` is an error within a stream.
 
     `drop`: the connection is closed before the reply. `cut_after`: it is lost behind so many pieces of a stream;
-    with `politely` the stream just ends there. `hang_s`: silence before the reply. `malformed`: half a JSON object.
+    with `politely` the stream just ends there. `hang_s`: silence before the reply, `slow_s` before each piece of a
+    stream. `malformed`: half a JSON object.
     `length` and `refusal` are reasons why the reply stopped; `no_usage`: the reply tells no tokens.
     """
 
@@ -77,6 +78,7 @@ class Fault:
     cut_after: int | None = None
     politely: bool = False
     hang_s: float = 0
+    slow_s: float = 0
     empty: bool = False
     refusal: bool = False
     length: bool = False
@@ -296,6 +298,7 @@ class _Door(BaseHTTPRequestHandler):
         self.send_response(200)
         self._headers({"content-type": stub_wires.media_type(said.wire, streamed=True), "transfer-encoding": "chunked"})
         for data in self._pieces(said, fault):
+            self.server.stopping.wait(fault.slow_s)
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             self.wfile.flush()
         if fault.cut_after is not None and not fault.politely:

@@ -1,0 +1,135 @@
+"""Tool calls in what a model said, where a program was asked for: they become the program that makes them.
+
+Three forms (L-07, L-08, L-09): the function-calling JSON of chat APIs, `<tool name="x">{json}</tool>`, and a call as
+Python writes it, alone on its line. A name counts only if it is a skill's.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from activities.replies import objects
+from holdfast.errors import shown
+from holdfast.names import canonical_name, identifier, listed, suggestion
+
+_TAG = re.compile(r"<tool\s+name\s*=\s*[\"']?([\w-]+)[\"']?\s*>(.*?)</tool>", re.DOTALL | re.IGNORECASE)
+_LINE = re.compile(r"^[ \t]*([A-Za-z_]\w*)\(", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One call: positional arguments in order, the others by name."""
+
+    skill: str
+    args: list[Any] = field(default_factory=list)
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CallsRead:
+    """The calls of the first form in which there are any; `problems` is what is wrong with them, for the model."""
+
+    calls: list[ToolCall] = field(default_factory=list)
+    problems: str = ""
+
+
+def read_calls(text: str, skills: Collection[str]) -> CallsRead:
+    """Calls of these skills in a reply; empty if it has none."""
+    known = {canonical_name(name): name for name in skills}
+    for form in (_tagged, _functions, _pythonic):
+        calls, problems = [], []
+        for found in form(text, known):
+            if isinstance(found, ToolCall):
+                calls.append(found)
+            else:
+                problems.append(found)
+        if calls or problems:
+            return CallsRead(calls, "\n".join(problems))
+    return CallsRead()
+
+
+def as_program(calls: list[ToolCall]) -> str:
+    """A program that makes the calls, all at once, and leaves what they gave in `result`."""
+    made = [f"skills.{identifier(call.skill)}({_written(call)})" for call in calls]
+    if len(made) == 1:
+        return f"import skills\n\nresult = await {made[0]}\n"
+    lines = "".join(f"    {one},\n" for one in made)
+    return f"import asyncio\nimport skills\n\nresult = await asyncio.gather(\n{lines})\n"
+
+
+def _written(call: ToolCall) -> str:
+    named = [f"**{call.kwargs!r}"] if call.kwargs else []
+    return ", ".join([*map(repr, call.args), *named])
+
+
+def _tagged(text: str, known: dict[str, str]) -> Iterator[ToolCall | str]:
+    for name, body in _TAG.findall(text):
+        yield _named(name, body, known)
+
+
+def _functions(text: str, known: dict[str, str]) -> Iterator[ToolCall | str]:
+    for found in objects(text):
+        listed_calls = found.get("tool_calls")
+        for one in listed_calls if isinstance(listed_calls, list) else [found]:
+            function = one.get("function", one) if isinstance(one, dict) else {}
+            function = function if isinstance(function, dict) else {}
+            if isinstance(function.get("name"), str) and "arguments" in function:
+                yield _named(function["name"], function["arguments"], known)
+
+
+def _pythonic(text: str, known: dict[str, str]) -> Iterator[ToolCall | str]:
+    for match in _LINE.finditer(text):
+        if canonical_name(match[1]) in known:
+            yield _parsed(text[match.start() :].lstrip(), known)
+
+
+def _named(name: str, arguments: Any, known: dict[str, str]) -> ToolCall | str:
+    if canonical_name(name) not in known:
+        hint = suggestion(canonical_name(name), known)
+        return f"no skill named {shown(name)};{hint} known: {listed(sorted(known.values()))}"
+    found = _object(arguments) if isinstance(arguments, str) else arguments
+    if not isinstance(found, dict):
+        return f"the arguments of {name} are no JSON object: {shown(arguments)}"
+    return ToolCall(known[canonical_name(name)], kwargs=found)
+
+
+def _object(text: str) -> Any:
+    """JSON as models write it: with real line breaks in strings, or as a Python dict (True, None, single quotes)."""
+    text = text.strip() or "{}"
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(text.replace("\\'", "'"), strict=False)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def _parsed(text: str, known: dict[str, str]) -> ToolCall | str:
+    """The call that a text begins with: the shortest beginning that is one, so that it may span lines."""
+    ends = [match.end() for match in re.finditer(r"\)", text)]
+    for end in ends[:200]:
+        try:
+            tree = ast.parse(text[:end], mode="eval").body
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            continue
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            return _literal(tree, known[canonical_name(tree.func.id)])
+    return f"this call is not complete: {shown(text.splitlines()[0])}"
+
+
+def _literal(call: ast.Call, skill: str) -> ToolCall | str:
+    try:
+        args = [ast.literal_eval(one) for one in call.args]
+        kwargs = {one.arg: ast.literal_eval(one.value) for one in call.keywords if one.arg}
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return f"the arguments of {skill} are not all literals: {shown(ast.unparse(call))}; write a program instead"
+    return ToolCall(skill, args, kwargs)
