@@ -58,6 +58,7 @@ LOOK_SECONDS = 0.25
 LATE_GRACE_SECONDS = 0.2
 """What a timer that ended while there was no box still waits, for answers that came before its end."""
 NAME = "<program>"
+SECCOMP = {"x86_64": 317, "aarch64": 277}
 HOST_GONE = 86
 CHANNEL_BROKEN = 87
 COMPILE = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -970,7 +971,10 @@ def raised(kind: str, message: str, line: int | None = None) -> str:
 
 
 def lock_down(rlimits: dict[str, int], program_filter: str) -> None:
-    """Limits first, then no new privileges, then the filter: no exec, no fork, threads only."""
+    """Limits first, then no new privileges, then the filter: no exec, no fork, threads only.
+
+    For all threads: a program may put its own function into what the thread `printed` runs.
+    """
     for name, value in rlimits.items():
         resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value, value))
     if not program_filter:
@@ -981,7 +985,8 @@ def lock_down(rlimits: dict[str, int], program_filter: str) -> None:
         _fields_: ClassVar = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
     code = bytes.fromhex(program_filter)
-    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(Program(len(code) // 8, code)), 0, 0):
+    program = ctypes.byref(Program(len(code) // 8, code))
+    if libc.prctl(38, 1, 0, 0, 0) or libc.syscall(SECCOMP[os.uname().machine], 1, 1, program):
         raise OSError(ctypes.get_errno(), "seccomp filter refused")
 
 
@@ -993,6 +998,7 @@ def numbered(source: str, first_line: int) -> list[str]:
 
 def install(job: dict[str, Any], wire: Wire, printed: Printed) -> tuple[Calls, dict[str, Any]]:
     """Put the program's world in place; returns its calls and its namespace."""
+    os.environ.update(job.get("environment", {}))
     clock = Clock(job["now"])
     calls = Calls(wire, job, clock)
     install_clock(clock, calls.sleep_blocking)

@@ -18,7 +18,7 @@ LOAD, JUMP_EQUAL, JUMP_GREATER, JUMP_ANY_BIT, RETURN = 0x20, 0x15, 0x25, 0x45, 0
 ALLOW, KILL_PROCESS, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 # Offsets into struct seccomp_data. Of an argument only the low word is read: the kernel itself cuts the
-# arguments that are looked at here (clone flags, socket domain, ioctl request) to 32 bits.
+# arguments that are looked at here (clone flags, socket domain, request of ioctl and fcntl, pid) to 32 bits.
 NUMBER, ARCHITECTURE, ARGUMENT_0, ARGUMENT_1 = 0, 4, 16, 24
 
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -32,7 +32,20 @@ NEW_NAMESPACE = (
 ) | CLONE_NEWNET
 
 AF_UNIX = 1
-TIOCSTI, TIOCLINUX, TIOCSETD = 0x5412, 0x541C, 0x5423
+SOCK_DGRAM_BIT = 2
+"""Set in SOCK_DGRAM and SOCK_RAW, not in SOCK_STREAM and SOCK_SEQPACKET."""
+PR_SET_PDEATHSIG = 1
+IOCTLS = {
+    "TCGETS": 0x5401,
+    "TIOCGWINSZ": 0x5413,
+    "FIONREAD": 0x541B,
+    "FIONBIO": 0x5421,
+    "FIONCLEX": 0x5450,
+    "FIOCLEX": 0x5451,
+}
+"""What CPython asks of a descriptor: is it a terminal, how wide, how much is there, and its flags."""
+FCNTLS = {"F_SETOWN": 8, "F_SETSIG": 10, "F_SETOWN_EX": 15, "F_SETLEASE": 1024, "F_NOTIFY": 1026, "F_SETPIPE_SZ": 1031}
+"""Refused: signals to others through a descriptor's owner, holding up who opens a file, and 1 MB of kernel a pipe."""
 
 ALLOWED = {
     "files": """
@@ -68,8 +81,7 @@ ALLOWED = {
         pselect6
     """,
     "sockets": """
-        socketpair connect bind listen accept accept4 sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg
-        shutdown getsockname getpeername getsockopt setsockopt
+        sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg shutdown getsockname getpeername getsockopt setsockopt
     """,
 }
 """What CPython and its standard library use. Not here, so refused: ptrace, mount, unshare, setns, bpf, io_uring,
@@ -100,9 +112,17 @@ def stage1(arch: str | None = None) -> bytes:
     # A new user namespace would give back the capabilities that were dropped.
     rules.on("clone", _if_any_bit(ARGUMENT_0, NEW_NAMESPACE, then=errno.EPERM))
     # AF_VSOCK is not bound to a network namespace; netlink, packet and alg are kernel attack surface.
-    rules.on("socket", _unless_equal(ARGUMENT_0, AF_UNIX, then=errno.EAFNOSUPPORT))
-    # Typing into, or loading code behind, a terminal that the worker may sit on.
-    rules.on("ioctl", _if_any_equal(ARGUMENT_1, (TIOCSTI, TIOCLINUX, TIOCSETD), then=errno.EPERM))
+    # Not AF_UNIX either: what waits in the queue of a listener is kernel memory that no limit of a process counts.
+    rules.on("socket", _refuse(errno.EAFNOSUPPORT))
+    # A pair is enough for asyncio. Datagrams could be sent to any socket of the machine that has a path.
+    rules.on("socketpair", _one_kind_of_pair())
+    # Requests without number: terminals that the worker may sit on, file systems, whatever a driver offers.
+    rules.on("ioctl", _unless_any_equal(ARGUMENT_1, tuple(IOCTLS.values()), then=errno.EPERM))
+    rules.on("fcntl", _if_any_equal(ARGUMENT_1, tuple(FCNTLS.values()), then=errno.EPERM))
+    # Limits of another process (of a worker with our uid, say) are not a box's to set.
+    rules.on("prlimit64", _unless_equal(ARGUMENT_0, 0, then=errno.EPERM))
+    # It ends a box whose worker is gone.
+    rules.on("prctl", _if_any_equal(ARGUMENT_0, (PR_SET_PDEATHSIG,), then=errno.EPERM))
     for names in ALLOWED.values():
         for name in names.split():
             rules.on(name, [Instruction(RETURN, ALLOW)])
@@ -177,6 +197,16 @@ def _unless_any_bit(offset: int, bits: int, then: int) -> list[Instruction]:
 def _unless_equal(offset: int, value: int, then: int) -> list[Instruction]:
     test = Instruction(JUMP_EQUAL, value, if_true=1, if_false=0)
     return [Instruction(LOAD, offset), test, *_refuse(then), Instruction(RETURN, ALLOW)]
+
+
+def _one_kind_of_pair() -> list[Instruction]:
+    family = _unless_equal(ARGUMENT_0, AF_UNIX, then=errno.EAFNOSUPPORT)
+    return [*family[:-1], *_if_any_bit(ARGUMENT_1, SOCK_DGRAM_BIT, then=errno.EPERM)]
+
+
+def _unless_any_equal(offset: int, values: tuple[int, ...], then: int) -> list[Instruction]:
+    tests = [Instruction(JUMP_EQUAL, value, if_true=len(values) - at) for at, value in enumerate(values)]
+    return [Instruction(LOAD, offset), *tests, *_refuse(then), Instruction(RETURN, ALLOW)]
 
 
 def _if_any_equal(offset: int, values: tuple[int, ...], then: int) -> list[Instruction]:

@@ -13,6 +13,8 @@ from sandbox.lockdown import _counts_per_namespace, lockdown
 ALLOWED, KILLED = "allowed", "killed"
 ARCHES = ["x86_64", "aarch64"]
 SIGCHLD = 17
+TIOCSTI, TIOCLINUX, TIOCSETD, FIOSETOWN, FICLONE = 0x5412, 0x541C, 0x5423, 0x8901, 0x40049409
+F_SETFD, F_SETFL, F_SETLK, F_GETOWN, F_DUPFD_CLOEXEC, PR_SET_NO_NEW_PRIVS = 2, 4, 6, 9, 1030, 38
 THREAD = 0x3D0F00
 """What glibc's pthread_create passes to clone: VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, …"""
 
@@ -96,18 +98,41 @@ def test_stage_1_makes_no_namespace(arch):
 
 
 @pytest.mark.parametrize("arch", ARCHES)
-def test_stage_1_opens_unix_sockets_only(arch):
-    found = {family: of("socket", arch, family) for family in range(46)}
-    assert [family for family, answer in found.items() if answer == ALLOWED] == [1]
-    assert set(found.values()) == {ALLOWED, errno.EAFNOSUPPORT}
-    assert of("socket", arch, 1 << 32 | 2) == errno.EAFNOSUPPORT, "the high word must not hide the family"
+def test_stage_1_opens_no_socket_but_a_local_stream_pair(arch):
+    for family in range(46):
+        assert of("socket", arch, family) == errno.EAFNOSUPPORT
+        assert of("socketpair", arch, family, 1) == (ALLOWED if family == 1 else errno.EAFNOSUPPORT), family
+    stream, datagram, raw, seqpacket, no_block = 1, 2, 3, 5, 0o4000
+    assert of("socketpair", arch, 1, stream | no_block) == of("socketpair", arch, 1, seqpacket) == ALLOWED
+    assert of("socketpair", arch, 1, datagram | no_block) == of("socketpair", arch, 1, raw) == errno.EPERM
+    assert of("socketpair", arch, 1 << 32 | 2, stream) == errno.EAFNOSUPPORT, "the high word must not hide the family"
+    for name, (x86_64, aarch64) in {"connect": (42, 203), "bind": (49, 200), "listen": (50, 201)}.items():
+        number = {"x86_64": x86_64, "aarch64": aarch64}[arch]
+        assert verdict(seccomp.stage1(arch), arch, number) == errno.EPERM, name
 
 
 @pytest.mark.parametrize("arch", ARCHES)
-def test_stage_1_types_into_no_terminal(arch):
-    for request in (seccomp.TIOCSTI, seccomp.TIOCLINUX, seccomp.TIOCSETD, 1 << 32 | seccomp.TIOCSTI):
+def test_stage_1_asks_of_descriptors_only_what_python_asks(arch):
+    for request in (TIOCSTI, TIOCLINUX, TIOCSETD, 1 << 32 | TIOCSTI, FIOSETOWN, FICLONE):
         assert of("ioctl", arch, 0, request) == errno.EPERM, hex(request)
-    assert of("ioctl", arch, 0, 0x5401) == ALLOWED
+    for request in seccomp.IOCTLS.values():
+        assert of("ioctl", arch, 0, request) == ALLOWED, hex(request)
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_stage_1_lets_nobody_signal_others_by_way_of_a_descriptor(arch):
+    for name, command in seccomp.FCNTLS.items():
+        assert of("fcntl", arch, 0, command) == errno.EPERM, name
+    for command in (F_DUPFD_CLOEXEC, F_SETFD, F_SETFL, F_SETLK, F_GETOWN):
+        assert of("fcntl", arch, 0, command) == ALLOWED, command
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_stage_1_sets_limits_of_nobody_else_and_keeps_the_end_with_its_parent(arch):
+    assert of("prlimit64", arch, 0, 7) == ALLOWED
+    assert of("prlimit64", arch, 4711, 7) == errno.EPERM
+    assert of("prctl", arch, PR_SET_NO_NEW_PRIVS) == ALLOWED
+    assert of("prctl", arch, seccomp.PR_SET_PDEATHSIG) == errno.EPERM
 
 
 @pytest.mark.parametrize("stage", [seccomp.stage1, seccomp.stage2])
@@ -142,7 +167,7 @@ def test_every_path_through_a_filter_ends(arch, stage):
     code = stage(arch)
     assert len(code) // 8 < 4096
     for number in range(600):
-        for argument in (0, 1, SIGCHLD, THREAD, 0x10000000, seccomp.TIOCSTI):
+        for argument in (0, 1, SIGCHLD, THREAD, 0x10000000, TIOCSTI):
             assert verdict(code, arch, number, argument, argument)
 
 
