@@ -46,8 +46,9 @@ from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.skill import SkillAnswer
 from holdfast.errors import HoldfastError, ModelFailed
 from holdfast.schemas import compiled
-from holdfast.source import check, describe, normalise
+from holdfast.source import Problem, Source, check, describe, normalise
 from holdfast.templates import answer_schema, parsed_answer, render, skill_prompt
+from holdfast.typecheck import check_calls
 from providers.base import Known, ModelReply, ModelRequest, Purpose
 
 _PROMPTS = Path(__file__).parent / "prompts"
@@ -212,12 +213,15 @@ class Llm:
             problems = f"found no program in the reply {reply.text.strip()[:200]!r}; write it in one ```python block"
             return {"problems": problems}
         mended = normalise(source)
-        problems = describe(check(mended, request.brief.skills))
+        problems = describe(check(mended, request.brief.skills) or await self._wrong_calls(mended, request.brief))
         if problems and reply.stop == "length":
             problems += (
                 "\nthe reply was cut at the model's length limit (llm_config.max_tokens): write a shorter program"
             )
         return {"source": mended.source, "first_line": mended.first_line, "problems": problems}
+
+    async def _wrong_calls(self, source: Source, brief: Brief) -> list[Problem]:
+        return await asyncio.to_thread(lambda: check_calls(source, self._skills(brief, brief.skills)))
 
     def _program_prompt(self, request: DraftRequest, skills: Sequence[CatalogueSkill]) -> tuple[str, str]:
         if request.why:

@@ -1,6 +1,6 @@
 """Types of tasks: what each takes, and the workflow that it becomes. Nothing is started here."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from api.problems import InvalidRequest, UnknownTaskType
@@ -20,6 +20,7 @@ from holdfast.ids import call_hash, call_id, canonical
 from holdfast.names import listed
 from holdfast.snapshot import Catalogue, CatalogueSkill
 from holdfast.source import Source, check, describe, normalise
+from holdfast.typecheck import check_calls
 
 AVAILABLE = ("agent:<name>", "skill:<name>", "tool:<name>", "program")
 MAX_NATIVE_BYTES = 16 << 10
@@ -91,7 +92,7 @@ def _program(wanted: Wanted, _name: str) -> Start:
     if request.program is None:
         raise InvalidRequest("program: is missing in the body; a task of type 'program' needs its source text")
     skills = _granted(wanted.catalogue, request.skills)
-    source = checked_source(request.program, [facts.name for facts in skills])
+    source = checked_source(request.program, [wanted.catalogue.find(facts.name) for facts in skills])
     inputs = kept(wanted.blobs, wanted.inputs)
     spec = ProgramSpec(
         task=wanted.task,
@@ -111,13 +112,14 @@ def _program(wanted: Wanted, _name: str) -> Start:
     return Start(PROGRAM_WORKFLOW, spec.pinned(), "program", "", summary, version)
 
 
-def checked_source(text: str, skills: Collection[str]) -> Source:
+def checked_source(text: str, skills: Sequence[CatalogueSkill]) -> Source:
     """
     Raises:
-        ProgramInvalid: it does not compile, or names a skill that is not there; each place is in `details`.
+        ProgramInvalid: it does not compile, names a skill that is not there, or calls one with arguments that it surely
+            cannot take; each place is in `details`.
     """
     source = normalise(text)
-    if problems := check(source, skills):
+    if problems := check(source, [skill.name for skill in skills]) or check_calls(source, skills):
         raise ProgramInvalid(describe(problems), problems=[vars(problem) for problem in problems])
     return source
 

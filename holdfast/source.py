@@ -4,6 +4,7 @@ Pure and quick, so that the API, the CLI and the repair step say the same about 
 """
 
 import ast
+import builtins
 import re
 import threading
 import warnings
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from holdfast.contracts.program import MAX_SOURCE_BYTES
 from holdfast.errors import shown
-from holdfast.names import canonical_name, listed, suggestion
+from holdfast.names import canonical_name, identifier, listed, suggestion
 
 _FENCES = (
     re.compile(r"\A\s*(?P<ticks>`{3,}|~{3,})[^\n`]*\n(?P<body>.*?)\n?[ \t]*(?P=ticks)\s*\Z", re.DOTALL),
@@ -163,6 +164,11 @@ def _explained(exc: SyntaxError) -> Problem:
     return Problem(exc.lineno or 1, max(exc.offset or 1, 1), f"{exc.msg}{found}; {hint}")
 
 
+def parsed(source: Source) -> ast.Module:
+    """The tree of a program in which `check` found nothing."""
+    return _compiled(source.source)
+
+
 def _moved(problem: Problem, first_line: int) -> Problem:
     return Problem(max(problem.line + first_line - 1, 1), problem.column, problem.message)
 
@@ -190,6 +196,25 @@ def _named_skills(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, str]]
                 yield from ((node, each.name) for each in names if each.name != "*")
             case ast.Call(func=ast.Attribute(value=ast.Name(id="executor"), attr=method)) if "executor" not in own:
                 yield from _executed(node, method)
+
+
+def skill_calls(tree: ast.Module, skills: Collection[str]) -> Iterator[tuple[ast.Call, str]]:
+    """Each call of a skill under a name that is surely its own, with the canonical name of the skill."""
+    own = _own_names(tree)
+    modules = ({"skills"} | _aliases(tree)) - own
+    bare = {identifier(name): name for name in skills if not hasattr(builtins, identifier(name))} | _imported(tree)
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name)) if module in modules:
+                yield node, canonical_name(name)
+            case ast.Call(func=ast.Name(id=name)) if name in bare and name not in own:
+                yield node, canonical_name(bare[name])
+
+
+def _imported(tree: ast.Module) -> dict[str, str]:
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    names = (each for node in imports if node.module == "skills" and node.level == 0 for each in node.names)
+    return {_bound(each): each.name for each in names}
 
 
 def _executed(call: ast.Call, method: str) -> Iterator[tuple[ast.expr, str]]:

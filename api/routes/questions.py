@@ -84,8 +84,8 @@ def _checked(house: House, seen: Seen, question: Question, value: Json) -> Json:
             raise InvalidRequest(
                 f"answer: found {shown(value)}; a question of kind 'repair' takes the mended source as text"
             )
-        names = Catalogue.open(house.blobs, seen.row.catalogue).skills if seen.row.catalogue else ()
-        mended = checked_source(value, names)
+        skills = Catalogue.open(house.blobs, seen.row.catalogue).skills if seen.row.catalogue else {}
+        mended = checked_source(value, list(skills.values()))
         return {"source": mended.source, "first_line": mended.first_line}
     if question.kind == "outcome":
         outcome = value.get("outcome") if isinstance(value, dict) else value

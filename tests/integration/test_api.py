@@ -54,6 +54,13 @@ def fresh(tmp_path: Path) -> Iterator[Api]:
         ("x = '\0'", 1, 1, "null byte"),
         ("return 1", 1, 1, "`result`"),
         ("", 1, 1, "empty"),
+        (
+            "x = 1\ny = await skills.echo(i=1, wrong=2)",
+            2,
+            28,
+            "skills.echo has no argument 'wrong'; it takes i: integer",
+        ),
+        ("n = input()\nskills.echo(i=n)", 2, 13, "argument 'i': found str; allowed: integer"),
     ],
 )
 def test_program_that_cannot_run_is_refused_with_line_and_column(
