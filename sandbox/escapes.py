@@ -18,8 +18,20 @@ from typing import Any
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 
 
+host_files: list[str] = []
+"""Told by the job: what a file of the host's is depends on the adapter."""
+
+
+def see_a_host_file() -> bool:
+    return any(Path(path).exists() for path in host_files)
+
+
 def read_a_host_file() -> bool:
-    return any(Path(path).exists() for path in ("/etc/passwd", "/etc/hostname", "/proc/self/environ", "/proc/1"))
+    for path in host_files:
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_RDONLY))
+            return True
+    return False
 
 
 def open_a_network_socket() -> bool:
@@ -59,6 +71,7 @@ def reach_an_inherited_descriptor() -> bool:
 
 ATTEMPTS = (
     reach_an_inherited_descriptor,
+    see_a_host_file,
     read_a_host_file,
     open_a_network_socket,
     write_outside_the_workspace,
@@ -96,7 +109,7 @@ def good_program() -> int:
     thread = threading.Thread(target=lambda: squares.extend(n * n for n in range(10)))
     thread.start()
     thread.join()
-    file = Path("/ws/squares")
+    file = Path("squares")
     file.write_text(json.dumps(squares), "utf-8")
     return sum(json.loads(file.read_text("utf-8")))
 
@@ -111,6 +124,7 @@ def main() -> None:
     send({"t": "ready"})
     job = json.loads(sys.stdin.readline().partition(" ")[2])
     lock_down(job)
+    host_files.extend(job["host_files"])
     names = {attempt: attempt.__name__.replace("_", " ") for attempt in ATTEMPTS}
     escaped = [names[attempt] for attempt in ATTEMPTS if succeeded(attempt)]
     held = [name for name in names.values() if name not in escaped]

@@ -1,7 +1,7 @@
 """The start-up probe: isolation is believed when a real box has been tried, not when a binary was found."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from sandbox.channel import Channel
 from sandbox.lockdown import lockdown
 
 ESCAPES = Path(__file__).with_name("escapes.py")
+HOST_FILES = ("/etc/passwd", "/etc/hostname", "/proc/self/environ", "/proc/1")
 _SECONDS = 30.0
 _GOOD_RESULT = sum(n * n for n in range(10))
 
@@ -30,8 +31,12 @@ async def remembered(key: Hashable, probe: Callable[[], Awaitable[Probe]]) -> Pr
     return _passed[key]
 
 
-async def try_to_escape(adapter: Adapter) -> tuple[str, ...]:
+async def try_to_escape(
+    adapter: Adapter, host_files: Sequence[str] = HOST_FILES, conceded: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
     """Start a box, try to get out of it, run a good program; returns what was found to hold.
+
+    `host_files` are paths that no box of this adapter may see; `conceded` are attempts that it does not claim to stop.
 
     Raises:
         NoIsolation: something got out, or the good program failed.
@@ -40,27 +45,27 @@ async def try_to_escape(adapter: Adapter) -> tuple[str, ...]:
     box = await adapter.start(BoxSpec(name="probe", guest=ESCAPES))
     try:
         async with asyncio.timeout(_SECONDS):
-            report = await _report(box)
+            report = await _report(box, host_files)
     except (TimeoutError, ProtocolViolation) as exc:
         raise BoxLost(f"the probe of sandbox {adapter.name!r} did not end well: {shown(str(exc))}") from exc
     finally:
         await box.kill()
-    return _judged(adapter.name, report)
+    return _judged(adapter.name, report, conceded)
 
 
-async def _report(box: Box) -> dict[str, Any]:
+async def _report(box: Box, host_files: Sequence[str]) -> dict[str, Any]:
     channel = Channel(box)
     await channel.ready(_SECONDS)
-    await channel.send({"t": "job", **lockdown(BoxLimits())})
+    await channel.send({"t": "job", "host_files": list(host_files), **lockdown(BoxLimits())})
     report = await channel.receive()
     if report is None:
         raise BoxLost(f"the probe ended with {box.exit_code}; it wrote {shown(box.noise)}")
     return report
 
 
-def _judged(name: str, report: dict[str, Any]) -> tuple[str, ...]:
+def _judged(name: str, report: dict[str, Any], conceded: frozenset[str]) -> tuple[str, ...]:
     seen = [f"see ${name}" for name in sorted(set(report["environment"]) - _KNOWN)]
-    if could := [*report["escaped"], *seen]:
+    if could := [*sorted(set(report["escaped"]) - conceded), *seen]:
         raise NoIsolation(f"a program in sandbox {name!r} could: {', '.join(could)}")
     if report["result"] != _GOOD_RESULT:
         raise NoIsolation(f"a good program in sandbox {name!r} answered {shown(report['result'])}, not {_GOOD_RESULT}")

@@ -19,7 +19,7 @@ ALLOW, KILL_PROCESS, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 # Offsets into struct seccomp_data. Of an argument only the low word is read: the kernel itself cuts the
 # arguments that are looked at here (clone flags, socket domain, request of ioctl and fcntl, pid) to 32 bits.
-NUMBER, ARCHITECTURE, ARGUMENT_0, ARGUMENT_1 = 0, 4, 16, 24
+NUMBER, ARCHITECTURE, ARGUMENT_0, ARGUMENT_1, ARGUMENT_2 = 0, 4, 16, 24, 32
 
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 X32_BIT = 0x40000000
@@ -34,7 +34,9 @@ NEW_NAMESPACE = (
 AF_UNIX = 1
 SOCK_DGRAM_BIT = 2
 """Set in SOCK_DGRAM and SOCK_RAW, not in SOCK_STREAM and SOCK_SEQPACKET."""
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, RLIMIT_NPROC = 1, 4, 6
+PID = 0x7FFF1DAB
+"""No process has that number (the highest is 2^22): a mark to be replaced."""
 IOCTLS = {
     "TCGETS": 0x5401,
     "TIOCGWINSZ": 0x5413,
@@ -152,6 +154,44 @@ def stage2(arch: str | None = None) -> bytes:
     return rules.ending_with([Instruction(RETURN, ALLOW)])
 
 
+def without_namespaces(own_user: bool, arch: str | None = None) -> bytes:
+    """Filter that stands in for the namespaces of a box: it can reach only its own process, and what it made itself.
+
+    `PID` in it stands for the number of the process that installs it. Without a user of its own (`own_user`), a limit
+    on processes would count those of the worker too, so that one is not set.
+
+    Raises:
+        NoIsolation: there is no table for this machine (known: x86_64, aarch64).
+    """
+    rules = _Rules(arch)
+    for name in ("kill", "tgkill", "rt_sigqueueinfo"):
+        rules.on(name, _unless_equal(ARGUMENT_0, PID, then=errno.EPERM))
+    rules.on("tkill", _refuse(errno.EPERM))
+    # One process, from the start: it is all that a kill has to reach, and all that a watchdog has to look at.
+    rules.on("fork", _refuse(errno.EPERM))
+    rules.on("vfork", _refuse(errno.EPERM))
+    rules.on("clone", _unless_any_bit(ARGUMENT_0, CLONE_THREAD, then=errno.EPERM))
+    # With another file's descriptor in flight, a file without a name escapes who counts what is on the disk.
+    for name in ("sendmsg", "sendmmsg"):
+        rules.on(name, _refuse(errno.EPERM))
+    for name in ("getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr"):
+        rules.on(name, _refuse(errno.EOPNOTSUPP))
+    # It would hide the open files of the box from a worker of the same user.
+    rules.on("prctl", _if_any_equal(ARGUMENT_0, (PR_SET_DUMPABLE, PR_SET_PDEATHSIG), then=errno.EPERM))
+    if not own_user:
+        _leave_the_workers_files_alone(rules)
+        rules.on("prlimit64", _ignore_setting(RLIMIT_NPROC))
+    return rules.ending_with([Instruction(RETURN, ALLOW)])
+
+
+def _leave_the_workers_files_alone(rules: "_Rules") -> None:
+    """Landlock guards no modes, owners and times. Who copies a file sets its mode, so that does as if."""
+    for name in ("chmod", "fchmod", "fchmodat", "fchmodat2"):
+        rules.on(name, _refuse(0))
+    for name in ("chown", "fchown", "lchown", "fchownat", "utime", "utimes", "utimensat", "futimesat"):
+        rules.on(name, _refuse(errno.EPERM))
+
+
 class _Rules:
     """A filter in the making. Each rule is a closed block: it decides its system call, or is jumped over."""
 
@@ -197,6 +237,18 @@ def _unless_any_bit(offset: int, bits: int, then: int) -> list[Instruction]:
 def _unless_equal(offset: int, value: int, then: int) -> list[Instruction]:
     test = Instruction(JUMP_EQUAL, value, if_true=1, if_false=0)
     return [Instruction(LOAD, offset), test, *_refuse(then), Instruction(RETURN, ALLOW)]
+
+
+def _ignore_setting(limit: int) -> list[Instruction]:
+    """To setting this limit, "done"; asking for it stays possible."""
+    return [
+        Instruction(LOAD, ARGUMENT_1),
+        Instruction(JUMP_EQUAL, limit, if_false=3),
+        Instruction(LOAD, ARGUMENT_2),
+        Instruction(JUMP_EQUAL, 0, if_true=1),
+        *_refuse(0),
+        Instruction(RETURN, ALLOW),
+    ]
 
 
 def _one_kind_of_pair() -> list[Instruction]:

@@ -198,3 +198,35 @@ def test_lockdown_says_the_limits_as_plain_data():
 )
 def test_a_kernel_that_counts_processes_of_the_whole_machine_is_known(release, expected):
     assert _counts_per_namespace(release) is expected
+
+
+def without_namespaces(name: str, arch: str, *arguments: int, own_user: bool = True) -> str | int:
+    return verdict(seccomp.without_namespaces(own_user, arch), arch, seccomp.numbers(arch)[name], *arguments)
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_without_namespaces_a_box_reaches_its_own_process_alone(arch):
+    for name in ("kill", "tgkill", "rt_sigqueueinfo"):
+        assert without_namespaces(name, arch, seccomp.PID, 9) == ALLOWED
+        for other in (0, 1, 4711, 0xFFFFFFFF):
+            assert without_namespaces(name, arch, other, 9) == errno.EPERM, (name, other)
+    assert without_namespaces("tkill", arch, seccomp.PID, 9) == errno.EPERM
+    assert without_namespaces("clone", arch, SIGCHLD) == errno.EPERM
+    assert without_namespaces("clone", arch, THREAD) == ALLOWED
+    assert without_namespaces("prctl", arch, seccomp.PR_SET_DUMPABLE) == errno.EPERM
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_without_a_user_of_its_own_a_box_changes_no_file_of_the_worker(arch):
+    for name, refused in {"fchmodat": 0, "fchmod": 0, "fchownat": errno.EPERM, "utimensat": errno.EPERM}.items():
+        assert without_namespaces(name, arch) == ALLOWED, name
+        assert without_namespaces(name, arch, own_user=False) == refused, name
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_without_a_user_of_its_own_a_box_sets_no_limit_on_processes(arch):
+    pointer, other_limit = 0x7F0000001000, 7
+    assert without_namespaces("prlimit64", arch, 0, seccomp.RLIMIT_NPROC, pointer, own_user=False) == 0
+    assert without_namespaces("prlimit64", arch, 0, seccomp.RLIMIT_NPROC, 0, own_user=False) == ALLOWED
+    assert without_namespaces("prlimit64", arch, 0, other_limit, pointer, own_user=False) == ALLOWED
+    assert without_namespaces("prlimit64", arch, 0, seccomp.RLIMIT_NPROC, pointer) == ALLOWED
