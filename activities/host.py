@@ -32,6 +32,7 @@ REPORT_SECONDS = 0.2
 TICK_SECONDS = 0.1
 PRINTED_KEPT = 8192
 NATIVE_BYTES = 16 * 1024
+_CALLS_KEYS = {"t", "idle", "timer", "drops", "seen", "got", "calls"}
 
 
 class Frames(Protocol):
@@ -194,6 +195,8 @@ class Host:
     # running time
 
     def _rest(self, *, idle: bool, timer: float | None) -> None:
+        # A guest that waits for nothing lies: nothing would wake it, and none of its time would be counted.
+        idle = idle and (bool(self.numbers) or timer is not None)
         self.idle, self.timer, self.told_idle = idle, timer, False
         self.wakes_at = None if timer is None else time.monotonic() + timer
         if not idle:
@@ -331,7 +334,12 @@ def _checked(frame: dict[str, Any]) -> dict[str, Any]:
     calls, timer = frame.get("calls"), frame.get("timer")
     numbers = [*_numbers(frame.get("drops")), *_numbers(frame.get("seen"))]
     fits = isinstance(calls, list) and all(_is_call(call) for call in calls)
-    if not fits or not all(type(one) is int for one in numbers) or not isinstance(timer, int | float | None):
+    if (
+        frame.keys() != _CALLS_KEYS
+        or not fits
+        or not all(type(one) is int for one in numbers)
+        or not isinstance(timer, int | float | None)
+    ):
         raise ProtocolViolation("a calls frame of the guest has the wrong shape")
     return frame
 

@@ -23,6 +23,7 @@ MAX_FRAME_BYTES = 5 << 20
 MAX_DEPTH = 128
 """Below the recursion limits of everything that a frame's content meets later (pydantic-core: 200)."""
 
+_KINDS = frozenset({"ready", "calls", "done", "raised"})
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -222,11 +223,14 @@ class Channel:
             await self._box.kill()
             raise
         noise = self._decoder.noise_bytes
-        printed = sum(_text_bytes(frame) for frame in frames if frame.get("t") == "out")
+        printed = sum(map(_printed_bytes, frames))
         self._box.count_output(noise - self._noise_seen + printed)
         self._noise_seen = noise
         return frames
 
 
-def _text_bytes(frame: dict[str, Any]) -> int:
-    return sum(len(value.encode()) for key, value in frame.items() if key != "t" and isinstance(value, str))
+def _printed_bytes(frame: dict[str, Any]) -> int:
+    """What counts as output: all of a frame that is none of the guest's, or else a flood of them would cost nothing."""
+    if frame.get("t") == "out" and frame.keys() == {"t", "d"}:
+        return len(str(frame["d"]).encode())
+    return 0 if frame.get("t") in _KINDS else len(json.dumps(frame))
