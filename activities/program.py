@@ -5,9 +5,7 @@ the program does wrong is a result. What the machine does wrong is an exception,
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +22,19 @@ from activities.known import Known
 from activities.updates import Overtaken, Updates
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue
-from holdfast.contracts.program import PROGRAM_RUN, UPDATE_HELLO, HelloMessage, HelloReply, ProgramEnd, ProgramJob
+from holdfast.contracts.program import (
+    PROGRAM_RUN,
+    UPDATE_HELLO,
+    HelloMessage,
+    HelloReply,
+    Limits,
+    ProgramEnd,
+    ProgramJob,
+)
 from holdfast.names import identifier
-from sandbox.base import Adapter, Box, BoxLimits, BoxLost, BoxSpec, ProtocolViolation
-from sandbox.channel import Channel
+from sandbox.base import BoxLimits, BoxLost, BoxSpec, MemoryShort, ProtocolViolation
 from sandbox.lockdown import lockdown
+from sandbox.pool import Pool, Session
 
 GUEST = Path(sandbox.__file__).parent / "guest.py"
 LOSSES = 3
@@ -38,18 +44,18 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Programs:
-    """Runs programs in boxes of one adapter."""
+    """Runs programs in the boxes of a pool."""
 
-    def __init__(self, client: Client, adapter: Adapter, blobs: BlobStore) -> None:
-        self._client, self._adapter, self._blobs = client, adapter, blobs
+    def __init__(self, client: Client, pool: Pool, blobs: BlobStore) -> None:
+        self._client, self._pool, self._blobs = client, pool, blobs
 
     @activity.defn(name=PROGRAM_RUN.name)
     async def run(self, job: ProgramJob) -> ProgramEnd:
         """Run a program until it ends, fails of its own making, or is told to stop and wait.
 
         Raises:
-            ApplicationError: `BoxLost` (the box died under us; retryable) or `Overtaken` (a later attempt, or the end
-                of the workflow, has made this one pointless; not retryable).
+            ApplicationError: `BoxLost` (the box died under us; retryable), `MemoryShort` (no box was begun; retryable)
+                or `Overtaken` (a later attempt, or the workflow's end, has made this one pointless; not retryable).
         """
         structlog.contextvars.bind_contextvars(trace_id=job.task.trace_id, task_id=job.task.task_id)
         losses = _Losses()
@@ -58,6 +64,9 @@ class Programs:
                 end = await self._attempt(job, losses)
             except Overtaken as exc:
                 raise ApplicationError(str(exc), type="Overtaken", non_retryable=True) from exc
+            except MemoryShort as exc:
+                losses.beat()
+                raise ApplicationError(str(exc), type="MemoryShort") from exc
             except (BoxLost, EOFError) as exc:
                 return losses.result_or_raise(exc)
         log.info(
@@ -86,8 +95,10 @@ class Programs:
         if job.inputs_ref is not None:
             inputs = await asyncio.to_thread(self._blobs.get_json, job.inputs_ref)
             job = job.model_copy(update={"inputs": inputs})
-        async with self._box(job) as (box, channel):
-            return await self._hosted(job, info.attempt, box, channel, updates, known, catalogue)
+        key = f"{info.workflow_id}/{info.activity_id}"
+        spec = BoxSpec(name=job.task.task_id, guest=GUEST, limits=_box_limits(job.limits), key=key)
+        async with self._pool.session(spec) as session:
+            return await self._hosted(job, info.attempt, session, updates, known, catalogue)
 
     async def _hello(self, job: ProgramJob, attempt: int, updates: Updates) -> HelloReply:
         await updates.forget_worker()
@@ -98,43 +109,34 @@ class Programs:
         self,
         job: ProgramJob,
         attempt: int,
-        box: Box,
-        channel: Channel,
+        session: Session,
         updates: Updates,
         known: Known,
         catalogue: Catalogue,
     ) -> ProgramEnd:
-        host = Host(job, attempt, channel, updates, known, catalogue, self._blobs)
-        await channel.send(_job_frame(job, attempt, known))
+        host = Host(job, attempt, session.channel, updates, known, catalogue, self._blobs)
+        await session.channel.send(_job_frame(job, attempt, known))
         try:
             end = await host.run()
         except (EOFError, BoxLost):
-            end = host.counted(ends.ended_without_a_word(box, job.limits))
+            end = host.counted(ends.ended_without_a_word(session.box, job.limits))
         except ProtocolViolation as exc:
             end = host.counted(ends.raised("ProtocolViolation", str(exc)))
-        return end.model_copy(update={"adapter": self._adapter.name, "isolation": self._adapter.isolation})
-
-    @contextlib.asynccontextmanager
-    async def _box(self, job: ProgramJob) -> AsyncIterator[tuple[Box, Channel]]:
-        limits = _box_limits(job)
-        spec = BoxSpec(name=job.task.task_id, guest=GUEST, limits=limits, environment={"TRACE_ID": job.task.trace_id})
-        box = await self._adapter.start(spec)
-        try:
-            channel = Channel(box)
-            await channel.ready()
-            yield box, channel
-        finally:
-            await asyncio.shield(box.kill())
+        adapter = self._pool.adapter
+        return end.model_copy(update={"adapter": adapter.name, "isolation": adapter.isolation})
 
 
-def _box_limits(job: ProgramJob) -> BoxLimits:
-    limits = job.limits
+def _box_limits(limits: Limits) -> BoxLimits:
     return BoxLimits(
         memory_bytes=limits.memory_bytes,
         disk_bytes=limits.disk_bytes,
         output_bytes=limits.output_bytes,
         cpu_seconds=int(limits.run_seconds) + 2,
     )
+
+
+TEMPLATE = BoxSpec(name="warm", guest=GUEST, limits=_box_limits(Limits()))
+"""What an idle box is started as: it can serve any program that wants a workspace of the default size."""
 
 
 def _job_frame(job: ProgramJob, attempt: int, known: Known) -> dict[str, Any]:
@@ -151,7 +153,8 @@ def _job_frame(job: ProgramJob, attempt: int, known: Known) -> dict[str, Any]:
         "seen": known.seen,
         "park_after": job.tuning.park_after_seconds,
         "result_bytes": job.limits.result_bytes,
-        **lockdown(_box_limits(job)),
+        "environment": {"TRACE_ID": job.task.trace_id},
+        **lockdown(_box_limits(job.limits)),
     }
 
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from temporalio.client import Client
 from activities.asking import Asker
 from activities.llm import Llm
 from activities.nested import Nests
-from activities.program import Programs
+from activities.program import TEMPLATE, Programs
 from activities.records import Recorder
 from activities.skills import Skills
 from holdfast import __version__
@@ -23,7 +23,8 @@ from holdfast.config import Settings
 from holdfast.contracts.program import QUEUE_LLM, QUEUE_SANDBOX, QUEUE_SKILLS
 from providers.seen import seen
 from providers.table import Models
-from sandbox.base import choose
+from sandbox.base import Probe, choose
+from sandbox.pool import Pool
 from skills.run import SkillRunner
 from store.database import Database
 from store.deltas import Deltas
@@ -39,8 +40,13 @@ class Wired:
     """Activities by task queue, and what this worker can say of its sandbox."""
 
     activities: dict[str, list[Callable[..., Any]]] = field(default_factory=dict)
-    adapters: list[dict[str, Any]] = field(default_factory=list)
+    sandboxes: list[tuple[Pool, Probe]] = field(default_factory=list)
     providers: list[str] = field(default_factory=list)
+
+    @property
+    def adapters(self) -> list[dict[str, Any]]:
+        """What each sandbox adapter is, and what its boxes do now: JSON, for the worker's row."""
+        return [_told(pool, probe) for pool, probe in self.sandboxes]
 
 
 @contextlib.asynccontextmanager
@@ -71,10 +77,26 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             found.activities[QUEUE_SKILLS] = [skills.run, skills.check, recorder.save_segment, recorder.save_record]
         if QUEUE_SANDBOX in queues:
             adapter = await choose(settings)
-            found.adapters.append({"name": adapter.name, "isolation": adapter.isolation})
-            found.activities[QUEUE_SANDBOX] = [Programs(client, adapter, blobs).run]
+            opening = Pool(adapter, TEMPLATE, settings.sandbox_max_sessions, settings.sandbox_warm)
+            pool = await stack.enter_async_context(opening)
+            found.sandboxes.append((pool, await adapter.probe()))
+            found.activities[QUEUE_SANDBOX] = [Programs(client, pool, blobs).run]
         stack.enter_context(_seen(Workers(database), queues, found))
         yield found
+
+
+def _told(pool: Pool, probe: Probe) -> dict[str, Any]:
+    return {
+        "name": pool.adapter.name,
+        "version": probe.version,
+        "isolation": pool.adapter.isolation,
+        "capabilities": list(probe.capabilities),
+        "healthy": not pool.problem,
+        "problem": pool.problem,
+        "live": pool.live,
+        "warm": pool.warm,
+        "max_sessions": pool.max_sessions,
+    }
 
 
 def _project_python(settings: Settings) -> str | None:
@@ -92,13 +114,12 @@ def _seen(workers: Workers, queues: Sequence[str], found: Wired) -> Any:
         queues=list(queues),
         version=__version__,
         started_at=started,
-        adapters=found.adapters,
         providers=found.providers,
     )
 
     async def again() -> None:
         while True:
-            await workers.seen(row)
+            await workers.seen(replace(row, adapters=found.adapters))
             await asyncio.sleep(SEEN_SECONDS)
 
     task = asyncio.create_task(again())

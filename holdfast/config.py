@@ -5,13 +5,15 @@ Precedence: flag > environment > .env > holdfast.yaml > default. Every variable 
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from holdfast import __version__
 from holdfast.contracts.model import ModelSettings
 from holdfast.errors import SettingsInvalid, shown
 
@@ -31,8 +33,17 @@ VARIABLES: dict[str, str] = {
     "DATABASE_URL": "database_url",
     "DB_POOL_SIZE": "db_pool_size",
     "DB_MAX_OVERFLOW": "db_max_overflow",
+    "DEFAULT_SANDBOX_ADAPTER": "sandbox_type",
     "SANDBOX_TYPE": "sandbox_type",
+    "SANDBOX_FALLBACK": "sandbox_fallback",
     "SANDBOX_PYTHON_PATH": "sandbox_python_path",
+    "SANDBOX_PACKAGES": "sandbox_packages",
+    "SANDBOX_DOCKER_IMAGE": "sandbox_docker_image",
+    "SANDBOX_DOCKER_RUNTIME": "sandbox_docker_runtime",
+    "DOCKER_HOST": "docker_host",
+    "SANDBOX_TIMEOUT": "sandbox_timeout_ms",
+    "SANDBOX_MAX_SESSIONS": "sandbox_max_sessions",
+    "SANDBOX_WARM": "sandbox_warm",
     "DEFAULT_LLM_PROVIDER": "default_llm_provider",
     "DEFAULT_LLM_MODEL": "default_llm_model",
     "LLM_BASE_URL": "llm_base_url",
@@ -54,6 +65,21 @@ HttpUrl = Annotated[
 ]
 
 
+_VERSION = r"\s*(===?|>=|<=|~=|!=|<|>)\s*[\w.*+!-]+"
+# A name and versions, and nothing that an installer takes for an option, a path or an address.
+PackageName = Annotated[
+    str, StringConstraints(pattern=rf"^[A-Za-z0-9][\w.-]*(\[[\w,.-]+\])?({_VERSION}(\s*,{_VERSION})*)?$")
+]
+
+
+def _listed(value: Any) -> Any:
+    """`numpy>=2,<3, pandas` of a variable as a list."""
+    return re.split(r"[\s,]+(?=[A-Za-z])", value.strip(" ,")) if isinstance(value, str) else value
+
+
+Packages = Annotated[tuple[PackageName, ...], BeforeValidator(_listed)]
+
+
 class Settings(BaseModel):
     """All settings. Times are in seconds. A path is absolute once loaded."""
 
@@ -73,8 +99,18 @@ class Settings(BaseModel):
     database_url: str = ""
     db_pool_size: int = Field(default=50, ge=1)
     db_max_overflow: int = Field(default=20, ge=0)
-    sandbox_type: Literal["local"] = "local"
+    sandbox_type: Literal["local", "landlock", "docker"] = "local"
+    sandbox_fallback: bool = Field(default=True, description="landlock where local lacks user namespaces")
     sandbox_python_path: str | None = None
+    sandbox_packages: Packages = Field(default=(), description="what programs may import beside the standard library")
+    sandbox_docker_image: str = Field(default=f"holdfast-sandbox:{__version__}", min_length=1)
+    sandbox_docker_runtime: str = Field(
+        default="auto", min_length=1, description="auto: runsc (gVisor) if there, else the default"
+    )
+    docker_host: str = "unix:///var/run/docker.sock"
+    sandbox_timeout_ms: int = Field(default=30_000, ge=1, le=3_600_000, description="run_seconds of those who set none")
+    sandbox_max_sessions: int = Field(default=10, ge=1, le=1000, description="boxes of one worker that live at once")
+    sandbox_warm: int = Field(default=2, ge=0, le=100, description="boxes kept idle, 11 MB each")
     default_llm_provider: str | None = None
     default_llm_model: str | None = None
     llm_base_url: HttpUrl | None = None

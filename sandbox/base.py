@@ -4,10 +4,12 @@ A box is single-use: one guest, one program, then `kill`.
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
+
+import structlog
 
 from holdfast.errors import HoldfastError, NoIsolation, shown
 
@@ -20,8 +22,17 @@ Cause = Literal["memory", "disk", "inodes", "output"]
 ENVIRONMENT = frozenset({"TRACE_ID"})
 """The only variables that may be added to a box: anything else could carry a secret."""
 
-adapters: dict[str, str] = {"local": "sandbox.local:LocalAdapter"}
+adapters: dict[str, str] = {
+    "docker": "sandbox.docker:DockerAdapter",
+    "landlock": "sandbox.landlock:LandlockAdapter",
+    "local": "sandbox.local:LocalAdapter",
+}
 """Setting `sandbox_type` -> where its adapter is. Imported when chosen: no adapter's SDK is needed by another."""
+
+
+STAND_IN = "landlock"
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class ProtocolViolation(HoldfastError):
@@ -34,6 +45,13 @@ class BoxLost(HoldfastError):
     """The box did not start, or died under us. Another one may do better."""
 
     code = "BOX_LOST"
+    retryable = True
+
+
+class MemoryShort(HoldfastError):
+    """The machine has too little free memory to begin a box. Later, or on another machine, there may be more."""
+
+    code = "MEMORY_SHORT"
     retryable = True
 
 
@@ -59,7 +77,8 @@ class BoxSpec:
     """What a box is started with. `name` is for people (messages); nothing inside sees it.
 
     `guest` is a Python file of the standard library only; it becomes `/guest.py`. `inputs` is a folder that is
-    mounted read-only at `/ws/in`; it must be readable by the user that the box runs as.
+    mounted read-only at `/ws/in`; it must be readable by the user that the box runs as. `key` names an activity of a
+    workflow: an adapter whose boxes could outlive their worker ends the box that an earlier attempt left.
     """
 
     name: str
@@ -67,6 +86,7 @@ class BoxSpec:
     limits: BoxLimits = field(default_factory=BoxLimits)
     environment: Mapping[str, str] = field(default_factory=dict)
     inputs: Path | None = None
+    key: str = ""
 
     def __post_init__(self) -> None:
         if extra := sorted(set(self.environment) - ENVIRONMENT):
@@ -75,12 +95,16 @@ class BoxSpec:
 
 @dataclass(frozen=True)
 class Probe:
-    """What an adapter found on this machine. `problem` says what is wrong and how to mend it; empty if `ok`."""
+    """What an adapter found on this machine. `problem` says what is wrong and how to mend it; empty if `ok`.
+
+    `lacks_namespaces`: the problem is that user namespaces are blocked here.
+    """
 
     ok: bool
     version: str = ""
     capabilities: tuple[str, ...] = ()
     problem: str = ""
+    lacks_namespaces: bool = False
 
 
 class Box(Protocol):
@@ -122,7 +146,12 @@ class Box(Protocol):
 
 
 class Adapter(Protocol):
-    """A way to isolate. Made from the settings; making it does nothing yet."""
+    """A way to isolate. Made from the settings; making it does nothing yet.
+
+    `stands_in_for` is the adapter that was wanted, if that did not pass its probe; else empty.
+    """
+
+    stands_in_for: str
 
     @property
     def name(self) -> str: ...
@@ -142,8 +171,26 @@ class Adapter(Protocol):
         """
 
 
+@runtime_checkable
+class Warming(Protocol):
+    """What an adapter has beside `Adapter` if its boxes can be up before it is known for which program."""
+
+    def start_key(self, spec: BoxSpec) -> Hashable:
+        """What of a spec its start depends on. A box that was started for one spec may serve any with the same key."""
+
+    def assign(self, box: Box, spec: BoxSpec) -> None:
+        """Let an idle box serve `spec`: name and limits of that hold from now on.
+
+        Raises:
+            BoxLost: it has ended meanwhile.
+        """
+
+
 async def choose(settings: "Settings") -> Adapter:
     """The adapter that the settings name, once it has passed its probe. There is no unisolated fallback.
+
+    Where user namespaces are blocked, `landlock` stands in for `local`, unless the setting `sandbox_fallback` is off:
+    it keeps less out, so it is logged as a warning, and its `isolation` says so wherever that is shown.
 
     Raises:
         NoIsolation: it did not pass; the message says what was found and what to do.
@@ -153,7 +200,22 @@ async def choose(settings: "Settings") -> Adapter:
     probe = await adapter.probe()
     if probe.ok:
         return adapter
+    if probe.lacks_namespaces and settings.sandbox_fallback:
+        return await _stand_in(name, settings, probe)
     raise NoIsolation(f"sandbox {name!r} cannot isolate programs on this machine, so none are run. {probe.problem}")
+
+
+async def _stand_in(name: str, settings: "Settings", failed: Probe) -> Adapter:
+    adapter = load(STAND_IN, settings)
+    adapter.stands_in_for = name
+    probe = await adapter.probe()
+    if not probe.ok:
+        raise NoIsolation(
+            f"sandbox {name!r} cannot isolate programs on this machine, nor can {STAND_IN!r} in its place, so none are "
+            f"run. {name}: {failed.problem} {STAND_IN}: {probe.problem}"
+        )
+    log.warning("sandbox.downgraded", wanted=name, used=STAND_IN, problem=failed.problem, isolation=adapter.isolation)
+    return adapter
 
 
 def load(name: str, settings: "Settings") -> Adapter:

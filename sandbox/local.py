@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import NoIsolation
 from sandbox import bwrap, interpreter, probe, procs
-from sandbox.base import BoxLost, BoxSpec, Probe
+from sandbox.base import Box, BoxLost, BoxSpec, Probe
 from sandbox.bwrap import Bwrap
 from sandbox.interpreter import Interpreter
 from sandbox.local_box import LocalBox, launch
@@ -58,6 +59,13 @@ class LocalAdapter:
             with contextlib.suppress(BoxLost, NoIsolation):
                 await (await starting).kill()
             raise
+
+    def start_key(self, spec: BoxSpec) -> Hashable:
+        """All but the size of /ws can still be set when a box is up: by its watchdog, or by `lockdown`."""
+        return spec.guest, spec.inputs, frozenset(spec.environment.items()), spec.limits.disk_bytes
+
+    def assign(self, box: Box, spec: BoxSpec) -> None:
+        cast(LocalBox, box).assign(spec)
 
     async def _start(self, spec: BoxSpec) -> LocalBox:
         tools, python = await self._tools()

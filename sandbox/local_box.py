@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -116,7 +117,7 @@ class LocalBox:
         self._printed = 0
         self._ending: asyncio.Future[None] | None = None
         child.on_noise = self.count_output
-        self._watching = asyncio.ensure_future(watch(child.pid, lambda: self._workspace, spec.limits, self._stop))
+        self._watching = self._watch()
 
     @property
     def exit_code(self) -> int | None:
@@ -127,6 +128,14 @@ class LocalBox:
     @property
     def noise(self) -> str:
         return self._child.text
+
+    def assign(self, spec: BoxSpec) -> None:
+        """See `sandbox.base.Warming`."""
+        if self._ending is not None or _has_ended(self._first):
+            raise BoxLost(f"box {self._spec.name!r} ended while it was idle; it wrote {shown(self.noise)}")
+        self._spec = spec
+        self._watching.cancel()
+        self._watching = self._watch()
 
     async def write(self, data: bytes) -> None:
         try:
@@ -161,6 +170,9 @@ class LocalBox:
             return await asyncio.to_thread(read_files, workspace, paths, self._spec.limits.disk_bytes)
         finally:
             os.close(workspace)
+
+    def _watch(self) -> "asyncio.Future[None]":
+        return asyncio.ensure_future(watch(self._child.pid, lambda: self._workspace, self._spec.limits, self._stop))
 
     def _open_workspace(self) -> None:
         """Hold /ws by a descriptor: it stays ours when pids are used again, and readable after the program's end.
@@ -211,6 +223,12 @@ class LocalBox:
         os.close(self._first)
         if self._workspace is not None:
             os.close(self._workspace)
+
+
+def _has_ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 async def _exit_of(pidfd: int) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -178,15 +179,28 @@ class Stack:
             found.update(one.activity_id for one in attributes if one.activity_type.name == "skill.run")
         return found
 
-    def boxes(self) -> list[int]:
-        """Pids of guests below our workers, and of guests that outlived theirs."""
-        mine = {worker.pid for worker in self.workers} | {1}
-        return [pid for pid, parents in _guests() if mine & set(parents)]
+    def boxes(self, idle: bool = False) -> list[int]:
+        """Pids of guests of our workers, also if they outlived theirs: those with a program; `idle`: all of them."""
+        owners = {str(worker.pid) for worker in self.workers}
+        return [pid for pid, owner in _guests() if owner in owners and (idle or _is_locked_down(pid))]
 
 
-def _guests() -> list[tuple[int, list[int]]]:
+def _guests() -> list[tuple[int, str]]:
+    """Every guest of this machine, and the worker whose number its bubblewrap bears as a title."""
     pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
-    return [(pid, parents_of(pid)) for pid in pids if b"/guest.py" in _read(Path(f"/proc/{pid}/cmdline"))]
+    guests = [pid for pid in pids if b"/guest.py" in _read(Path(f"/proc/{pid}/cmdline"))]
+    return [(pid, owner) for pid in guests for owner in {_owner(parent) for parent in [pid, *parents_of(pid)]} if owner]
+
+
+def _owner(pid: int) -> str:
+    title = _read(Path(f"/proc/{pid}/cmdline")).partition(b"\0")[0].decode("utf-8", "replace").split("/")
+    return title[2] if title[0] == "holdfast-box" and len(title) > 2 else ""
+
+
+def _is_locked_down(pid: int) -> bool:
+    """Whether it has its second filter: then there is a program in it."""
+    found = re.search(rb"^Seccomp_filters:\s*(\d+)", _read(Path(f"/proc/{pid}/status")), re.MULTILINE)
+    return found is not None and int(found[1]) > 1
 
 
 def parents_of(pid: int) -> list[int]:
