@@ -150,13 +150,15 @@ async def _sandbox(settings: Settings) -> list[Finding]:
     from sandbox import base
 
     try:
-        adapter = base.load(settings.sandbox_type, settings)
+        adapter = await base.choose(settings)
         probe = await adapter.probe()
     except HoldfastError as exc:
         return [Finding("bad", "sandbox", str(exc))]
-    if probe.ok:
-        return [Finding("ok", "sandbox", f"{adapter.name}: {adapter.isolation} ({probe.version})")]
-    return [Finding("bad", "sandbox", f"{adapter.name} cannot isolate programs here", probe.problem)]
+    said = f"{adapter.name}: {adapter.isolation} ({probe.version})"
+    if not adapter.stands_in_for:
+        return [Finding("ok", "sandbox", said)]
+    wanted = await base.load(adapter.stands_in_for, settings).probe()
+    return [Finding("warn", "sandbox", said, wanted.problem)]
 
 
 async def _database(settings: Settings) -> list[Finding]:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
-import structlog
-
 from holdfast.errors import HoldfastError, NoIsolation, shown
 
 if TYPE_CHECKING:
@@ -28,11 +26,6 @@ adapters: dict[str, str] = {
     "local": "sandbox.local:LocalAdapter",
 }
 """Setting `sandbox_type` -> where its adapter is. Imported when chosen: no adapter's SDK is needed by another."""
-
-
-STAND_IN = "landlock"
-
-log = structlog.stdlib.get_logger(__name__)
 
 
 class ProtocolViolation(HoldfastError):
@@ -201,21 +194,10 @@ async def choose(settings: "Settings") -> Adapter:
     if probe.ok:
         return adapter
     if probe.lacks_namespaces and settings.sandbox_fallback:
-        return await _stand_in(name, settings, probe)
+        from sandbox.stand_in import stand_in  # it logs: who chooses nothing needs no structlog
+
+        return await stand_in(name, settings, probe)
     raise NoIsolation(f"sandbox {name!r} cannot isolate programs on this machine, so none are run. {probe.problem}")
-
-
-async def _stand_in(name: str, settings: "Settings", failed: Probe) -> Adapter:
-    adapter = load(STAND_IN, settings)
-    adapter.stands_in_for = name
-    probe = await adapter.probe()
-    if not probe.ok:
-        raise NoIsolation(
-            f"sandbox {name!r} cannot isolate programs on this machine, nor can {STAND_IN!r} in its place, so none are "
-            f"run. {name}: {failed.problem} {STAND_IN}: {probe.problem}"
-        )
-    log.warning("sandbox.downgraded", wanted=name, used=STAND_IN, problem=failed.problem, isolation=adapter.isolation)
-    return adapter
 
 
 def load(name: str, settings: "Settings") -> Adapter:
