@@ -9,7 +9,7 @@ unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH UV_PROJECT_ENVIRONMENT
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.ready ## run the demonstration: a program whose sandbox and worker are killed, and the proof
+demo: .venv/.ready ## from a sentence to a report, with sandbox and worker killed, and the proof
 	@.venv/bin/holdfast demo
 
 up: .venv/.ready ## start server, worker and API on this machine

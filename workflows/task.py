@@ -154,6 +154,8 @@ class TaskWorkflow:
         self._show("planning")
         request = PlanRequest(brief=self.spec.brief, head=self.head, say=say)
         plan: Plan = await self._model(LLM_PLAN.name, request, Plan, "plan", "plan: choose skills")
+        chosen = ", ".join(plan.selected_skills) if plan.kind == "skills" else plan.kind
+        self.llm[-1] = self.llm[-1].model_copy(update={"detail": f"plan: {chosen}"})
         return plan
 
     async def _draft(self, skills: list[str], say: list[Part] | None = None, fused: bool = False) -> Draft:
