@@ -71,8 +71,9 @@ _PLAN_SCHEMA: dict[str, Any] = {
 class Llm:
     """Asks models with the prompts of `prompts/`, over the skills of the catalogue that a task pinned."""
 
-    def __init__(self, asker: Asker, blobs: BlobStore) -> None:
+    def __init__(self, asker: Asker, blobs: BlobStore, packages: Sequence[str] = ()) -> None:
         self._asker, self._blobs = asker, blobs
+        self._packages = f" and {', '.join(packages)}" if packages else ""
 
     @activity.defn(name=LLM_PLAN.name)
     async def plan(self, request: PlanRequest) -> Plan:
@@ -228,7 +229,8 @@ class Llm:
             return _prompt("repair", why=request.why)
         if request.fused and request.head is not None:
             return "", ""
-        return _prompt("fused" if request.fused else "program", skills=reference(skills, self._blobs))
+        told = reference(skills, self._blobs)
+        return _prompt("fused" if request.fused else "program", skills=told, packages=self._packages)
 
     def _skills(self, brief: Brief, names: list[str]) -> list[CatalogueSkill]:
         catalogue = Catalogue.open(self._blobs, brief.catalogue)

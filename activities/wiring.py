@@ -66,7 +66,7 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
         if QUEUE_LLM in queues:
             models = Models(environ, settings.default_model, settings.providers, settings.url)
             stack.push_async_callback(models.close)
-            llm = Llm(Asker(models, Usage(database), Deltas(database)), blobs)
+            llm = Llm(Asker(models, Usage(database), Deltas(database)), blobs, settings.sandbox_packages)
             found.activities[QUEUE_LLM] = [llm.plan, llm.program, llm.answer, llm.skill, llm.ask]
             found.providers = seen(environ, settings.default_model, settings.providers)
         if QUEUE_SKILLS in queues:

@@ -59,6 +59,8 @@ LATE_GRACE_SECONDS = 0.2
 """What a timer that ended while there was no box still waits, for answers that came before its end."""
 NAME = "<program>"
 SECCOMP = {"x86_64": 317, "aarch64": 277}
+PACKAGES = "/packages"
+"""Where an adapter puts the packages that are there for programs, if any, with a list of them."""
 HOST_GONE = 86
 CHANNEL_BROKEN = 87
 COMPILE = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -921,9 +923,21 @@ def explain(exc: BaseException, depth: int = 0) -> tuple[str, int | None]:
         line = exc.lineno
         rows.append(f"  line {line}, column {exc.offset}: {(exc.text or '').strip()[:200]}")
     said = "".join(traceback.format_exception_only(type(exc), exc)).strip()[-4000:]
+    if isinstance(exc, ModuleNotFoundError):
+        said += importable()
     if isinstance(exc, BaseExceptionGroup) and depth < 5:
         said += "".join("\n  | " + explain(each, depth + 1)[0].replace("\n", "\n  | ") for each in exc.exceptions[:10])
     return "\n".join(["Traceback (lines of the program):", *rows[-20:], said] if rows else [said]), line
+
+
+def importable() -> str:
+    """What there is to import, for one who missed something."""
+    try:
+        with open(f"{PACKAGES}/holdfast-packages.json", encoding="utf-8") as file:
+            names = ", ".join(json.load(file))
+    except OSError:
+        return ": only the standard library is here. Do without it (an operator adds packages: sandbox_packages)"
+    return f": the standard library is here, and these packages: {names} (an operator adds more: sandbox_packages)"
 
 
 def outcome(job: dict[str, Any], namespace: dict[str, Any]) -> str:
@@ -996,9 +1010,17 @@ def numbered(source: str, first_line: int) -> list[str]:
     return lines[1 - first_line :] if first_line < 1 else ["\n"] * (first_line - 1) + lines
 
 
+def install_packages() -> None:
+    """Behind the standard library, which none of them may replace. One thread each: a box has few."""
+    if os.access(PACKAGES, os.R_OK):
+        sys.path.append(PACKAGES)
+        os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
+
+
 def install(job: dict[str, Any], wire: Wire, printed: Printed) -> tuple[Calls, dict[str, Any]]:
     """Put the program's world in place; returns its calls and its namespace."""
     os.environ.update(job.get("environment", {}))
+    install_packages()
     clock = Clock(job["now"])
     calls = Calls(wire, job, clock)
     install_clock(clock, calls.sleep_blocking)

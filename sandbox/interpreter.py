@@ -106,14 +106,19 @@ def _described(facts: dict[str, Any], version: str, uid: int | None) -> Interpre
     return Interpreter(
         path=path,
         version=version,
-        binds=(*binds, *_libraries(_run(["ldd", *objects], uid).stdout)),
+        binds=(*binds, *shared_objects(objects, uid)),
         hidden=tuple(str(folder) for folder in packages if folder.is_dir()),
     )
 
 
-def _libraries(ldd: str) -> Iterable[tuple[str, str]]:
-    """Shared objects, each where it is, and again beside libc: the loader in a box has no cache to find them with."""
-    found = sorted(set(re.findall(r"(/\S+\.so\S*) \(", ldd)))
+def shared_objects(files: Iterable[str], uid: int | None) -> Iterable[tuple[str, str]]:
+    """What programs and libraries load: pairs (path here, path in the box).
+
+    Each where it is, and again beside libc: the loader in a box has no cache to find them with.
+    """
+    if not (named := list(files)):
+        return []
+    found = sorted(set(re.findall(r"(/\S+\.so\S*) \(", _run(["ldd", *named], uid).stdout)))
     standard = {os.path.dirname(path) for path in found if os.path.basename(path).startswith("libc.")}  # noqa: PTH119, PTH120
     places: dict[str, str] = {}
     for path in found:

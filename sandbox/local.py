@@ -9,10 +9,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import NoIsolation
-from sandbox import bwrap, interpreter, probe, procs
+from sandbox import bwrap, interpreter, packages, probe, procs
 from sandbox.base import Box, BoxLost, BoxSpec, Probe
 from sandbox.bwrap import Bwrap
 from sandbox.interpreter import Interpreter
@@ -33,11 +34,12 @@ class LocalAdapter:
 
     def __init__(self, settings: "Settings") -> None:
         self._wanted = settings.sandbox_python_path
+        self._packages, self._home = settings.sandbox_packages, settings.home
         self._uid = BOX_UID if os.geteuid() == 0 else None
         self._found: tuple[Bwrap, Interpreter] | None = None
 
     async def probe(self) -> Probe:
-        return await probe.remembered((self.name, self._wanted), self._probe)
+        return await probe.remembered((self.name, self._wanted, self._packages), self._probe)
 
     async def _probe(self) -> Probe:
         try:
@@ -81,5 +83,7 @@ class LocalAdapter:
             raise NoIsolation(f"bubblewrap needs Linux, this is {sys.platform}. On Windows, run holdfast in WSL2")
         if self._found is None:
             tools = await asyncio.to_thread(bwrap.find)
-            self._found = (tools, await interpreter.find(self._wanted, self._uid))
+            python = await interpreter.find(self._wanted, self._uid)
+            extra = await packages.ready(self._packages, python, self._home, self._uid)
+            self._found = (tools, replace(python, binds=(*python.binds, *extra.binds)) if extra else python)
         return self._found
