@@ -30,6 +30,7 @@ class LocalAdapter:
     """Starts boxes with bubblewrap. What it learns about the machine (interpreter, libraries) it keeps."""
 
     name = "local"
+    stands_in_for = ""
     isolation = "bubblewrap: own namespaces, no network, read-only root, two seccomp filters, rlimits, watchdog"
 
     def __init__(self, settings: "Settings") -> None:
@@ -49,7 +50,8 @@ class LocalAdapter:
         except NoIsolation as exc:
             return Probe(ok=False, problem=str(exc))
         except BoxLost as exc:
-            return Probe(ok=False, problem=f"{exc}. {bwrap.advice(str(exc))}".strip())
+            advice = bwrap.advice(str(exc))
+            return Probe(ok=False, problem=f"{exc}. {advice}".strip(), lacks_namespaces=bool(advice))
         return Probe(ok=True, version=f"{tools.version}, Python {python.version}", capabilities=capabilities)
 
     async def start(self, spec: BoxSpec) -> LocalBox:
