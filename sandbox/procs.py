@@ -64,7 +64,7 @@ def reap_orphans() -> int:
     The kernel ends a box with its worker, but for the first milliseconds of a start, when bwrap has not yet asked for
     it. Another pid namespace is left alone: its worker would only look dead from here.
     """
-    return sum(_kill(pid) for pid, title in _titles() if _is_orphan(title))
+    return sum(_kill(pid) for pid, title in _titles() if is_orphan(title))
 
 
 def _kill(pid: int) -> bool:
@@ -83,7 +83,8 @@ def _titles() -> Iterator[tuple[int, str]]:
                 yield int(entry.name), title.decode("utf-8", "replace")
 
 
-def _is_orphan(title: str) -> bool:
+def is_orphan(title: str) -> bool:
+    """Whether a title is that of a worker of this pid namespace that is gone."""
     match title.split("/"):
         case [name, namespace, pid, started, _serial] if name == _OURS and pid.isdigit():
             return namespace == str(_pid_namespace()) and _started(int(pid)) != started

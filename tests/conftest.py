@@ -7,7 +7,7 @@ from temporalio.client import Client
 
 from tests.support.stack import Stack
 
-pytest_plugins = ["tests.support.offline", "tests.support.postgres"]
+pytest_plugins = ["tests.support.dockerd", "tests.support.offline", "tests.support.postgres"]
 
 
 @pytest.fixture(scope="session")
