@@ -27,6 +27,7 @@ skills: [echo, ask, noop]
 llm_config: {{provider: openai-compatible, model: stub, api_base: "{url}/v1"}}
 """
 TALKER = COUNTER.replace("counter", "talker").replace("[echo, ask, noop]", "[]")
+NOBODY = "01a21429-87d5-7bb0-adda-9fb2423d8db9"
 TEN = "total = 0\nfor k in range(10):\n    total += skills.echo(i=k)['i']\nresult = total"
 ASKING = "first = await skills.echo(i=1)\nresult = await skills.ask(text='Which?', options=['red', 'blue'])"
 BAD = "x = skills.echo(i=1)\nresult = x['nothing']"
@@ -196,7 +197,7 @@ def test_unknown_skill_of_a_submission_is_named_with_what_is_close(api: Api) -> 
     assert "no skill named 'ecko'; did you mean 'echo'?" in problem(response, 422, "INVALID_REQUEST")["message"]
 
 
-@pytest.mark.parametrize("task_id", [str(uuid4()), "no-such", "", "\x00"])
+@pytest.mark.parametrize("task_id", [NOBODY, "no-such", "", "\x00"])
 def test_result_of_an_unknown_task_is_a_404(api: Api, task_id: str) -> None:
     problem(api.http.get("/agent/results", params={"taskId": task_id}), 404, "NOT_FOUND")
 

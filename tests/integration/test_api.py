@@ -21,6 +21,7 @@ from holdfast.ids import task_id_from_key
 from tests.support.api import ROOT, Api, free_port, problem
 
 TASK = {"type": "program", "program": "result = 1"}
+NOBODY = "01a21429-87d5-7bb0-adda-9fb2423d8db9"
 MAIL = "Some.One@Example.com"
 
 
@@ -149,16 +150,16 @@ def test_input_above_its_limit_is_refused(api: Api) -> None:
     ("method", "path", "status", "code", "says"),
     [
         ("GET", "/tasks/7", 422, "INVALID_REQUEST", "task_id: found '7'; input should be a valid UUID"),
-        ("GET", f"/tasks/{uuid4()}", 404, "NOT_FOUND", "no task"),
-        ("GET", f"/tasks/{uuid4()}/journal", 404, "NOT_FOUND", "no task"),
-        ("POST", f"/tasks/{uuid4()}/cancel", 404, "NOT_FOUND", "no task"),
+        ("GET", f"/tasks/{NOBODY}", 404, "NOT_FOUND", "no task"),
+        ("GET", f"/tasks/{NOBODY}/journal", 404, "NOT_FOUND", "no task"),
+        ("POST", f"/tasks/{NOBODY}/cancel", 404, "NOT_FOUND", "no task"),
         ("GET", "/tasks?cursor=%00", 400, "INVALID_CURSOR", "begin anew"),
         ("GET", "/tasks?cursor=WzEsMl0", 400, "INVALID_CURSOR", "begin anew"),
         ("GET", "/tasks?limit=1001", 422, "INVALID_REQUEST", "limit: found '1001'; input should be less"),
         ("GET", "/tasks?limit=0", 422, "INVALID_REQUEST", "limit"),
         ("GET", "/tasks?status_filter=fine", 422, "INVALID_REQUEST", "status_filter: found 'fine'"),
         ("GET", "/tasks?user_id_hash=me", 422, "INVALID_REQUEST", "user_id_hash"),
-        ("GET", f"/tasks/{uuid4()}?wait=61", 422, "INVALID_REQUEST", "wait: found '61'"),
+        ("GET", f"/tasks/{NOBODY}?wait=61", 422, "INVALID_REQUEST", "wait: found '61'"),
         ("GET", "/skills/ecko", 404, "SKILL_NOT_FOUND", "did you mean 'echo'?"),
         ("GET", "/nothing", 404, "NOT_FOUND", "nothing at '/nothing'"),
         ("PUT", "/tasks", 405, "METHOD_NOT_ALLOWED", "allowed: GET, POST"),

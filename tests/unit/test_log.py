@@ -78,7 +78,7 @@ def test_third_party_loggers_speak_json_with_the_same_trace(lines: Any):
         ValueError("x"),
         "ü",
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_any_value_makes_one_line_of_strict_json(capsys: pytest.CaptureFixture[str], value: object):
     def refuse(text: str) -> None:
