@@ -27,7 +27,8 @@ class Task:
     answers: tuple[str, ...] = ()
 
     def is_strong(self, word: str, skill: str) -> bool:
-        return skill in self.hits[word] and self.hits[word][skill].strong
+        hit = self.hits.get(word, {}).get(skill)
+        return hit is not None and hit.strong
 
     def has_any(self, *words: str) -> bool:
         return not set(words).isdisjoint(self.said.words)
