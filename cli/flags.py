@@ -57,4 +57,6 @@ def temporal_ui(settings: Settings) -> str:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return str(int(value)) if isinstance(value, bool) else str(value)
