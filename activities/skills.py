@@ -23,10 +23,10 @@ log = structlog.stdlib.get_logger(__name__)
 class Skills:
     """Runs calls of skills as they stood in the catalogue that the task pinned."""
 
-    def __init__(self, runner: SkillRunner, blobs: BlobStore, home: Path, project: Path, nests: Nests) -> None:
+    def __init__(self, runner: SkillRunner, blobs: BlobStore, workspaces: Path, project: Path, nests: Nests) -> None:
         """The tenant `default` may read the project folder below its workspace; nobody may write there."""
         self._runner, self._blobs, self._nests = runner, blobs, nests
-        self._workspaces, self._project = home / "workspaces", project
+        self._workspaces, self._project = workspaces, project
 
     @activity.defn(name=SKILL_RUN.name)
     async def run(self, call: SkillCall) -> SkillAnswer:

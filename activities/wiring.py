@@ -72,7 +72,7 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
         if QUEUE_SKILLS in queues:
             runner = SkillRunner(blobs, settings.home, environ, _project_python(settings))
             stack.push_async_callback(runner.close)
-            skills = Skills(runner, blobs, settings.home, settings.project, Nests(client, blobs))
+            skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs))
             recorder = Recorder(Records(database), blobs)
             found.activities[QUEUE_SKILLS] = [skills.run, skills.check, recorder.save_segment, recorder.save_record]
         if QUEUE_SANDBOX in queues:

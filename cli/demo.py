@@ -112,7 +112,7 @@ def example() -> Path:
 
 def seed(settings: Settings, project: Path) -> Path:
     """A fresh copy of the example in the workspace that tasks of the tenant `default` share."""
-    workspace = settings.home / "workspaces" / "default" / "default"
+    workspace = settings.workspaces / "default" / "default"
     shutil.rmtree(workspace, ignore_errors=True)
     shutil.copytree(project, workspace / PROJECT, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
     return workspace

@@ -49,7 +49,7 @@ class _Call:
 
     def __init__(self, settings: Settings, blobs: BlobStore, skill: CatalogueSkill) -> None:
         self.settings, self.blobs, self.skill = settings, blobs, skill
-        self.shared_folder = settings.home / "workspaces" / "default" / "default"
+        self.shared_folder = settings.workspaces / "default" / "default"
         self.trace_id = new_trace_id()
 
     async def answer(self, arguments: dict[str, Json], workspace: Path) -> Json:

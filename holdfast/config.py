@@ -1,6 +1,7 @@
 """Settings, read once at the start of a process and passed down.
 
-Precedence: flag > environment > .env > holdfast.yaml > default. Every variable is listed in `.env.example`.
+Precedence: flag > environment > .env > holdfast.yaml > config/sandbox.config.yaml > default. Every variable is listed
+in `.env.example`.
 """
 
 import difflib
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from holdfast import __version__
+from holdfast import __version__, sandboxfile
 from holdfast.contracts.model import ModelSettings
 from holdfast.errors import SettingsInvalid, shown
 
@@ -33,6 +34,7 @@ VARIABLES: dict[str, str] = {
     "DATABASE_URL": "database_url",
     "DB_POOL_SIZE": "db_pool_size",
     "DB_MAX_OVERFLOW": "db_max_overflow",
+    "MAX_FILE_BYTES": "max_file_bytes",
     "DEFAULT_SANDBOX_ADAPTER": "sandbox_type",
     "SANDBOX_TYPE": "sandbox_type",
     "SANDBOX_FALLBACK": "sandbox_fallback",
@@ -41,6 +43,7 @@ VARIABLES: dict[str, str] = {
     "SANDBOX_DOCKER_IMAGE": "sandbox_docker_image",
     "SANDBOX_DOCKER_RUNTIME": "sandbox_docker_runtime",
     "DOCKER_HOST": "docker_host",
+    "SANDBOX_WORKSPACE": "sandbox_workspace",
     "SANDBOX_TIMEOUT": "sandbox_timeout_ms",
     "SANDBOX_MAX_SESSIONS": "sandbox_max_sessions",
     "SANDBOX_WARM": "sandbox_warm",
@@ -80,6 +83,14 @@ def _listed(value: Any) -> Any:
 Packages = Annotated[tuple[PackageName, ...], BeforeValidator(_listed)]
 
 
+def _any_python(path: str | None) -> str | None:
+    """The older systems' default is a bare name: no particular one is meant."""
+    return None if path in ("python3", "python") else path
+
+
+PythonPath = Annotated[str | None, AfterValidator(_any_python)]
+
+
 class Settings(BaseModel):
     """All settings. Times are in seconds. A path is absolute once loaded."""
 
@@ -99,15 +110,17 @@ class Settings(BaseModel):
     database_url: str = ""
     db_pool_size: int = Field(default=50, ge=1)
     db_max_overflow: int = Field(default=20, ge=0)
+    max_file_bytes: int = Field(default=200 << 20, ge=0, description="a file that is sent in; those of one task")
     sandbox_type: Literal["local", "landlock", "docker"] = "local"
     sandbox_fallback: bool = Field(default=True, description="landlock where local lacks user namespaces")
-    sandbox_python_path: str | None = None
+    sandbox_python_path: PythonPath = None
     sandbox_packages: Packages = Field(default=(), description="what programs may import beside the standard library")
     sandbox_docker_image: str = Field(default=f"holdfast-sandbox:{__version__}", min_length=1)
     sandbox_docker_runtime: str = Field(
         default="auto", min_length=1, description="auto: runsc (gVisor) if there, else the default"
     )
     docker_host: str = "unix:///var/run/docker.sock"
+    sandbox_workspace: Path | None = Field(default=None, description="what skills read and write; None: in home")
     sandbox_timeout_ms: int = Field(default=30_000, ge=1, le=3_600_000, description="run_seconds of those who set none")
     sandbox_max_sessions: int = Field(default=10, ge=1, le=1000, description="boxes of one worker that live at once")
     sandbox_warm: int = Field(default=2, ge=0, le=100, description="boxes kept idle, 11 MB each")
@@ -123,6 +136,11 @@ class Settings(BaseModel):
     @property
     def blobs(self) -> Path:
         return self.home / "blobs"
+
+    @property
+    def workspaces(self) -> Path:
+        """Below it a folder a tenant, and in that one a project: what skills read and write."""
+        return self.project / self.sandbox_workspace if self.sandbox_workspace else self.home / "workspaces"
 
     @property
     def default_model(self) -> ModelSettings:
@@ -147,10 +165,13 @@ class Settings(BaseModel):
             SettingsInvalid: a value is wrong (names the source, what was found, what is allowed).
         """
         folder = find_project(project or Path.cwd())
-        values = _from_yaml(folder / PROJECT_FILE)
-        values |= _from_environment(_dotenv(folder / ".env"), ".env")
-        values |= _from_environment(os.environ, "the environment")
-        values |= {key: value for key, value in flags.items() if value is not None}
+        dotenv = _dotenv(folder / ".env")
+        own = _from_yaml(folder / PROJECT_FILE)
+        over = _from_environment(dotenv, ".env") | _from_environment(os.environ, "the environment")
+        over |= {key: value for key, value in flags.items() if value is not None}
+        older = sandboxfile.read(folder, {**dotenv, **os.environ}).settings((own | over).get("sandbox_type"))
+        _refuse_twice(own, older, folder / PROJECT_FILE)
+        values = older.values | own | over | older.type
         home = Path(values.get("home") or folder / ".holdfast")
         values |= {"project": folder, "home": (folder / home).resolve()}
         values["url"] = values.get("url") or f"http://{values.get('host', '127.0.0.1')}:{values.get('port', 8000)}"
@@ -158,7 +179,12 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as exc:
-            raise SettingsInvalid(_explained(exc)) from None
+            raise SettingsInvalid(_explained(exc, older.places)) from None
+
+
+def _refuse_twice(own: Mapping[str, Any], older: sandboxfile.Older, file: Path) -> None:
+    for name in sorted(own.keys() & older.also):
+        raise SettingsInvalid(f"setting {name!r} stands in {file} and as {older.places[name]}; leave it in one of them")
 
 
 def find_project(start: Path) -> Path:
@@ -244,7 +270,7 @@ def _dotenv(path: Path) -> dict[str, str]:
     return {key.strip(): value.strip().strip("\"'") for key, sign, value in pairs if sign and not key.startswith("#")}
 
 
-def _explained(exc: ValidationError) -> str:
+def _explained(exc: ValidationError, places: Mapping[str, str]) -> str:
     names = {field: name for name, field in VARIABLES.items()}
     rows = []
     for error in exc.errors():
@@ -253,6 +279,7 @@ def _explained(exc: ValidationError) -> str:
             rows.append(_unknown(field))
             continue
         also = f" (variable {names[field]})" if field in names else ""
+        also += f" ({places[field]})" if field in places else ""
         found = "a value that is not shown" if field in SECRET else shown(error["input"])
         rows.append(f"setting {field!r}{also}: found {found}; {error['msg']}")
     return "; ".join(rows)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from holdfast.config import Settings
 from holdfast.errors import NoIsolation
@@ -394,7 +395,7 @@ from sandbox.base import BoxLimits
 SOURCE = "send({'t': 'up', 'v': receive()['v']})\\nimport time\\ntime.sleep(60)"
 
 async def main():
-    adapter = LocalAdapter(SimpleNamespace(sandbox_python_path=None))
+    adapter = LocalAdapter(SimpleNamespace(sandbox_python_path=None, sandbox_packages=(), home=Path("/")))
     probe = await adapter.probe()
     assert probe.ok, probe
     box = await adapter.start(BoxSpec(name="w", guest=Path(sys.argv[1]) / "box_guest.py"))
@@ -438,6 +439,7 @@ def a_copy():
     (folder / "holdfast").mkdir()
     for name in ("__init__.py", "errors.py"):
         shutil.copy(ROOT / "holdfast" / name, folder / "holdfast")
+    shutil.copytree(Path(structlog.__file__).parent, folder / "structlog")
     shutil.copy(GUEST, folder)
     yield folder
     shutil.rmtree(folder)
@@ -605,7 +607,7 @@ async def test_the_chosen_adapter_has_passed(tmp_path):
 
 
 def test_an_unknown_adapter_is_named(tmp_path):
-    with pytest.raises(NoIsolation, match="no sandbox of type 'moon'; known: .*local"):
+    with pytest.raises(NoIsolation, match=r"no sandbox of type 'moon'; known: .*local"):
         base.load("moon", Settings(project=tmp_path, home=tmp_path))
 
 
