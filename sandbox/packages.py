@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -135,8 +134,8 @@ def _uv() -> str:
     Raises:
         SettingsInvalid: it is not installed.
     """
-    beside = [os.environ.get("UV", ""), str(Path(sys.executable).with_name("uv"))]
-    found = next((path for path in beside if path and Path(path).is_file()), None) or shutil.which("uv")
+    beside = Path(sys.executable).with_name("uv")
+    found = str(beside) if beside.is_file() else shutil.which("uv")
     if found is None:
         raise SettingsInvalid(
             "sandbox_packages: uv installs them, and is not here. Install holdfast's extra `packages`, or uv itself"
