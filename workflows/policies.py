@@ -35,13 +35,14 @@ def llm(left_seconds: float | None = None) -> dict[str, Any]:
     """How a model is asked: for as long as the task has, `left_seconds`. The activity counts failures itself.
 
     Waiting for a busy or lost model is no failure, so there is no maximum of attempts; the provider's own time limit
-    bounds one request, start-to-close a whole list of models that hang.
+    bounds one request, start-to-close a whole list of models that hang. A worker that is merely slow must not be taken
+    for dead: the request would be paid for twice.
     """
     return {
         "task_queue": program.QUEUE_LLM,
         "start_to_close_timeout": timedelta(hours=1),
         "schedule_to_close_timeout": None if left_seconds is None else timedelta(seconds=max(0.001, left_seconds)),
-        "heartbeat_timeout": timedelta(seconds=2),
+        "heartbeat_timeout": timedelta(seconds=5),
         "retry_policy": RetryPolicy(
             initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10)
         ),
