@@ -22,6 +22,9 @@ app.add_typer(db, name="db", rich_help_panel="Look after it")
 config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 app.add_typer(config, name="config", rich_help_panel="Look after it")
 
+sandbox = typer.Typer(help="Make what sandboxes need.", no_args_is_help=True)
+app.add_typer(sandbox, name="sandbox", rich_help_panel="Look after it")
+
 RUN, TASKS, CARE = "Run it", "Tasks", "Look after it"
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
@@ -301,6 +304,19 @@ def current(context: typer.Context, as_json: Json = False) -> None:
     from cli import db as group
 
     group.current(context.obj.settings(), as_json)
+
+
+@sandbox.command()
+def build(
+    context: typer.Context,
+    from_system: Annotated[
+        bool, typer.Option("--from-system", help="From this machine's Python: needs no registry and no network.")
+    ] = False,
+) -> None:
+    """Make the image of SANDBOX_TYPE=docker, under the name in SANDBOX_DOCKER_IMAGE."""
+    from cli import sandboxes as group
+
+    group.build(context.obj.settings(), from_system)
 
 
 def main() -> Never:

@@ -96,7 +96,7 @@ class DockerAdapter:
             box = DockerBox(engine, container, stream, spec)
             await engine.call("POST", f"/containers/{container}/start")
             await box.write(docker_spec.first_words(spec, box.last_word))
-        except (EngineRefused, NoIsolation, BoxLost) as exc:
+        except (OSError, EngineRefused, NoIsolation, BoxLost) as exc:
             if container:
                 await remove(engine, container)
             raise self._explained(exc, spec) from exc
@@ -123,7 +123,7 @@ class DockerAdapter:
                 f"docker has no image {self.image!r}. Make it with `holdfast sandbox build`; where no registry can be "
                 "reached, with `holdfast sandbox build --from-system`. Another image: SANDBOX_DOCKER_IMAGE"
             )
-        if isinstance(exc, EngineRefused):
+        if isinstance(exc, (EngineRefused, OSError)):
             return BoxLost(f"box {spec.name!r} did not start: {exc}")
         return exc
 

@@ -97,10 +97,10 @@ class DockerBox:
             raise ExportRefused(f"box {self._spec.name!r} has no workspace to export from: it was killed")
         try:
             async with asyncio.timeout(_EXPORT_SECONDS):
-                answer = await self._asked({"paths": list(paths), "max_bytes": self._spec.limits.disk_bytes})
+                answer = await self._asked({"paths": list(paths), "max_bytes": self._spec.limits.export_bytes})
         except (EngineRefused, NoIsolation, ConnectionError, TimeoutError) as exc:
             raise ExportRefused(f"box {self._spec.name!r} has no workspace to export from: {exc}") from exc
-        return _contents(answer, paths, self._spec.limits.disk_bytes)
+        return _contents(answer, paths, self._spec.limits.export_bytes)
 
     async def _asked(self, job: dict[str, object]) -> bytes:
         """What `takeout.py` answers, run inside the box: its workspace is nowhere else."""
@@ -111,7 +111,7 @@ class DockerBox:
         async with contextlib.aclosing(stream):
             await stream.write(json.dumps(job).encode("ascii"))
             stream.end_input()
-            return await _all(stream, self._spec.limits.disk_bytes + _HEADER_BYTES)
+            return await _all(stream, self._spec.limits.export_bytes + _HEADER_BYTES)
 
     def _without_last_word(self, data: bytes) -> bytes:
         """What the guest said; its beginning, if `data` may end within a last word, which is kept until more comes."""
@@ -154,11 +154,12 @@ class DockerBox:
     async def _end(self) -> None:
         if self._naming is not None:
             await self._naming
+        self._over.set()
+        # First: the engine waits with a removal until all that the box wrote was taken.
+        await self._stream.aclose()
         await remove(self._engine, self.container)
         if self.exit_code is None:
             self.exit_code = _KILLED
-        self._over.set()
-        await self._stream.aclose()
 
 
 async def remove(engine: Engine, container: str) -> None:

@@ -4,6 +4,7 @@ The second needs no registry and no network: it holds what bubblewrap binds into
 """
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -41,7 +42,8 @@ async def build(engine: Engine, image: str) -> None:
     with tempfile.TemporaryFile() as file:
         with tarfile.open(fileobj=file, mode="w") as tar:
             tar.add(_FOLDER / "Dockerfile", "Dockerfile")
-        await _send(engine, "/build", file, t=image, rm="1")
+        async with _replacing(engine, image):
+            await _send(engine, "/build", file, t=image, rm="1")
 
 
 async def build_from_system(engine: Engine, image: str, python: str | None) -> None:
@@ -55,7 +57,25 @@ async def build_from_system(engine: Engine, image: str, python: str | None) -> N
     repository, _, tag = image.rpartition(":") if ":" in image.rpartition("/")[2] else (image, "", "latest")
     with tempfile.TemporaryFile() as file:
         await asyncio.to_thread(_write, file, found)
-        await _send(engine, "/images/create", file, fromSrc="-", repo=repository, tag=tag)
+        async with _replacing(engine, image):
+            await _send(engine, "/images/create", file, fromSrc="-", repo=repository, tag=tag)
+
+
+@contextlib.asynccontextmanager
+async def _replacing(engine: Engine, image: str) -> AsyncIterator[None]:
+    """Forget the image that had the name before; one that is still in use stays."""
+    before = await _id(engine, image)
+    yield
+    if before and before != await _id(engine, image):
+        with contextlib.suppress(EngineRefused):
+            await engine.call("DELETE", f"/images/{before}")
+
+
+async def _id(engine: Engine, image: str) -> str:
+    try:
+        return str((await engine.call("GET", f"/images/{image}/json"))["Id"])
+    except EngineRefused:
+        return ""
 
 
 async def _send(engine: Engine, path: str, file: IO[bytes], **parameters: str) -> None:

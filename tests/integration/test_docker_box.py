@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import tempfile
@@ -13,12 +14,13 @@ from typing import Any
 import pytest
 
 from holdfast.errors import NoIsolation
-from sandbox import bwrap, docker_leftovers, docker_spec, procs
+from sandbox import bwrap, docker_image, docker_leftovers, docker_spec, procs
 from sandbox.base import BoxLimits, BoxLost, BoxSpec, ExportRefused
 from sandbox.channel import Channel
 from sandbox.docker import DockerAdapter, chosen_runtime
 from sandbox.docker_box import DockerBox
 from sandbox.docker_engine import Engine
+from sandbox.docker_image import ImageFailed
 from sandbox.docker_spec import LABEL_BOX, LABEL_WORKER
 from sandbox.lockdown import lockdown
 from tests.support.boxes import GUEST
@@ -421,6 +423,43 @@ async def test_a_runtime_that_the_engine_does_not_have_is_refused(docker_host, e
     found = await DockerAdapter(settings(docker_host, sandbox_docker_runtime="moon")).probe()
     assert not found.ok
     assert "docker has no runtime 'moon'; it has " in found.problem
+
+
+@pytest.mark.parametrize("image", ["holdfast-test", "holdfast/test:7"])
+async def test_an_image_of_this_machines_python_is_made_by_one_command(docker_host, engine, image):
+    variables = os.environ | {"DOCKER_HOST": docker_host, "SANDBOX_DOCKER_IMAGE": image}
+    line = [sys.executable, "-m", "cli.main", "sandbox", "build", "--from-system"]
+    made = await asyncio.create_subprocess_exec(*line, env=variables, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    assert (await made.communicate())[0].decode().strip() == image
+    found = DockerAdapter(settings(docker_host, sandbox_docker_image=image))
+    assert (
+        await outcome(found, "import json, sqlite3, decimal, zoneinfo\nresult = zoneinfo.ZoneInfo('Asia/Tokyo').key")
+        == "Asia/Tokyo"
+    )
+    await engine.call("DELETE", f"/images/{image}")
+
+
+async def test_a_build_that_fails_says_what_to_do_without_a_registry(engine, monkeypatch, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM nowhere.invalid/moon:1\n")
+    monkeypatch.setattr(docker_image, "_FOLDER", tmp_path)
+    with pytest.raises(ImageFailed, match=r"could not make the image.*holdfast sandbox build --from-system"):
+        await docker_image.build(engine, "holdfast-moon")
+
+
+async def test_the_dockerfile_makes_an_image_that_boxes_run_on(engine, adapter, docker_host, monkeypatch, tmp_path):
+    """With our own image as its base: no registry can be reached here."""
+    text = (Path(docker_image.__file__).parent / "image/Dockerfile").read_text()
+    base, ours = "FROM python:3.11-slim", f"FROM {adapter.image}"
+    assert base in text
+    # There is no shell in our base: its layers of clean-up are what python:slim has to lose.
+    kept = text.replace(base, ours).replace(text[text.index("RUN ") : text.index("WORKDIR")], "")
+    (tmp_path / "Dockerfile").write_text(kept)
+    monkeypatch.setattr(docker_image, "_FOLDER", tmp_path)
+    await docker_image.build(engine, "holdfast-built:1")
+    assert (
+        await outcome(DockerAdapter(settings(docker_host, sandbox_docker_image="holdfast-built:1")), "result = 1") == 1
+    )
+    await engine.call("DELETE", "/images/holdfast-built:1")
 
 
 def test_gvisor_is_taken_where_the_engine_has_it():
