@@ -42,6 +42,8 @@ class Wired:
     activities: dict[str, list[Callable[..., Any]]] = field(default_factory=dict)
     sandboxes: list[tuple[Pool, Probe]] = field(default_factory=list)
     providers: list[str] = field(default_factory=list)
+    slots: dict[str, int] = field(default_factory=dict)
+    """How many activities of a queue this worker takes at once; further ones are left to other workers."""
 
     @property
     def adapters(self) -> list[dict[str, Any]]:
@@ -79,6 +81,7 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             adapter = await choose(settings)
             opening = Pool(adapter, TEMPLATE, settings.sandbox_max_sessions, settings.sandbox_warm)
             pool = await stack.enter_async_context(opening)
+            found.slots[QUEUE_SANDBOX] = settings.sandbox_max_sessions
             found.sandboxes.append((pool, await adapter.probe()))
             found.activities[QUEUE_SANDBOX] = [Programs(client, pool, blobs).run]
         stack.enter_context(_seen(Workers(database), queues, found))
@@ -90,6 +93,7 @@ def _told(pool: Pool, probe: Probe) -> dict[str, Any]:
         "name": pool.adapter.name,
         "version": probe.version,
         "isolation": pool.adapter.isolation,
+        "stands_in_for": pool.adapter.stands_in_for,
         "capabilities": list(probe.capabilities),
         "healthy": not pool.problem,
         "problem": pool.problem,

@@ -73,7 +73,16 @@ async def _checked(house: House, request: TaskRequest, tenant: str, trace_id: st
         trace_id=trace_id,
     )
     wanted = Wanted(request, inputs, task, catalogue, sha, house.blobs, house.settings.default_agent)
-    return Asked(wanted, await asyncio.to_thread(start, wanted))
+    return Asked(wanted, await asyncio.to_thread(_begun, house, wanted))
+
+
+def _begun(house: House, wanted: Wanted) -> Start:
+    """What a request starts, with the running time of the settings if it sets none."""
+    found, limits = start(wanted), wanted.request.limits
+    if "run_seconds" in limits.model_fields_set:
+        return found
+    limits = found.spec.limits.model_copy(update={"run_seconds": house.settings.sandbox_timeout_ms / 1000})
+    return replace(found, spec=found.spec.model_copy(update={"limits": limits}))
 
 
 def user_hash(user_id: str) -> str:
@@ -133,7 +142,7 @@ def _request_hash(asked: Asked) -> str:
 
 
 async def _started(house: House, asked: Asked, row: TaskRow) -> TaskRow:
-    begins = await asyncio.to_thread(_pinned, asked, row)
+    begins = await asyncio.to_thread(_pinned, house, asked, row)
     try:
         client = await house.temporal.client()
     except NoTemporal as exc:
@@ -178,14 +187,14 @@ async def _start(client: Client, begins: Start, asked: Asked, row: TaskRow) -> N
         log.info("task.started", task_id=row.id, type=row.type, skills=len(begins.spec.skills))
 
 
-def _pinned(asked: Asked, row: TaskRow) -> Start:
+def _pinned(house: House, asked: Asked, row: TaskRow) -> Start:
     """What the row pinned when it was made holds, also if this request is a later one with the same key."""
     sha, trace_id = row.catalogue or asked.wanted.sha, row.trace_id
     if (sha, trace_id) == (asked.wanted.sha, asked.task.trace_id):
         return asked.start
     task = asked.task.model_copy(update={"trace_id": trace_id})
     catalogue = Catalogue.open(asked.wanted.blobs, sha)
-    return start(replace(asked.wanted, task=task, catalogue=catalogue, sha=sha))
+    return _begun(house, replace(asked.wanted, task=task, catalogue=catalogue, sha=sha))
 
 
 async def not_started(house: House, row: TaskRow, reason: str) -> TaskRow:

@@ -20,6 +20,7 @@ from holdfast.errors import HoldfastError
 
 if TYPE_CHECKING:
     from holdfast.catalogue import Problem
+    from sandbox.base import Probe
 
 ROOMS = ("activities", "api", "cli", "holdfast", "providers", "sandbox", "skills", "store", "worker", "workflows")
 
@@ -156,9 +157,25 @@ async def _sandbox(settings: Settings) -> list[Finding]:
         return [Finding("bad", "sandbox", str(exc))]
     said = f"{adapter.name}: {adapter.isolation} ({probe.version})"
     if not adapter.stands_in_for:
-        return [Finding("ok", "sandbox", said)]
+        return [Finding("ok", "sandbox", said), *_bounds(settings, probe)]
     wanted = await base.load(adapter.stands_in_for, settings).probe()
-    return [Finding("warn", "sandbox", said, wanted.problem)]
+    return [Finding("warn", "sandbox", said, wanted.problem), *_bounds(settings, probe)]
+
+
+def _bounds(settings: Settings, probe: "Probe") -> list[Finding]:
+    from sandbox.memory import available_share
+    from sandbox.pool import LEAST_FREE
+
+    tried = f"tried here: {', '.join(probe.capabilities)}"
+    most = f"at most {settings.sandbox_max_sessions} boxes at once, {settings.sandbox_warm} kept warm"
+    found = [
+        Finding("ok", "sandbox", tried),
+        Finding("ok", "sandbox", f"{most}; {settings.sandbox_timeout_ms} ms a program"),
+    ]
+    if (free := available_share()) < LEAST_FREE:
+        text = f"{free:.1%} of the memory is free; below {LEAST_FREE:.0%} no box is begun, and programs wait"
+        found.append(Finding("warn", "memory", text, "lower SANDBOX_MAX_SESSIONS, or stop what else runs here"))
+    return found
 
 
 async def _database(settings: Settings) -> list[Finding]:

@@ -85,6 +85,7 @@ class Links(Contract):
         "system": "/api/system",
         "errors": "/errors",
         "workers": "/workers",
+        "sandboxes": "/sandboxes",
         "health": "/health",
     }
 
