@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
-from activities import ends
+from activities import ends, outputs
 from activities.known import Known
 from activities.updates import Updates
 from activities.values import loaded, stored
@@ -80,6 +80,7 @@ class Host:
         self.ran_seconds = 0.0
         self.busy_since: float | None = time.monotonic()
         self.printed, self.printed_bytes = "", 0
+        self.left: list[str] = []
         self.end: asyncio.Future[ProgramEnd] = asyncio.get_running_loop().create_future()
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -103,6 +104,8 @@ class Host:
                     await self._take(_checked(frame))
                 case "out":
                     self._print(str(frame.get("d", "")))
+                case "files":
+                    self.left = outputs.paths_of(frame)
                 case "done" | "raised":
                     await self._finish(frame)
                     return

@@ -15,11 +15,12 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 import sandbox
-from activities import ends
+from activities import ends, outputs
 from activities.alive import beating, leaving_at_shutdown
 from activities.host import Host
 from activities.known import Known
 from activities.updates import Overtaken, Updates
+from holdfast import filenames
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue
 from holdfast.contracts.program import (
@@ -33,6 +34,7 @@ from holdfast.contracts.program import (
 )
 from holdfast.names import identifier
 from sandbox.base import BoxLimits, BoxLost, BoxSpec, MemoryShort, ProtocolViolation
+from sandbox.inputs import ready
 from sandbox.lockdown import lockdown
 from sandbox.pool import Pool, Session
 
@@ -46,8 +48,8 @@ log = structlog.stdlib.get_logger(__name__)
 class Programs:
     """Runs programs in the boxes of a pool."""
 
-    def __init__(self, client: Client, pool: Pool, blobs: BlobStore) -> None:
-        self._client, self._pool, self._blobs = client, pool, blobs
+    def __init__(self, client: Client, pool: Pool, blobs: BlobStore, home: Path) -> None:
+        self._client, self._pool, self._blobs, self._home = client, pool, blobs, home
 
     @activity.defn(name=PROGRAM_RUN.name)
     async def run(self, job: ProgramJob) -> ProgramEnd:
@@ -93,12 +95,18 @@ class Programs:
             known.hear(reply)
         losses.now_known(len(known.answers))
         if job.inputs_ref is not None:
-            inputs = await asyncio.to_thread(self._blobs.get_json, job.inputs_ref)
-            job = job.model_copy(update={"inputs": inputs})
+            values = await asyncio.to_thread(self._blobs.get_json, job.inputs_ref)
+            job = job.model_copy(update={"inputs": values})
         key = f"{info.workflow_id}/{info.activity_id}"
-        spec = BoxSpec(name=job.task.task_id, guest=GUEST, limits=_box_limits(job.limits), key=key)
+        inputs = await asyncio.to_thread(self._inputs, job)
+        spec = BoxSpec(name=job.task.task_id, guest=GUEST, limits=_box_limits(job.limits), key=key, inputs=inputs)
         async with self._pool.session(spec) as session:
             return await self._hosted(job, info.attempt, session, updates, known, catalogue)
+
+    def _inputs(self, job: ProgramJob) -> Path | None:
+        """The folder of the files that the task was given."""
+        files = filenames.read(self._blobs, job.files_ref)
+        return ready(files, self._blobs, self._home) if files else None
 
     async def _hello(self, job: ProgramJob, attempt: int, updates: Updates) -> HelloReply:
         await updates.forget_worker()
@@ -118,6 +126,8 @@ class Programs:
         await session.channel.send(_job_frame(job, attempt, known))
         try:
             end = await host.run()
+            if end.outcome == "done" and host.left:
+                end = await outputs.handed_out(end, host.left, session.box, self._blobs, job.limits)
         except (EOFError, BoxLost):
             end = host.counted(ends.ended_without_a_word(session.box, job.limits))
         except ProtocolViolation as exc:
@@ -132,6 +142,7 @@ def _box_limits(limits: Limits) -> BoxLimits:
         disk_bytes=limits.disk_bytes,
         output_bytes=limits.output_bytes,
         cpu_seconds=int(limits.run_seconds) + 2,
+        files_bytes=limits.output_files_bytes,
     )
 
 
@@ -153,6 +164,7 @@ def _job_frame(job: ProgramJob, attempt: int, known: Known) -> dict[str, Any]:
         "seen": known.seen,
         "park_after": job.tuning.park_after_seconds,
         "result_bytes": job.limits.result_bytes,
+        "output_files": job.limits.output_files,
         "environment": {"TRACE_ID": job.task.trace_id},
         **lockdown(_box_limits(job.limits)),
     }

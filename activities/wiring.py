@@ -83,7 +83,7 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             pool = await stack.enter_async_context(opening)
             found.slots[QUEUE_SANDBOX] = settings.sandbox_max_sessions
             found.sandboxes.append((pool, await adapter.probe()))
-            found.activities[QUEUE_SANDBOX] = [Programs(client, pool, blobs).run]
+            found.activities[QUEUE_SANDBOX] = [Programs(client, pool, blobs, settings.home).run]
         stack.enter_context(_seen(Workers(database), queues, found))
         yield found
 

@@ -72,7 +72,8 @@ async def _checked(house: House, request: TaskRequest, tenant: str, trace_id: st
         principal=Principal(tenant=tenant, user_hash=asker),
         trace_id=trace_id,
     )
-    wanted = Wanted(request, inputs, task, catalogue, sha, house.blobs, house.settings.default_agent)
+    settings = house.settings
+    wanted = Wanted(request, inputs, task, catalogue, sha, house.blobs, settings.default_agent, settings.max_file_bytes)
     return Asked(wanted, await asyncio.to_thread(_begun, house, wanted))
 
 
@@ -107,7 +108,7 @@ def _check_input(inputs: Json) -> None:
     if size > MAX_INPUT_BYTES:
         raise TooLarge(
             f"input has {size} bytes of JSON; {MAX_INPUT_BYTES} are allowed. "
-            "Put large data into a file of the project, which the program's skills can read"
+            "Send large data with POST /files, and name it in `files`"
         )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from api.given import files_ref
 from api.problems import InvalidRequest, UnknownTaskType
 from api.said import brief, said
 from holdfast.blobs import BlobStore
@@ -34,6 +35,7 @@ _ONLY_FOR: Mapping[str, tuple[str, ...]] = {
     "planning": ("agent",),
     "phrase": ("agent",),
     "skills": ("agent", "program"),
+    "files": ("agent", "program"),
 }
 
 
@@ -48,6 +50,11 @@ class Wanted:
     sha: str
     blobs: BlobStore
     default_agent: str
+    max_file_bytes: int
+
+    def files_ref(self) -> str | None:
+        """See `given.files_ref`."""
+        return files_ref(self.request.files, self.blobs, self.max_file_bytes)
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,7 @@ def _program(wanted: Wanted, _name: str) -> Start:
         first_line=source.first_line,
         inputs=inputs.inline,
         inputs_ref=inputs.ref,
+        files_ref=wanted.files_ref(),
         catalogue=wanted.sha,
         skills=skills,
         models=[request.model] if request.model else [],
@@ -181,12 +189,15 @@ def _agent(wanted: Wanted, name: str) -> Start:
     request, agent = wanted.request, _found(wanted.catalogue, name or wanted.default_agent)
     text = said(wanted.inputs)
     skills = _allowed(wanted.catalogue, agent, request.skills)
+    strategy = (request.strategy or agent.strategy) if skills else "direct"
+    if request.files and strategy == "direct":
+        raise InvalidRequest(f"files: agent {agent.name!r} answers directly here: no program would read them")
     spec = TaskSpec(
         brief=_brief(wanted, agent, skills),
         type=_typed(request.type, agent.name),
         say=[TextPart(text=text)],
         inputs=kept(wanted.blobs, wanted.inputs),
-        strategy=(request.strategy or agent.strategy) if skills else "direct",
+        strategy=strategy,
         planning=request.planning or agent.planning,
         phrase=agent.phrase if request.phrase is None else request.phrase,
         output_schema=agent.output_schema,
@@ -231,6 +242,7 @@ def _brief(wanted: Wanted, agent: AgentSpec, skills: list[SkillFacts]) -> Brief:
         models=[asked.model] if asked.model else agent.models,
         system=wanted.blobs.put(prompt.encode()) if prompt else None,
         skills=[facts.name for facts in skills],
+        files_ref=wanted.files_ref(),
         max_retries=agent.retry.max_retries,
     )
 

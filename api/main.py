@@ -14,7 +14,7 @@ from api.door import Door
 from api.feed import Streams
 from api.guard import refuse_open_door
 from api.house import House, opened
-from api.routes import agent, agents, events, health, journal, questions, sandboxes, skills, system, tasks
+from api.routes import agent, agents, events, files, health, journal, questions, sandboxes, skills, system, tasks
 from holdfast import __version__, log
 from holdfast.config import Settings
 
@@ -45,7 +45,7 @@ def create_app(settings: Settings, house: House | None = None) -> FastAPI:
     app.state.house = house
     app.state.streams = Streams()
     problems.install(app)
-    for each in (health, tasks, events, journal, questions, agent, agents, sandboxes, skills, system):
+    for each in (health, tasks, files, events, journal, questions, agent, agents, sandboxes, skills, system):
         app.include_router(each.router)
     app.add_middleware(Door, settings=settings)
     return app

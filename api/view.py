@@ -16,6 +16,7 @@ from api.intake import not_started
 from api.progress import QUERY_SECONDS, Handle, handle_of, program_waits, query, whole
 from api.temporal import answering
 from api.waiting import waiting
+from holdfast import filenames
 from holdfast.contracts.base import Failure, Json
 from holdfast.contracts.program import FINAL, QUERY_PROGRESS, Progress, Segment, TaskState
 from holdfast.contracts.question import Question
@@ -161,6 +162,7 @@ async def as_task(house: House, seen: Seen, whole: bool = True) -> Task:
         suspensions=progress.suspensions if progress else row.suspensions,
         questions=progress.questions if progress else [],
         stdout=row.stdout,
+        files=await asyncio.to_thread(filenames.read, house.blobs, row.files_ref if whole else None),
         url=temporal_url(house, row),
         note=seen.note,
         **_took(seen),

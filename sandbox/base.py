@@ -56,13 +56,21 @@ class ExportRefused(HoldfastError):
 
 @dataclass(frozen=True)
 class BoxLimits:
-    """Bounds of one box. `cpu_seconds` is a backstop; a program's own running time is counted by who runs it."""
+    """Bounds of one box. `cpu_seconds` is a backstop; a program's own running time is counted by who runs it.
+
+    `files_bytes` bounds what is exported at once: the host holds that in memory.
+    """
 
     memory_bytes: int = 512 << 20
     disk_bytes: int = 32 << 20
     output_bytes: int = 8 << 20
     cpu_seconds: int = 31
     inodes: int = 10_000
+    files_bytes: int = 64 << 20
+
+    @property
+    def export_bytes(self) -> int:
+        return min(self.disk_bytes, self.files_bytes)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ import re
 import resource
 import select
 import selectors
+import stat
 import sys
 import threading
 import time
@@ -59,6 +60,8 @@ LATE_GRACE_SECONDS = 0.2
 """What a timer that ended while there was no box still waits, for answers that came before its end."""
 NAME = "<program>"
 SECCOMP = {"x86_64": 317, "aarch64": 277}
+OUT = "out"
+"""A folder of the workspace: what a program leaves in it is handed out when it is done."""
 PACKAGES = "/packages"
 """Where an adapter puts the packages that are there for programs, if any, with a list of them."""
 HOST_GONE = 86
@@ -981,6 +984,43 @@ def raised(kind: str, message: str, line: int | None = None) -> str:
     return to_json({"t": "raised", "type": kind, "message": text, "line": line})
 
 
+class Outputs:
+    """The folder for files that are handed out, and the names of what is in it at the end. Which of them are fit for
+    that is for the host to judge: it looks for itself."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.workspace = os.getcwd() if limit else ""  # noqa: PTH109
+        if limit:
+            with contextlib.suppress(OSError):
+                os.mkdir(OUT)  # noqa: PTH102
+
+    def paths(self) -> list[str]:
+        """All but folders, relative to the workspace; at most one more than is allowed."""
+        found: list[str] = []
+        todo = [OUT] if self.limit else []
+        while todo and len(found) <= self.limit:
+            path = todo.pop()
+            try:
+                inside = self.inside(path)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                # Closed, or too deep: let the host say so.
+                inside = None
+            if inside is None:
+                # What is not UTF-8 becomes what no name may hold.
+                found.append(re.sub("[\ud800-\udfff]", "\x7f", path))
+            else:
+                todo += [f"{path}/{name}" for name in sorted(inside, reverse=True)]
+        return found
+
+    def inside(self, path: str) -> list[str] | None:
+        """The names in a folder; None for what is none."""
+        full = f"{self.workspace}/{path}"
+        return os.listdir(full) if stat.S_ISDIR(os.lstat(full).st_mode) else None
+
+
 # --- the process --------------------------------------------------------------------------------------------------
 
 
@@ -1045,11 +1085,14 @@ def main() -> NoReturn:
     if job is None:
         exit_now(HOST_GONE)
     lock_down(job["rlimits"], job["filter"])
+    outputs = Outputs(job.get("output_files", 0))
     calls, namespace = install(job, wire, printed)
     last = outcome(job, namespace)
     try:
         calls.flush(idle=False)
         printed.drain()
+        if paths := outputs.paths():
+            wire.send(t="files", paths=paths)
         wire.send_text(last)
     except BaseException:
         exit_now(CHANNEL_BROKEN)

@@ -81,7 +81,7 @@ class LandlockBox:
             raise ExportRefused(f"box {self._spec.name!r} has no workspace to export from: it was killed")
         workspace = os.dup(self._workspace)
         try:
-            return await asyncio.to_thread(read_files, workspace, paths, self._spec.limits.disk_bytes)
+            return await asyncio.to_thread(read_files, workspace, paths, self._spec.limits.export_bytes)
         finally:
             os.close(workspace)
 

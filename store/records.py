@@ -78,6 +78,7 @@ class Changes(TypedDict, total=False):
     source_ref: str
     output: Any
     output_ref: str | None
+    files_ref: str | None
     failure: dict[str, Any] | None
     journal: list[str]
     stdout: str

@@ -14,6 +14,7 @@ def columns(result: ProgramResult) -> Changes:
     found = Changes(
         output=value.inline,
         output_ref=value.ref,
+        files_ref=result.files_ref,
         failure=result.error.model_dump(mode="json") if result.error else None,
         journal=result.journal,
         stdout=result.stdout,

@@ -105,6 +105,7 @@ class TaskRow(Base):
     input_ref: Mapped[str | None] = mapped_column(String(64))
     output: Mapped[Any] = mapped_column(Json, nullable=True)
     output_ref: Mapped[str | None] = mapped_column(String(64))
+    files_ref: Mapped[str | None] = mapped_column(String(64))
     failure: Mapped[dict[str, Any] | None]
     journal: Mapped[list[str]] = mapped_column(default=list)
     stdout: Mapped[str] = mapped_column(AnyText, default="")

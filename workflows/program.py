@@ -450,6 +450,7 @@ class ProgramWorkflow:
             first_line=self.version.first_line,
             inputs=self.spec.inputs,
             inputs_ref=self.spec.inputs_ref,
+            files_ref=self.spec.files_ref,
             version=self.version.number,
             version_began_at=self.version.began_at,
             generation=self.box.generation,
@@ -490,6 +491,7 @@ class ProgramWorkflow:
         return ProgramResult(
             state=state,
             value=end.value if end else None,
+            files_ref=end.files_ref if end else None,
             error=end.error if end else None,
             stdout=end.stdout if end else "",
             version=self.version.number,

@@ -223,6 +223,7 @@ class TaskWorkflow:
             problems=draft.problems,
             inputs=spec.inputs.inline,
             inputs_ref=spec.inputs.ref,
+            files_ref=spec.brief.files_ref,
             catalogue=spec.brief.catalogue,
             skills=spec.skills,
             models=spec.brief.models,

@@ -30,7 +30,8 @@ class Brief(Contract):
     """What all LLM calls of one task have in common.
 
     `models` are asked in this order: the next one when one is down; empty: the worker's default. `system` names the
-    blob of the system prompt's text. `skills` are those that the task may use.
+    blob of the system prompt's text. `skills` are those that the task may use. `files_ref` names the blob of the list
+    of files that its program finds in /ws/in.
     """
 
     task: TaskRef
@@ -39,6 +40,7 @@ class Brief(Contract):
     models: list[ModelSettings] = []
     system: Sha256 | None = None
     skills: list[str] = []
+    files_ref: Sha256 | None = None
     max_retries: int = 2
 
 

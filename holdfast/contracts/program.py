@@ -33,6 +33,8 @@ class Limits(Contract):
     disk_bytes: int = Field(default=32 << 20, ge=1 << 20)
     output_bytes: int = Field(default=8 << 20, ge=1024, description="printed beyond this, the program is stopped")
     result_bytes: int = Field(default=4 << 20, ge=1024)
+    output_files: int = Field(default=1000, ge=1, le=1000, description="left in /ws/out")
+    output_files_bytes: int = Field(default=64 << 20, ge=0, le=1 << 30, description="of all of these")
     max_calls: int = Field(default=100_000, ge=1)
     max_parallel: int = Field(default=20, ge=1, le=200, description="skill calls running at once")
     max_repairs: int = Field(default=5, ge=0)
@@ -73,8 +75,9 @@ class Author(Contract):
 class ProgramSpec(Contract):
     """All that ProgramWorkflow needs to begin, and, with `carried`, to go on after continue-as-new.
 
-    `inputs_ref` names the blob of inputs that are large. With an `author` it is the program of an agent's task: a model mends it, its record is the task's, and what it asks
-    people is reported to the task's workflow. With a `call` there is no program: that one call is the whole work.
+    `inputs_ref` names the blob of inputs that are large, `files_ref` that of the list of files in /ws/in. With an
+    `author` it is the program of an agent's task: a model mends it, its record is the task's, and what it asks people
+    is reported to the task's workflow. With a `call` there is no program: that one call is the whole work.
     """
 
     task: TaskRef
@@ -87,6 +90,7 @@ class ProgramSpec(Contract):
     models: list[ModelSettings] = []
     inputs: Json = None
     inputs_ref: Sha256 | None = None
+    files_ref: Sha256 | None = None
     catalogue: Sha256
     skills: list[SkillFacts] = []
     limits: Limits = Limits()
@@ -251,6 +255,7 @@ class ProgramJob(Contract):
     first_line: int = 1
     inputs: Json = None
     inputs_ref: Sha256 | None = None
+    files_ref: Sha256 | None = None
     version: int
     version_began_at: float = 0.0
     generation: int
@@ -268,10 +273,12 @@ Outcome = Literal["done", "raised", "suspended"]
 
 
 class ProgramEnd(Contract):
-    """Output of `program.run`. `outcome` raised: the program's own fault, a result that a model can mend."""
+    """Output of `program.run`. `outcome` raised: the program's own fault, a result that a model can mend. `files_ref`
+    names the blob of the list of files that it left in /ws/out."""
 
     outcome: Outcome
     value: Value | None = None
+    files_ref: Sha256 | None = None
     error: Failure | None = None
     park: ParkReason | None = None
     stdout: str = ""
@@ -288,10 +295,11 @@ class ProgramEnd(Contract):
 
 class ProgramResult(Contract):
     """How a task or its program ended, for people and for a parent workflow. `source` names the blob of the last
-    `Version` of a program that a model wrote."""
+    `Version` of a program that a model wrote, `files_ref` that of the list of files that it left."""
 
     state: TaskState
     value: Value | None = None
+    files_ref: Sha256 | None = None
     error: Failure | None = None
     stdout: str = ""
     version: int = 1

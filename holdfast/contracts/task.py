@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 
 from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Contract, Failure, Json, Sha256
+from holdfast.contracts.file import File, FileName
 from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.principal import Tenant
 from holdfast.contracts.program import Limits, TaskState, Tuning
@@ -56,6 +57,13 @@ _TYPE: JsonDict = {"pattern": "^(agent|agent:.+|skill:.+|tool:.+|program)$"}
 """Documented, and not enforced by the schema: what is wrong with a type is told with those that are available."""
 
 
+class GivenFile(Body):
+    """A file that was sent with `POST /files`, and what it is called in the program's folder."""
+
+    ref: Sha256
+    name: FileName
+
+
 class TaskRequest(Body):
     """Body of `POST /tasks`.
 
@@ -69,6 +77,9 @@ class TaskRequest(Body):
     program: str | None = None
     skills: list[str] | None = Field(
         default=None, description="skills that the task may use; default: all, or those of the agent"
+    )
+    files: list[GivenFile] = Field(
+        default=[], max_length=1000, description="what the program finds in its folder `in` (/ws/in), read-only"
     )
     system_prompt: Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)] | None = Field(
         default=None, description="replaces that of the agent"
@@ -125,6 +136,7 @@ class Task(Contract):
     suspensions: int = 0
     questions: list[Question] = []
     stdout: str = ""
+    files: list[File] = []
     url: str | None = None
     note: str = Field(default="", description="why what is shown may be old; empty if it is not")
 

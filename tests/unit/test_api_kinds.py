@@ -53,7 +53,7 @@ def blobs(tmp_path: Path) -> BlobStore:
 def begins(catalogue: Catalogue, blobs: BlobStore) -> Any:
     def of(kind: str, given: Any = None, **fields: Any) -> Start:
         request = TaskRequest.model_validate({"type": kind, "input": given, **fields})
-        return start(Wanted(request, given, TASK, catalogue, "c" * 64, blobs, "assistant"))
+        return start(Wanted(request, given, TASK, catalogue, "c" * 64, blobs, "assistant", 1 << 20))
 
     return of
 

@@ -103,3 +103,21 @@ def test_folder_that_is_a_file_is_told(tmp_path: Path):
     with pytest.raises(StoreUnavailable, match=r"tmp.*blobs: Not a directory|File exists"):
         BlobStore(tmp_path / "blobs").put(b"a")
     assert list(tmp_path.iterdir()) == [tmp_path / "blobs"]
+
+
+def test_a_blob_in_pieces_is_the_same_as_a_whole_one(blobs: BlobStore):
+    with blobs.incoming() as file:
+        for piece in (b"ab", b"", b"c"):
+            file.write(piece)
+        ref = file.keep()
+    assert ref == blobs.put(b"abc") and file.size_bytes == 3
+    assert files(blobs) == [blobs.path(ref)]
+
+
+def test_a_blob_that_is_not_kept_leaves_nothing(blobs: BlobStore):
+    with pytest.raises(KeyError), blobs.incoming() as file:
+        file.write(b"abc")
+        raise KeyError
+    assert files(blobs) == []
+    with pytest.raises(NotFound, match="it was never stored here"):
+        blobs.path("0" * 64)
