@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from holdfast.config import Settings
 from holdfast.errors import NoIsolation
@@ -29,6 +28,7 @@ from tests.support.boxes import (
     bubblewraps,
     namespace_of,
     outcome,
+    readable_copy,
     running,
     started,
 )
@@ -432,17 +432,8 @@ async def a_worker(folder: Path, python: str, **identity: Any):
 
 @pytest.fixture
 def a_copy():
-    """The room where anybody can read it: this working copy may lie in a closed folder."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    shutil.copytree(ROOT / "sandbox", folder / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "holdfast").mkdir()
-    for name in ("__init__.py", "errors.py"):
-        shutil.copy(ROOT / "holdfast" / name, folder / "holdfast")
-    shutil.copytree(Path(structlog.__file__).parent, folder / "structlog")
-    shutil.copy(GUEST, folder)
-    yield folder
-    shutil.rmtree(folder)
+    with readable_copy() as folder:
+        yield folder
 
 
 async def gone(namespace: int) -> None:

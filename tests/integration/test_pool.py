@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import signal
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,13 +14,15 @@ from typing import cast
 
 import pytest
 
+from sandbox import interpreter, procs
 from sandbox.base import BoxLimits, BoxLost, BoxSpec, MemoryShort
 from sandbox.local_box import LocalBox
 from sandbox.memory import available_share
 from sandbox.pool import Pool
 from sandbox.procs import tree
-from tests.support.boxes import ADAPTER, GUEST, bubblewraps
+from tests.support.boxes import ADAPTER, GUEST, bubblewraps, readable_copy
 from tests.support.pools import SPEC, counting, is_warm, pool, run, told
+from tests.support.stack import Stack, until
 
 OTHER = BoxSpec(name="other", guest=GUEST, limits=BoxLimits(disk_bytes=3 << 20))
 SIZE = "import os\nfound = os.statvfs('/ws')\nresult = found.f_blocks * found.f_frsize"
@@ -282,6 +285,82 @@ def _held() -> dict[str, int]:
     """What this process holds."""
     descriptors = len(os.listdir("/proc/self/fd"))
     return {"processes": len(tree(os.getpid())), "descriptors": descriptors, "tasks": len(asyncio.all_tasks())}
+
+
+# the worker
+
+
+WORKER = """
+import asyncio, sys
+from pathlib import Path
+from types import SimpleNamespace
+sys.path.insert(0, sys.argv[1])
+from sandbox import interpreter, procs
+from sandbox.base import BoxLimits, BoxSpec
+from sandbox.local import LocalAdapter
+from sandbox.lockdown import lockdown
+from sandbox.pool import Pool
+
+SPEC = BoxSpec(name="w", guest=Path(sys.argv[1]) / "box_guest.py")
+
+async def program(boxes):
+    async with boxes.session(SPEC) as session:
+        job = {"t": "job", "source": "import time\\ntime.sleep(60)", **lockdown(BoxLimits())}
+        await session.channel.send(job)
+        await session.channel.receive()
+
+async def main():
+    adapter = LocalAdapter(SimpleNamespace(sandbox_python_path=None, sandbox_packages=(), home=Path("/")))
+    async with Pool(adapter, SPEC) as boxes:
+        print("up", flush=True)
+        await asyncio.gather(program(boxes), program(boxes))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("uid", [None, 65534], ids=["as root", "unprivileged"])
+async def test_a_worker_killed_at_any_moment_leaves_nothing(uid: int | None, say: Callable[[str], None]) -> None:
+    """What the kernel does not end, in the first milliseconds of a start, the next worker does when it starts."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become somebody else")
+    python = (await interpreter.find(None, uid)).path if uid else sys.executable
+    rng, workers = random.Random(3), []
+    with readable_copy() as folder:
+        for _ in range(8):
+            worker = await asyncio.create_subprocess_exec(
+                python, "-c", WORKER, str(folder), stdout=asyncio.subprocess.PIPE, cwd="/", **interpreter.identity(uid)
+            )
+            assert worker.stdout is not None
+            assert await worker.stdout.readline() == b"up\n"
+            await asyncio.sleep(rng.random() * 0.4)
+            worker.kill()
+            await worker.communicate()
+            workers.append(worker.pid)
+        await asyncio.sleep(0.5)
+        left = [title for pid in workers for title in bubblewraps(pid)]
+        procs.reap_orphans()
+        say(f"{len(workers)} workers killed; the kernel left {len(left)} processes to the next one")
+        async with asyncio.timeout(3):
+            while any(bubblewraps(pid) for pid in workers):
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_worker_that_ends_takes_its_idle_boxes_with_it(
+    stack: Stack, tmp_path: Path, number: signal.Signals
+) -> None:
+    one = Stack(tmp_path, port=stack.port)
+    worker = one.start_worker("sandbox").wait_up()
+    try:
+        await until(lambda: len(one.boxes(idle=True)) == 2)
+        assert one.boxes() == []
+        worker.process.send_signal(number)
+        worker.process.wait(20)
+        await until(lambda: not one.boxes(idle=True), 3)
+        assert bubblewraps(worker.pid) == []
+    finally:
+        one.close()
 
 
 # memory

@@ -3,9 +3,13 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from holdfast.config import Settings
 from sandbox.base import BoxLimits, BoxSpec
@@ -14,6 +18,7 @@ from sandbox.local import LocalAdapter
 from sandbox.local_box import LocalBox
 from sandbox.lockdown import lockdown
 
+ROOT = Path(__file__).parents[2]
 GUEST = Path(__file__).with_name("box_guest.py")
 SECONDS = 20.0
 
@@ -54,6 +59,23 @@ async def outcome(source: str, limits: BoxLimits | None = None, **spec: Any) -> 
             if frame["t"] == "done":
                 return frame["result"]
         raise AssertionError(f"the box ended: cause {box.cause}, exit code {box.exit_code}, noise {box.noise!r}")
+
+
+@contextlib.contextmanager
+def readable_copy() -> Iterator[Path]:
+    """The room where anybody can read it, with the small guest: this working copy may lie in a closed folder."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    shutil.copytree(ROOT / "sandbox", folder / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "holdfast").mkdir()
+    for name in ("__init__.py", "errors.py"):
+        shutil.copy(ROOT / "holdfast" / name, folder / "holdfast")
+    shutil.copytree(Path(structlog.__file__).parent, folder / "structlog")
+    shutil.copy(GUEST, folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def namespace_of(pid: int) -> int:
