@@ -17,9 +17,14 @@ ENVIRONMENT = {
     "TMPDIR": "/ws",
     "LANG": "C.UTF-8",
     "TZ": "UTC",
+    "USER": "program",
+    "LOGNAME": "program",
+    # Each arena reserves 64 MB of the address space that is limited: without this, 20 threads are too many.
+    "MALLOC_ARENA_MAX": "1",
     "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+SHARED = ("/usr/share/zoneinfo", "/usr/lib/locale/C.utf8")
 DEVICES = ("null", "zero", "full", "random", "urandom")
 # Not -I: it would ignore PYTHONHASHSEED. The environment is cleared anyway.
 PYTHON_OPTIONS = ("-s", "-P", "-S", "-u", "-X", "utf8")
@@ -89,12 +94,15 @@ def _files(python: Interpreter, fds: Descriptors) -> list[str]:
     line = [word for here, there in python.binds for word in ("--ro-bind", here, there)]
     for folder in python.hidden:
         line += ["--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
-    line += ["--ro-bind-try", "/usr/share/zoneinfo", "/usr/share/zoneinfo"]
+    for shared in SHARED:
+        line += ["--ro-bind-try", shared, shared]
     # By descriptor: the box's user need not be able to reach the file where it lies.
     line += ["--perms", "0444", "--ro-bind-data", str(fds.guest), "/guest.py"]
     line += ["--size", "65536", "--tmpfs", "/dev"]
     for name in DEVICES:
         line += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    # Semaphores lie there: in the workspace they are bounded as all that is in it.
+    line += ["--symlink", "/ws", "/dev/shm"]  # noqa: S108
     return [*line, "--remount-ro", "/dev"]
 
 

@@ -37,7 +37,8 @@ def plain(python: str, source: str, folder: Path) -> Plain:
     """Run it outside of any box, with a shim for `skills`."""
     program, result = folder / "program.py", folder / "result.json"
     program.write_text(source, "utf-8")
-    environment = {"PYTHONHASHSEED": "0", "TZ": "UTC", "LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder)}
+    fixed = {"PYTHONHASHSEED": "0", "TZ": "UTC", "LANG": "C.UTF-8", "USER": "program"}
+    environment = {**fixed, "HOME": str(folder), "TMPDIR": str(folder)}
     options = ["-s", "-P", "-S", "-X", "utf8"]
     command = [python, *options, str(SHIM), str(program), str(result)]
     done = subprocess.run(
