@@ -32,6 +32,7 @@ _NAME_ROUNDS = 5
 class _Found:
     """What was learnt about the engine. `runtime` is "" for its own default."""
 
+    engine: Engine
     version: str
     runtime: str
 
@@ -50,19 +51,21 @@ class DockerAdapter:
     @property
     def isolation(self) -> str:
         inside = "two seccomp filters, rlimits, bounds of memory and processes"
-        if self._found and self._found.runtime == GVISOR:
+        runtime = self._found.runtime if self._found else ""
+        if runtime == GVISOR:
             return f"docker container on gVisor (its own kernel, runsc): no network, read-only root, {inside}"
-        return f"docker container: no network, read-only root, no capability, {inside}; it shares the kernel"
+        kernel = f"runtime {runtime}" if runtime else "it shares the kernel"
+        return f"docker container: no network, read-only root, no capability, {inside}; {kernel}"
 
     async def probe(self) -> Probe:
         return await probe.remembered((self.name, self._host, self.image, self._wanted), self._probe)
 
     async def _probe(self) -> Probe:
         try:
-            engine, found = await self._ready()
-            await reap(engine)
+            found = await self._ready()
+            await reap(found.engine)
             with _host_file() as secret:
-                capabilities = await probe.try_to_escape(self, (secret, engine.socket))
+                capabilities = await probe.try_to_escape(self, (secret, found.engine.socket))
         except (NoIsolation, BoxLost, EngineRefused) as exc:
             return Probe(ok=False, problem=str(exc))
         return Probe(ok=True, version=f"{found.version}, image {self.image}", capabilities=capabilities)
@@ -88,31 +91,33 @@ class DockerAdapter:
     async def _start(self, spec: BoxSpec) -> DockerBox:
         if spec.inputs and not spec.inputs.is_dir():
             raise BoxLost(f"box {spec.name!r} did not start: its inputs {str(spec.inputs)!r} are no folder")
-        engine, found = await self._ready()
-        container = ""
+        found = await self._ready()
+        engine, container, stream = found.engine, "", None
         try:
-            container = await self._created(engine, found, spec)
+            container = await self._created(found, spec)
             stream = await engine.stream(_ATTACH.format(container))
             box = DockerBox(engine, container, stream, spec)
             await engine.call("POST", f"/containers/{container}/start")
             await box.write(docker_spec.first_words(spec, box.last_word))
         except (OSError, EngineRefused, NoIsolation, BoxLost) as exc:
+            if stream:
+                await stream.aclose()
             if container:
                 await remove(engine, container)
             raise self._explained(exc, spec) from exc
         return box
 
-    async def _created(self, engine: Engine, found: _Found, spec: BoxSpec) -> str:
+    async def _created(self, found: _Found, spec: BoxSpec) -> str:
         """The new container's id. One that has its name already is that of an attempt before this one: it is ended."""
         body = docker_spec.container(spec, self.image, found.runtime, worker_label())
         name = docker_spec.container_name(spec)
         for _ in range(_NAME_ROUNDS):
             try:
-                made = await engine.call("POST", "/containers/create", body, name=name)
+                made = await found.engine.call("POST", "/containers/create", body, name=name)
             except EngineRefused as exc:
                 if exc.answered != 409:
                     raise
-                await remove(engine, name)
+                await remove(found.engine, name)
             else:
                 return str(made["Id"])
         raise BoxLost(f"box {spec.name!r} did not start: container {name} of an earlier attempt does not go away")
@@ -127,14 +132,14 @@ class DockerAdapter:
             return BoxLost(f"box {spec.name!r} did not start: {exc}")
         return exc
 
-    async def _ready(self) -> tuple[Engine, _Found]:
-        engine = Engine(self._host)
+    async def _ready(self) -> _Found:
         if self._found is None:
+            engine = Engine(self._host)
             version = await engine.version()
             info = await engine.call("GET", "/info")
             runtime = chosen_runtime(self._wanted, list(info["Runtimes"]))
-            self._found = _Found(f"docker {version['Version']}, {runtime or info['DefaultRuntime']}", runtime)
-        return engine, self._found
+            self._found = _Found(engine, f"docker {version['Version']}, {runtime or info['DefaultRuntime']}", runtime)
+        return self._found
 
 
 def chosen_runtime(wanted: str, present: list[str]) -> str:

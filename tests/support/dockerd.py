@@ -18,6 +18,7 @@ from holdfast.config import Settings
 from holdfast.errors import NoIsolation
 from sandbox.docker_engine import Engine
 from sandbox.docker_image import build_from_system
+from sandbox.docker_leftovers import reap
 
 WITHOUT = "HOLDFAST_TEST_WITHOUT"
 """Names, separated by commas, of what this machine is known not to have. What is not named and is missing, fails."""
@@ -70,7 +71,8 @@ def answers(host: str) -> bool:
 
 
 def prepare(host: str) -> None:
-    """The image, made anew: it is cheap, and an old one may be of another layout."""
+    """No leftovers, and the image, made anew: it is cheap, and an old one may be of another layout."""
+    asyncio.run(reap(Engine(host)))
     asyncio.run(build_from_system(Engine(host), IMAGE, None))
 
 
