@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -11,6 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.alive import beating
+from activities.replies import utf8
 from holdfast.contracts.model import ModelSettings, Usage
 from holdfast.contracts.principal import TaskRef
 from holdfast.errors import HoldfastError, ModelFailed, ModelUnavailable
@@ -61,7 +62,7 @@ class Asker:
             text = f"{reply.usage.provider} model {reply.usage.model!r} declined to answer: {reply.text[:200]!r}"
             raise ApplicationError(text, type="ModelDeclined", non_retryable=True)
         log.info("llm.reply", step=asked.step, model=reply.usage.model, output_tokens=reply.usage.output_tokens)
-        return reply
+        return replace(reply, text=utf8(reply.text))
 
     def unusable(self, exc: HoldfastError, asked: Asked) -> ApplicationError:
         """A reply that came, and is of no use: it counts as a failure, and is asked for again."""
@@ -120,7 +121,7 @@ class _Telling:
             await self.flush()
 
     async def flush(self) -> None:
-        text, self._pieces = "".join(self._pieces), []
+        text, self._pieces = utf8("".join(self._pieces)), []
         if text:
             self.has_begun = True
             task = self._asked.task

@@ -43,6 +43,7 @@ from holdfast.contracts.llm import (
 )
 from holdfast.contracts.message import Message, Part, TextPart
 from holdfast.contracts.model import ModelSettings
+from holdfast.contracts.program import MAX_SOURCE_BYTES
 from holdfast.contracts.skill import SkillAnswer
 from holdfast.errors import HoldfastError, ModelFailed
 from holdfast.schemas import compiled
@@ -83,7 +84,7 @@ class Llm:
         words, prompt = ("", "") if request.head else _prompt("plan", skills=catalogue_lines(skills))
         turn = _Turn(self._blobs, request.head, words, request.say)
         reply = await self._ask(brief, "plan", turn, Known(skills=tuple(skills)), schema=_PLAN_SCHEMA)
-        read = read_plan(reply.text, brief.skills)
+        read = await asyncio.to_thread(read_plan, reply.text, brief.skills)
         return Plan(
             kind=read.kind,
             selected_skills=read.selected_skills,
@@ -122,7 +123,7 @@ class Llm:
         turn = _Turn(self._blobs, request.head, words, request.say)
         reply = await self._ask(brief, purpose, turn, known, schema=request.output_schema)
         try:
-            value = _structured(reply, request.output_schema)
+            value = await asyncio.to_thread(_structured, reply, request.output_schema)
         except ModelFailed as exc:
             raise self._asker.unusable(exc, Asked(brief.task, purpose, brief.models, brief.max_retries)) from exc
         head = await turn.ended(reply)
@@ -196,16 +197,16 @@ class Llm:
 
     async def _drafted(self, request: DraftRequest, reply: ModelReply) -> dict[str, Any]:
         """The fields of a draft that say what the reply is."""
-        source = read_program(reply.text)
-        if source is None and request.fused and not request.why:
-            read = read_plan(reply.text)
+        source = await asyncio.to_thread(read_program, reply.text)
+        if request.fused and not request.why and (source is None or source.lstrip().startswith("{")):
+            read = await asyncio.to_thread(read_plan, reply.text if source is None else source)
             if read.kind == "answer":
                 value = await stored(self._blobs, read.answer, INLINE_ANSWER_BYTES)
                 return {"kind": "answer", "answer": value}
             if read.kind == "ask":
                 return {"kind": "ask", "question": read.question, "options": read.options}
         if source is None:
-            called = read_calls(reply.text, request.brief.skills)
+            called = await asyncio.to_thread(read_calls, reply.text, request.brief.skills)
             source = as_program(called.calls) if called.calls and not called.problems else None
             problems = called.problems
         if source is None and problems:
@@ -213,7 +214,9 @@ class Llm:
         if source is None:
             problems = f"found no program in the reply {reply.text.strip()[:200]!r}; write it in one ```python block"
             return {"problems": problems}
-        mended = normalise(source)
+        if len(source) > MAX_SOURCE_BYTES:
+            return {"problems": f"the program has {len(source)} characters; {MAX_SOURCE_BYTES} bytes are allowed"}
+        mended = await asyncio.to_thread(normalise, source)
         problems = describe(check(mended, request.brief.skills) or await self._wrong_calls(mended, request.brief))
         if problems and reply.stop == "length":
             problems += (

@@ -4,6 +4,7 @@ Pure functions; `scripts/debug-llm-response` shows people what they find.
 """
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -12,14 +13,20 @@ from typing import Any, Literal
 from holdfast.errors import shown
 from holdfast.names import canonical_name, listed, suggestion
 
-_PLAN = re.compile(r"<plan>(.*?)</plan>", re.DOTALL | re.IGNORECASE)
-_FENCED = re.compile(
-    r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
-)
-_CODE = re.compile(r"<code[^>\n]*>[ \t]*\n?(.*?)(?:</code>|\Z)", re.DOTALL | re.IGNORECASE)
+# Each of these is linear in the reply, whatever it holds: none looks for an end that may not be there.
+_PLAN = re.compile(r"<(/?)plan>", re.IGNORECASE)
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)")
+_CODE = re.compile(r"<code[^>\n]{0,200}>[ \t]*\n?(.*?)(?:</code>|\Z)", re.DOTALL | re.IGNORECASE)
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _DATA = re.compile(r"^data:[ \t]?", re.MULTILINE)
 _PYTHON = ("python", "py", "python3")
 _CHOSEN = ("selected_skills", "selectedSkills", "skills")
+_MISSES = 1000
+"""Braces in one place that may begin no JSON object."""
+_MAX_DEPTH = 100
+_MAX_QUESTION = 4000
+_MAX_OPTIONS = 50
+_MAX_NAME, _MAX_HINTS = 100, 5
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ def read_plan(text: str, skills: Collection[str] | None = None) -> PlanRead:
 
 def read_program(text: str) -> str | None:
     """The program in a reply: a python fence, `<code>`, or a bare fence; the first of the best form. None: no code."""
-    fences = [(match[2].lower(), match[3]) for match in _FENCED.finditer(text)]
+    fences = list(_fences(text))
     by_form = (
         [body for label, body in fences if label in _PYTHON],
         [match[1] for match in _CODE.finditer(text)],
@@ -58,22 +65,78 @@ def read_program(text: str) -> str | None:
 def objects(text: str) -> Iterator[dict[str, Any]]:
     """JSON objects in a reply, those in `<plan>` and fences first; Server-Sent Events' `data:` is taken off."""
     bare = _DATA.sub("", text)
-    places = [*_PLAN.findall(bare), *(match[3] for match in _FENCED.finditer(bare)), bare]
+    places = [*(body for _, body in between(_PLAN, bare)), *(body for _, body in _fences(bare)), bare]
     for place in places:
         yield from _decoded(place)
 
 
+def between(tags: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], str]]:
+    """Each opening tag, and the text up to the next closing one; group 1 of `tags` is `/` for a closing one."""
+    opened = None
+    for tag in tags.finditer(text):
+        if not tag[1]:
+            opened = opened or tag
+        elif opened is not None:
+            yield opened, text[opened.end() : tag.start()]
+            opened = None
+
+
+def _fences(text: str) -> Iterator[tuple[str, str]]:
+    """Label and body of each fence; one that is not closed reaches to the end."""
+    ticks, label, body = "", "", list[str]()
+    for line in _LINE.findall(text):
+        if ticks and line.strip(" \t\r\n") == ticks:
+            yield label, "".join(body)
+            ticks, body = "", []
+        elif ticks:
+            body.append(line)
+        elif fence := _FENCE.match(line):
+            ticks, label = fence[1], fence[2].lower()
+    if ticks:
+        yield label, "".join(body)
+
+
 def _decoded(text: str) -> Iterator[dict[str, Any]]:
-    decoder, start = json.JSONDecoder(), text.find("{")
-    while start >= 0:
+    decoder = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
+    start, misses = text.find("{"), 0
+    while start >= 0 and misses < _MISSES:
         try:
             found, end = decoder.raw_decode(text, start)
-        except (json.JSONDecodeError, RecursionError):
-            end = start + 1
-        else:
-            if isinstance(found, dict):
-                yield found
+            yield _clean(found)
+        except (ValueError, RecursionError):
+            end, misses = start + 1, misses + 1
         start = text.find("{", end)
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def utf8(text: str) -> str:
+    """The text with `?` for each half of a surrogate pair, which nothing could store."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _clean(found: Any, depth: int = 0) -> Any:
+    """The same in text that UTF-8 can hold.
+
+    Raises:
+        ValueError: it is nested so deeply that what stores or writes it might fail.
+    """
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"nested more than {_MAX_DEPTH} deep")
+    if isinstance(found, str):
+        return utf8(found)
+    if isinstance(found, list):
+        return [_clean(one, depth + 1) for one in found]
+    if isinstance(found, dict):
+        return {_clean(key): _clean(one, depth + 1) for key, one in found.items()}
+    return found
 
 
 def _plan(found: dict[str, Any], skills: Collection[str] | None) -> PlanRead | None:
@@ -83,13 +146,19 @@ def _plan(found: dict[str, Any], skills: Collection[str] | None) -> PlanRead | N
     asked = found.get("ask") or found.get("question")
     if chosen:
         return _selected([str(name) for name in chosen], reasoning, skills)
-    if isinstance(asked, str):
-        options = found.get("options") or []
-        options = [str(one) for one in options] if isinstance(options, list) else []
-        return PlanRead("ask", reasoning=reasoning, question=asked, options=options)
+    if isinstance(asked, str) and asked.strip():
+        return PlanRead("ask", reasoning=reasoning, question=asked[:_MAX_QUESTION], options=_options(found))
     if found.get("answer") is not None:
         return PlanRead("answer", reasoning=reasoning, answer=found["answer"])
     return None if chosen is None else PlanRead("skills", reasoning=reasoning)
+
+
+def _options(found: dict[str, Any]) -> list[str]:
+    """What a person may choose from. More than a person reads is no choice: then any answer goes."""
+    options = found.get("options")
+    texts = [str(one) for one in options] if isinstance(options, list) else []
+    texts = list(dict.fromkeys(text for text in texts if text.strip()))
+    return texts if len(texts) <= _MAX_OPTIONS and sum(map(len, texts)) <= _MAX_QUESTION else []
 
 
 def _selected(names: list[str], reasoning: str, skills: Collection[str] | None) -> PlanRead:
@@ -98,7 +167,7 @@ def _selected(names: list[str], reasoning: str, skills: Collection[str] | None) 
     known = {canonical_name(name): name for name in skills}
     unknown = [name for name in names if canonical_name(name) not in known]
     if unknown:
-        hints = "".join(suggestion(canonical_name(name), known) for name in unknown)
+        hints = "".join(suggestion(canonical_name(name[:_MAX_NAME]), known) for name in unknown[:_MAX_HINTS])
         problems = f"no skill named {listed(unknown)};{hints} known: {listed(sorted(skills))}. Plan again"
         return PlanRead("invalid", reasoning=reasoning, problems=problems)
     chosen = list(dict.fromkeys(known[canonical_name(name)] for name in names))

@@ -11,11 +11,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from activities.replies import objects
+from activities.replies import between, objects
 from holdfast.errors import shown
 from holdfast.names import canonical_name, identifier, listed, suggestion
 
-_TAG = re.compile(r"<tool\s+name\s*=\s*[\"']?([\w-]+)[\"']?\s*>(.*?)</tool>", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<(/?)tool(?:\s+name\s*=\s*[\"']?([\w-]+)[\"']?\s*)?>", re.IGNORECASE)
+_MAX_CALLS = 100
+"""Calls as Python writes them, in one reply: each is parsed up to 200 times."""
+_MAX_PROBLEMS = 20
+_MAX_CALL = 16_000
+"""Characters of one Python call."""
 _LINE = re.compile(r"^[ \t]*([A-Za-z_]\w*)\(", re.MULTILINE)
 
 
@@ -46,6 +51,8 @@ def read_calls(text: str, skills: Collection[str]) -> CallsRead:
                 calls.append(found)
             else:
                 problems.append(found)
+            if len(problems) == _MAX_PROBLEMS:
+                break
         if calls or problems:
             return CallsRead(calls, "\n".join(problems))
     return CallsRead()
@@ -66,8 +73,9 @@ def _written(call: ToolCall) -> str:
 
 
 def _tagged(text: str, known: dict[str, str]) -> Iterator[ToolCall | str]:
-    for name, body in _TAG.findall(text):
-        yield _named(name, body, known)
+    for tag, body in between(_TAG, text):
+        if tag[2]:
+            yield _named(tag[2], body, known)
 
 
 def _functions(text: str, known: dict[str, str]) -> Iterator[ToolCall | str]:
@@ -81,14 +89,17 @@ def _functions(text: str, known: dict[str, str]) -> Iterator[ToolCall | str]:
 
 
 def _pythonic(text: str, known: dict[str, str]) -> Iterator[ToolCall | str]:
-    for match in _LINE.finditer(text):
-        if canonical_name(match[1]) in known:
-            yield _parsed(text[match.start() :].lstrip(), known)
+    called = [match for match in _LINE.finditer(text) if canonical_name(match[1]) in known]
+    if len(called) > _MAX_CALLS:
+        yield f"found {len(called)} calls, and no program; at most {_MAX_CALLS} are read: write a program that loops"
+        return
+    for match in called:
+        yield _parsed(text[match.start() : match.start() + _MAX_CALL].lstrip(), known)
 
 
 def _named(name: str, arguments: Any, known: dict[str, str]) -> ToolCall | str:
     if canonical_name(name) not in known:
-        hint = suggestion(canonical_name(name), known)
+        hint = suggestion(canonical_name(name[:100]), known)
         return f"no skill named {shown(name)};{hint} known: {listed(sorted(known.values()))}"
     found = _object(arguments) if isinstance(arguments, str) else arguments
     if not isinstance(found, dict):
@@ -99,14 +110,11 @@ def _named(name: str, arguments: Any, known: dict[str, str]) -> ToolCall | str:
 def _object(text: str) -> Any:
     """JSON as models write it: with real line breaks in strings, or as a Python dict (True, None, single quotes)."""
     text = text.strip() or "{}"
-    try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return json.loads(text.replace("\\'", "'"), strict=False)
-    except (ValueError, RecursionError):
-        pass
+    for form in (text, text.replace("\\'", "'")):
+        try:
+            return json.loads(form, strict=False)
+        except (ValueError, RecursionError):
+            pass
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

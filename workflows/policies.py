@@ -12,6 +12,20 @@ from holdfast.contracts.skill import SkillFacts
 TASK_TIMEOUT = timedelta(seconds=4)
 """Workflow task timeout: after kill -9 the server waits it out. It must exceed a full replay of `bound_events`."""
 
+_FINAL_ERRORS = [
+    *("NotFound", "UnknownSkill", "SpecInvalid"),
+    *(
+        "AttributeError",
+        "KeyError",
+        "RecursionError",
+        "TypeError",
+        "UnicodeEncodeError",
+        "ValidationError",
+        "ValueError",
+    ),
+]
+"""Of an activity that asks a model: a blob that is gone, a fault of ours. Trying again would pay again, for ever."""
+
 STICKY_TIMEOUT = timedelta(seconds=1)
 
 BOX: dict[str, Any] = {
@@ -44,7 +58,9 @@ def llm(left_seconds: float | None = None) -> dict[str, Any]:
         "schedule_to_close_timeout": None if left_seconds is None else timedelta(seconds=max(0.001, left_seconds)),
         "heartbeat_timeout": timedelta(seconds=5),
         "retry_policy": RetryPolicy(
-            initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10)
+            initial_interval=timedelta(milliseconds=500),
+            maximum_interval=timedelta(seconds=10),
+            non_retryable_error_types=_FINAL_ERRORS,
         ),
         "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     }

@@ -1,5 +1,8 @@
 """Plans and programs in every form that models write them in."""
 
+import json
+import time
+
 import pytest
 
 from activities.replies import read_plan, read_program
@@ -67,3 +70,40 @@ def test_ticks_inside_a_program_do_not_end_it() -> None:
 @pytest.mark.parametrize("text", ["", "I would call it.", "```json\n{}\n```", "```python\n\n```"])
 def test_prose_has_no_program(text: str) -> None:
     assert read_program(text) is None
+
+
+MEGABYTE = 1_000_000
+HOSTILE = {
+    "braces": "{" * MEGABYTE,
+    "nested objects": '{"a":' * (MEGABYTE // 5),
+    "unclosed strings": '{"a{' * (MEGABYTE // 4),
+    "plans that never end": "<plan>" * (MEGABYTE // 6),
+    "code tags that never end": "<code " * (MEGABYTE // 6),
+    "ticks": "`" * MEGABYTE,
+    "fences": "~~~\n```\n" * (MEGABYTE // 8),
+    "names": json.dumps({"skills": [f"web{k}" for k in range(MEGABYTE // 8)]}),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_megabyte_is_read_in_a_moment(text: str) -> None:
+    began = time.process_time()
+    assert read_plan(text, SKILLS).kind == "invalid"
+    read_program(text)
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e999", "9" * 5000, "[" * 200 + "]" * 200])
+def test_what_nothing_could_store_is_no_plan(value: str) -> None:
+    assert read_plan(f'{{"answer": {value}}}').kind == "invalid"
+
+
+def test_half_a_surrogate_pair_is_told_as_a_question_mark() -> None:
+    assert read_plan('{"answer": {"\\ud800": ["\\udfff"]}}').answer == {"?": ["?"]}
+
+
+def test_a_question_is_a_text_that_people_can_read_with_options_that_they_can_choose() -> None:
+    assert read_plan('{"ask": " "}').kind == "invalid"
+    assert read_plan('{"ask": "Which?", "options": ["", "a", "a", " ", "b"]}').options == ["a", "b"]
+    assert read_plan(json.dumps({"ask": "Which?", "options": list(range(10_000))})).options == []
+    assert len(read_plan(json.dumps({"ask": "?" * MEGABYTE})).question) == 4000

@@ -1,6 +1,7 @@
 """Tool calls instead of a program: read in every form that the older systems took."""
 
 import json
+import time
 
 import pytest
 
@@ -77,3 +78,16 @@ def test_many_calls_become_one_program_that_makes_them_at_once() -> None:
     source = as_program(read.calls)
     assert "asyncio.gather" in source
     assert check(normalise(source), SKILLS) == []
+
+
+@pytest.mark.parametrize("text", ["echo(\n" * 150_000, "echo(')')\n" * 100_000, '<tool name="x">' * 70_000])
+def test_a_hostile_megabyte_is_read_in_a_moment(text: str) -> None:
+    began = time.process_time()
+    read = read_calls(text, ["echo"])
+    assert time.process_time() - began < 10
+    assert len(read.calls) <= 100 and len(read.problems) < 10_000
+
+
+def test_more_unknown_names_than_a_model_reads_are_told_in_part() -> None:
+    text = json.dumps({"tool_calls": [{"name": f"ecco{k}", "arguments": {}} for k in range(50_000)]})
+    assert len(read_calls(text, ["echo"]).problems) < 10_000
