@@ -16,7 +16,7 @@ from sandbox.docker_engine import STDERR, Engine, EngineRefused, Stream
 from sandbox.docker_spec import container_name, new_last_word
 
 _TAKEOUT = Path(takeout.__file__)
-_END_SECONDS = 2.0
+_END_SECONDS = 10.0
 _EXPORT_SECONDS = 60.0
 _KILL_ROUNDS = 20
 _NAME_ROUNDS = 5
@@ -57,6 +57,7 @@ class DockerBox:
 
     async def write(self, data: bytes) -> None:
         writing = asyncio.ensure_future(self._stream.write(data))
+        writing.add_done_callback(_looked_at)
         over = asyncio.ensure_future(self._over.wait())
         try:
             # Nobody takes what we write once the guest has ended: without the second we would wait for ever.
@@ -179,6 +180,12 @@ async def remove(engine: Engine, container: str) -> None:
         else:
             return
     log.warning("sandbox.docker.left", container=container)
+
+
+def _looked_at(task: asyncio.Future[None]) -> None:
+    """A write that fails because the box ends is no news."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def rename(engine: Engine, container: str, name: str) -> None:
