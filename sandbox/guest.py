@@ -62,7 +62,7 @@ NAME = "<program>"
 SECCOMP = {"x86_64": 317, "aarch64": 277}
 OUT = "out"
 """A folder of the workspace: what a program leaves in it is handed out when it is done."""
-PACKAGES = "/packages"
+PACKAGES = os.path.join(os.path.dirname(__file__), "packages")  # noqa: PTH118, PTH120 (no pathlib in here)
 """Where an adapter puts the packages that are there for programs, if any, with a list of them."""
 HOST_GONE = 86
 CHANNEL_BROKEN = 87

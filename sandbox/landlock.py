@@ -10,16 +10,18 @@ import json
 import os
 import sys
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.errors import NoIsolation
-from sandbox import bwrap, interpreter, landlock_entry, landlock_folder, probe, seccomp
+from sandbox import bwrap, interpreter, landlock_entry, landlock_folder, packages, probe, seccomp
 from sandbox.base import Box, BoxLost, BoxSpec, Probe
 from sandbox.child import Child
 from sandbox.interpreter import Interpreter
 from sandbox.landlock_box import LandlockBox
 from sandbox.landlock_folder import FIRST_UID, BoxFolder
+from sandbox.packages import Packages
 
 if TYPE_CHECKING:
     from holdfast.config import Settings
@@ -28,7 +30,7 @@ _ENTRY = Path(landlock_entry.__file__)
 _DEVICES = {"null": True, "zero": True, "full": True, "random": False, "urandom": False}
 """Whether a program may write to it."""
 _CONCEDED = frozenset({"see a host file"})
-_SHARED = ("/usr/share/zoneinfo", "/etc/ld.so.cache")
+_SHARED = (*bwrap.SHARED, "/etc/ld.so.cache")
 
 
 class LandlockAdapter:
@@ -44,6 +46,8 @@ class LandlockAdapter:
         self._wanted = settings.sandbox_python_path
         self._uid = FIRST_UID if os.geteuid() == 0 else None
         self._python: Interpreter | None = None
+        self._packages, self._home = settings.sandbox_packages, settings.home
+        self._extra: Packages | None = None
 
     @property
     def isolation(self) -> str:
@@ -54,7 +58,7 @@ class LandlockAdapter:
         )
 
     async def probe(self) -> Probe:
-        return await probe.remembered((self.name, self._wanted), self._probe)
+        return await probe.remembered((self.name, self._wanted, self._packages), self._probe)
 
     async def _probe(self) -> Probe:
         try:
@@ -91,6 +95,8 @@ class LandlockAdapter:
         folder: BoxFolder | None = None
         try:
             folder = await asyncio.to_thread(landlock_folder.claim, spec.guest.read_bytes(), spec.inputs)
+            if self._extra:
+                folder.packages.symlink_to(self._extra.folder)
             child = await Child.spawn(self._command(python, spec, folder), **_options(folder))
         except OSError as exc:
             if folder:
@@ -106,7 +112,9 @@ class LandlockAdapter:
         if not sys.platform.startswith("linux"):
             raise NoIsolation(f"Landlock needs Linux, this is {sys.platform}. On Windows, run holdfast in WSL2")
         if self._python is None:
-            self._python = await interpreter.find(self._wanted, self._uid)
+            python = await interpreter.find(self._wanted, self._uid)
+            self._extra = await packages.ready(self._packages, python, self._home, self._uid)
+            self._python = replace(python, binds=(*python.binds, *self._extra.binds)) if self._extra else python
         return self._python
 
 

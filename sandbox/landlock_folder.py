@@ -39,6 +39,11 @@ class BoxFolder:
     def guest(self) -> Path:
         return self.path / "guest.py"
 
+    @property
+    def packages(self) -> Path:
+        """A link to the packages for programs, where there are some: the guest looks beside itself."""
+        return self.path / "packages"
+
 
 @dataclass(frozen=True)
 class Usage:

@@ -21,6 +21,8 @@ from holdfast.errors import SettingsInvalid
 from sandbox.interpreter import Interpreter, closed_at, shared_objects
 
 IN_BOX = "/packages"
+"""Beside the guest, which looks for them there."""
+
 LISTED = "holdfast-packages.json"
 """A file in the folder: what is installed, `name version`. The guest tells it a program that misses something."""
 

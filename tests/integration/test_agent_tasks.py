@@ -161,6 +161,17 @@ async def test_a_broken_program_is_mended_once_and_repeats_no_finished_call(
     assert expected.get(fault, "after seven") in told
 
 
+async def test_a_wrong_argument_goes_back_with_its_place_before_anything_runs(
+    stack: Stack, client: Client, stub: StubLlm
+) -> None:
+    plans(stub, "await skills.echo(i=1)\nawait skills.echo(i=2, wrong=3)", "result = 'mended'")
+    handle = await begin(client, task_spec(stack, "two", models(stub)))
+    result = await handle.result()
+    assert (stack.value(result), result.calls, result.repairs) == ("mended", 0, 1)
+    assert await scheduled(stack, client, handle) == {}
+    assert "line 2, column 24: skills.echo has no argument 'wrong'; it takes i: integer" in stub.requests[-1].last
+
+
 async def test_prose_without_a_program_is_asked_again(stack: Stack, client: Client, stub: StubLlm) -> None:
     says(stub, PLAN, '{"selected_skills": ["echo"]}')
     says(stub, PROGRAM, "I would call echo seven times.")

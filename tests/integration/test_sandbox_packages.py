@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.config import Settings
 from holdfast.errors import SettingsInvalid
+from sandbox.landlock import LandlockAdapter
 from sandbox.local import LocalAdapter
 from sandbox.packages import LISTED
 from tests.support.box_programs import run
@@ -29,8 +30,12 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def settings(home: Path, wanted: list[str]) -> Settings:
+    return Settings.model_validate({"project": home, "home": home, "sandbox_packages": wanted})
+
+
 def adapter(home: Path, wanted: list[str]) -> LocalAdapter:
-    return LocalAdapter(Settings.model_validate({"project": home, "home": home, "sandbox_packages": wanted}))
+    return LocalAdapter(settings(home, wanted))
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +60,16 @@ result = [float(np.linalg.det(a @ a.T + np.eye(3))), six.moves.urllib.parse.quot
 """
     ended = await run(packaged, source, echo)
     assert ended.result == [pytest.approx(2427.0), "a%20b", [1, 3]], ended.error
+
+
+async def test_landlock_has_them_too(packaged: LocalAdapter, home: Path) -> None:
+    landlock = LandlockAdapter(settings(home, WANTED))
+    probe = await landlock.probe()
+    if not probe.ok and "Landlock" in probe.problem:
+        pytest.skip(f"no Landlock here: {probe.problem}")
+    assert probe.ok, probe.problem
+    ended = await run(landlock, "import numpy, six\nresult = int(numpy.arange(5).sum())", echo)
+    assert ended.result == 10, ended.error
 
 
 async def test_chance_in_numpy_is_the_same_in_each_run(packaged: LocalAdapter) -> None:
@@ -115,8 +130,8 @@ async def test_without_packages_only_the_standard_library_is_there() -> None:
     ],
 )
 def test_packages_are_a_list_or_a_text(given: Any, listed: tuple[str, ...]) -> None:
-    settings = Settings.model_validate({"project": "/", "home": "/", "sandbox_packages": given})
-    assert settings.sandbox_packages == listed
+    found = Settings.model_validate({"project": "/", "home": "/", "sandbox_packages": given})
+    assert found.sandbox_packages == listed
 
 
 @pytest.mark.parametrize(
