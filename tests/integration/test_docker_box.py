@@ -23,6 +23,7 @@ from sandbox.docker_engine import Engine
 from sandbox.docker_image import ImageFailed
 from sandbox.docker_spec import LABEL_BOX, LABEL_WORKER
 from sandbox.lockdown import lockdown
+from sandbox.pool import Pool
 from tests.support.boxes import GUEST
 from tests.support.dockerd import settings
 
@@ -292,6 +293,25 @@ async def test_an_idle_box_that_is_given_a_key_ends_the_box_that_had_it(adapter,
         (only,) = await containers(engine)
         assert only["Names"] == [f"/{docker_spec.container_name(BoxSpec(name='', guest=GUEST, key='workflow-2/1'))}"]
         await first.kill()
+
+
+async def test_a_pool_of_containers_serves_twelve_at_once_and_leaves_none(adapter, engine):
+    template = BoxSpec(name="warm", guest=GUEST)
+    async with Pool(adapter, template, max_sessions=4, warm=2, free=lambda: 1.0) as pool:
+        async with asyncio.timeout(SECONDS):
+            while pool.warm < 2:
+                await asyncio.sleep(0.02)
+            found = await asyncio.gather(*(program(pool, number) for number in range(12)))
+        assert found == list(range(12))
+        assert len(await containers(engine)) <= 4
+    assert await containers(engine) == []
+
+
+async def program(pool: Pool, number: int) -> Any:
+    async with pool.session(BoxSpec(name=f"task-{number}", guest=GUEST, key=f"workflow-{number}/1")) as session:
+        assert pool.live <= 4
+        await session.channel.send({"t": "job", "source": f"result = {number}", **lockdown(BoxLimits())})
+        return (await session.channel.receive() or {}).get("result")
 
 
 WORKER = """
