@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 
+from holdfast import filenames
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Json
 from holdfast.signature import kind, parameters
 from holdfast.snapshot import CatalogueSkill
 
 _INSTRUCTIONS = 6000
+_FILES = 100
 
 
 def catalogue_lines(skills: Iterable[CatalogueSkill]) -> str:
@@ -18,6 +20,14 @@ def catalogue_lines(skills: Iterable[CatalogueSkill]) -> str:
 def reference(skills: Iterable[CatalogueSkill], blobs: BlobStore) -> str:
     """Signature, what each argument means, and the instructions of each skill."""
     return "\n\n".join(_described(skill, blobs) for skill in skills) or "(none)"
+
+
+def told_files(blobs: BlobStore, files_ref: str | None) -> str:
+    """A paragraph on the files that the program will find, to stand behind the skills; empty if there are none."""
+    files = filenames.read(blobs, files_ref)
+    names = ", ".join(f"{file.name} ({file.size_bytes} bytes)" for file in files[:_FILES])
+    more = f", and {len(files) - _FILES} more" if len(files) > _FILES else ""
+    return f"\n\nFiles that the program finds in its folder in/ (/ws/in, read-only): {names}{more}" if files else ""
 
 
 def signature(skill: CatalogueSkill) -> str:

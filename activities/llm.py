@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError
 from activities import conversation
 from activities.asking import Asked, Asker
 from activities.conversation import Conversation
-from activities.describe import catalogue_lines, reference
+from activities.describe import catalogue_lines, reference, told_files
 from activities.replies import objects, read_plan, read_program
 from activities.toolcalls import as_program, read_calls
 from activities.values import loaded, stored
@@ -81,7 +81,10 @@ class Llm:
         """Which way a task goes."""
         brief = _bound(request.brief)
         skills = await asyncio.to_thread(self._skills, brief, brief.skills)
-        words, prompt = ("", "") if request.head else _prompt("plan", skills=catalogue_lines(skills))
+        words, prompt = "", ""
+        if request.head is None:
+            files = await asyncio.to_thread(told_files, self._blobs, brief.files_ref)
+            words, prompt = _prompt("plan", skills=catalogue_lines(skills) + files)
         turn = _Turn(self._blobs, request.head, words, request.say)
         reply = await self._ask(brief, "plan", turn, Known(skills=tuple(skills)), schema=_PLAN_SCHEMA)
         read = await asyncio.to_thread(read_plan, reply.text, brief.skills)
@@ -232,7 +235,7 @@ class Llm:
             return _prompt("repair", why=request.why)
         if request.fused and request.head is not None:
             return "", ""
-        told = reference(skills, self._blobs)
+        told = reference(skills, self._blobs) + told_files(self._blobs, request.brief.files_ref)
         return _prompt("fused" if request.fused else "program", skills=told, packages=self._packages)
 
     def _skills(self, brief: Brief, names: list[str]) -> list[CatalogueSkill]:

@@ -125,6 +125,9 @@ def run(
     limit: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For instance run_seconds=60. Repeatable.")
     ] = None,
+    files: Annotated[
+        list[str] | None, typer.Option("--file", metavar="PATH", help="A file for its folder in/. Repeatable.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the task id and go.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -132,7 +135,7 @@ def run(
     from cli import request, tasks
 
     body = request.agent_request(text, agent, skills, system, model, input_, key, limit or [])
-    tasks.start(context.obj.settings(), body, detach, as_json)
+    tasks.start(context.obj.settings(), body, files or [], detach, as_json)
 
 
 @app.command("exec", rich_help_panel=TASKS)
@@ -152,6 +155,9 @@ def exec_(
     limit: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For instance run_seconds=60. Repeatable.")
     ] = None,
+    files: Annotated[
+        list[str] | None, typer.Option("--file", metavar="PATH", help="A file for its folder in/. Repeatable.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the task id and go.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -159,7 +165,7 @@ def exec_(
     from cli import request, tasks
 
     body = request.program_request(file, input_, skills, repair, key, limit or [])
-    tasks.start(context.obj.settings(), body, detach, as_json)
+    tasks.start(context.obj.settings(), body, files or [], detach, as_json)
 
 
 @app.command(rich_help_panel=TASKS)
@@ -172,17 +178,23 @@ def show(
     ] = False,
     program: Annotated[bool, typer.Option("--program", help="The program's text.")] = False,
     result: Annotated[bool, typer.Option("--result", help="The result alone.")] = False,
+    files: Annotated[bool, typer.Option("--files", help="What its program left in out/.")] = False,
+    save: Annotated[str | None, typer.Option(metavar="DIR", help="Fetch that into this folder.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Watch it until it ends.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show a task, or one view of it."""
+    from cli import files as outputs
     from cli import tasks
 
     views: dict[tasks.View, bool] = {"steps": steps, "journal": journal, "program": program, "result": result}
     chosen = [view for view, wanted in views.items() if wanted]
-    if len(chosen) + follow > 1:
-        raise typer.BadParameter("choose one of --steps, --journal, --program, --result, --follow")
-    if follow:
+    wants_files = files or save is not None
+    if len(chosen) + follow + wants_files > 1:
+        raise typer.BadParameter("choose one of --steps, --journal, --program, --result, --files, --follow")
+    if wants_files:
+        outputs.show(context.obj.settings(), task, save, as_json)
+    elif follow:
         tasks.follow(context.obj.settings(), task, as_json)
     else:
         tasks.show(context.obj.settings(), task, chosen[0] if chosen else "task", as_json)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from cli import screen, views
+from cli import files, screen, views
 from cli.client import Client
 from cli.follow import Follower, at_a_terminal, parsed
 from holdfast.config import Settings
@@ -14,15 +14,15 @@ from holdfast.errors import Conflict, NotFound, UserError
 View = Literal["task", "steps", "journal", "program", "result"]
 
 
-def start(settings: Settings, request: TaskRequest, detach: bool, as_json: bool) -> None:
-    """Submit a task and follow it to its end.
+def start(settings: Settings, request: TaskRequest, paths: list[str], detach: bool, as_json: bool) -> None:
+    """Submit a task with these files of ours, and follow it to its end.
 
     Raises:
         RunFailed: it ended in another state than DONE.
         KeyboardInterrupt: ctrl-c; the task goes on.
     """
     with Client(settings) as client:
-        task = client.send(request)
+        task = client.send(files.with_files(client, request, paths))
         views.headline(settings, task)
         if detach:
             screen.result(task.model_dump(mode="json") if as_json else task.id)

@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect
 from api.house import House, OurHouse, OurTenant
 from api.problems import InvalidRequest, TooLarge
 from holdfast import filenames
-from holdfast.contracts.base import Contract, Sha256
-from holdfast.contracts.file import File, FileName
+from holdfast.contracts.base import Sha256
+from holdfast.contracts.file import File, FileName, Uploaded
 from holdfast.errors import NotFound, shown
 
 router = APIRouter(tags=["files"])
@@ -27,15 +27,6 @@ _BODY = {"requestBody": {"required": True, "content": {_ANY: {"schema": {"type":
 _SENT: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file", "content": {_ANY: {"schema": {"type": "string", "format": "binary"}}}},
 }
-
-
-class Uploaded(Contract):
-    """A file that is here now. `ref` and `name` are what a task's `files` take."""
-
-    ref: Sha256
-    name: str
-    size_bytes: int
-    media_type: str
 
 
 @router.post("/files", status_code=201, operation_id="upload_file", openapi_extra=_BODY)

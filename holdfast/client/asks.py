@@ -1,8 +1,10 @@
 """What each method of a client sends, and how its answer is read: once, for the sync and the async client."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypedDict, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx2
@@ -11,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from holdfast.client import wire
 from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Json
+from holdfast.contracts.file import File, Uploaded
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import Version
 from holdfast.contracts.question import Question
@@ -21,6 +24,7 @@ T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
 
 PAGE = 100
+_PIECE_BYTES = 256 << 10
 WORDS = "prompt"
 """Where the words stand in the input of a task that has more than words."""
 Rows = list[dict[str, Any]]
@@ -29,12 +33,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Ask(Generic[T]):
-    """One request. `is_safe`: sending it twice does no more than sending it once."""
+    """One request. `file` is sent as its body. `is_safe`: sending it twice does no more than sending it once."""
 
     method: str
     path: str
     read: Callable[[httpx2.Response], T]
     body: Json = None
+    file: Path | None = None
     params: Mapping[str, str | float] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     is_safe: bool = True
@@ -42,8 +47,14 @@ class Ask(Generic[T]):
     @property
     def options(self) -> dict[str, Any]:
         """Arguments of the request. Empty ones are left out: empty parameters would erase those in the path."""
-        sent = {"params": self.params, "headers": self.headers, "json": self.body}
+        content = self.file and _pieces(self.file)
+        sent = {"params": self.params, "headers": self.headers, "json": self.body, "content": content}
         return {"method": self.method, "url": self.path, **{name: value for name, value in sent.items() if value}}
+
+    @property
+    def async_options(self) -> dict[str, Any]:
+        """The same for an async HTTP client."""
+        return self.options | ({"content": _pieces_async(self.file)} if self.file else {})
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -54,7 +65,8 @@ class AgentOptions(TypedDict, total=False):
 
     `agent` is a name; without one it is holdfast's own. `skills` are all that it may use. `model` is `provider:model`.
     `inputs` is what its program sees as `inputs`, beside the words: an object, or anything else as `data` in one. With
-    a `key`, the same request is the same task, however often it is sent.
+    a `key`, the same request is the same task, however often it is sent. `files` were sent by `upload`: its program
+    finds them in its folder `in`.
     """
 
     agent: str | None
@@ -65,6 +77,7 @@ class AgentOptions(TypedDict, total=False):
     strategy: Strategy | None
     planning: Planning | None
     limits: Mapping[str, float | str] | None
+    files: Sequence[Uploaded] | None
     key: str | None
 
 
@@ -76,6 +89,8 @@ def of_agent(text: str, options: AgentOptions) -> TaskRequest:
     """
     fields: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     agent = fields.pop("agent", None)
+    if "files" in fields:
+        fields["files"] = given(fields["files"])
     if "key" in fields:
         fields["idempotency_key"] = fields.pop("key")
     try:
@@ -83,6 +98,11 @@ def of_agent(text: str, options: AgentOptions) -> TaskRequest:
         return TaskRequest.model_validate({"type": f"agent:{agent}" if agent else "agent", "input": words, **fields})
     except ValidationError as exc:
         raise UserError("; ".join(problem(error) for error in exc.errors())) from None
+
+
+def given(files: Sequence[Uploaded]) -> Rows:
+    """Files as a task's request names them."""
+    return [{"ref": file.ref, "name": file.name} for file in files]
 
 
 def _words(text: str, inputs: Json) -> Json:
@@ -145,6 +165,27 @@ def cancel(task_id: str) -> Ask[Task]:
     return Ask("POST", f"/tasks/{task_id}/cancel", _one(Task), is_safe=False)
 
 
+def upload(path: Path, name: str | None = None) -> Ask[Uploaded]:
+    """Sent piece by piece, and safe to repeat: the same content is the same file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        path.open("rb").close()
+    except OSError as exc:
+        raise UserError(f"cannot read {str(path)!r}: {exc.strerror}") from None
+    return Ask("POST", "/files", _one(Uploaded), file=path, params={"name": name or path.name})
+
+
+def files(task_id: str) -> Ask[list[File]]:
+    return Ask("GET", f"/tasks/{task_id}/files", _many(File))
+
+
+def download(task_id: str, name: str) -> Ask[bytes]:
+    return Ask("GET", f"/tasks/{task_id}/files/{quote(name)}", _bytes)
+
+
 def rows(path: str, **params: str | None) -> Ask[Rows]:
     return Ask("GET", path, _raw, params={name: value for name, value in params.items() if value is not None})
 
@@ -173,6 +214,23 @@ def _one(kind: type[Model]) -> Callable[[httpx2.Response], Model]:
 
 def _many(kind: type[Model]) -> Callable[[httpx2.Response], list[Model]]:
     return lambda response: [kind.model_validate(item) for item in wire.body(response)]
+
+
+def _bytes(response: httpx2.Response) -> bytes:
+    if not response.is_success:
+        wire.body(response)
+    return response.content
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
+
+
+async def _pieces_async(path: Path) -> AsyncIterator[bytes]:
+    for piece in _pieces(path):
+        yield piece
 
 
 def _page(response: httpx2.Response) -> tuple[list[Task], str | None]:

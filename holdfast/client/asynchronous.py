@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -14,6 +15,7 @@ from holdfast.client.asks import AgentOptions, Ask, Row, Rows
 from holdfast.client.stream import Event
 from holdfast.client.synchronous import LOOK_S, waited_for
 from holdfast.contracts.base import Json
+from holdfast.contracts.file import File, Uploaded
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import Version
 from holdfast.contracts.question import Question
@@ -135,6 +137,18 @@ class AsyncClient:
         except httpx2.HTTPError as exc:
             raise place.lost(self._door, exc) from None
 
+    async def upload(self, path: Path | str, name: str | None = None) -> Uploaded:
+        """Send a file, which a task's `files` may name. `name`: what it is called in its program's folder."""
+        return await self.ask(asks.upload(Path(path), name))
+
+    async def files(self, task_id: str) -> list[File]:
+        """What the task's program left."""
+        return await self.ask(asks.files(task_id))
+
+    async def download(self, task_id: str, name: str) -> bytes:
+        """A file that the task's program left, as `files` names it."""
+        return await self.ask(asks.download(task_id, name))
+
     async def agents(self) -> Rows:
         return await self.ask(asks.agents())
 
@@ -156,7 +170,7 @@ class AsyncClient:
         while True:
             tried += 1
             try:
-                return what.read(await self._http.request(**what.options))
+                return what.read(await self._http.request(**what.async_options))
             except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
                 pause = wire.pause(exc, tried, what.is_safe)
                 if pause is None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -11,6 +12,7 @@ from holdfast.client import asks, stream, wire
 from holdfast.client.asks import AgentOptions, Ask, Row, Rows
 from holdfast.client.stream import Event
 from holdfast.contracts.base import Json
+from holdfast.contracts.file import File, Uploaded
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import FINAL, Version
 from holdfast.contracts.question import Question
@@ -136,6 +138,18 @@ class Client:
                 yield from map(place.heard, stream.source(response))
         except httpx2.HTTPError as exc:
             raise place.lost(self._door, exc) from None
+
+    def upload(self, path: Path | str, name: str | None = None) -> Uploaded:
+        """Send a file, which a task's `files` may name. `name`: what it is called in its program's folder."""
+        return self.ask(asks.upload(Path(path), name))
+
+    def files(self, task_id: str) -> list[File]:
+        """What the task's program left."""
+        return self.ask(asks.files(task_id))
+
+    def download(self, task_id: str, name: str) -> bytes:
+        """A file that the task's program left, as `files` names it."""
+        return self.ask(asks.download(task_id, name))
 
     def agents(self) -> Rows:
         return self.ask(asks.agents())

@@ -18,6 +18,15 @@ class File(Contract):
     size_bytes: int = Field(ge=0)
 
 
+class Uploaded(Contract):
+    """A file that is here now. `ref` and `name` are what a task's `files` take."""
+
+    ref: Sha256
+    name: str
+    size_bytes: int
+    media_type: str
+
+
 class FileList(Contract):
     """What a blob named by a `files_ref` holds."""
 

@@ -445,3 +445,23 @@ def test_what_the_model_says_is_not_logged(api: Api, stub: StubLlm, stack: Stack
     ended(api, ask(api, "agent", "a secret question")["id"])
     logs = api.log.read_text() + "".join(worker.log.read_text() for worker in stack.workers)
     assert "secret" not in logs
+
+
+def test_the_model_is_told_of_files_and_mends_what_cannot_be_handed_out(api: Api, stub: StubLlm) -> None:
+    sent = api.http.post("/files", params={"name": "x.csv"}, content=b"4,2").json()
+    link = "import os; os.symlink('/etc/shadow', 'out/copy')"
+    plans(stub, link, "open('out/copy', 'w').write(open('in/x.csv').read()); result = 'copied'")
+    files = [{"ref": sent["ref"], "name": "x.csv"}]
+    task = ended(api, ask(api, "agent", "copy it", files=files)["id"])
+    assert (task["state"], task["output"], task["repairs"]) == ("DONE", "copied", 1), task
+    assert api.http.get(f"/tasks/{task['id']}/files/copy").content == b"4,2"
+    assert [one["name"] for one in task["files"]] == ["copy"]
+    told = [one.last for one in stub.requests]
+    assert all("x.csv (3 bytes)" in said for said in told[:2])
+    assert "'out/copy': Too many levels of symbolic links" in told[2]
+
+
+def test_files_for_an_agent_that_runs_no_program_are_refused(api: Api) -> None:
+    sent = api.http.post("/files", content=b"x").json()
+    body = {"type": "agent:talker", "input": "hi", "files": [{"ref": sent["ref"], "name": "x"}]}
+    assert "no program would read them" in problem(api.http.post("/tasks", json=body), 422, "INVALID_REQUEST")["detail"]

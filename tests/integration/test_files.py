@@ -1,6 +1,8 @@
 """Files into programs and out of them: an API process, a worker process, and boxes that are real."""
 
+import asyncio
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +10,12 @@ from typing import Any
 
 import pytest
 
+from holdfast.client import AsyncClient, Client
+from holdfast.contracts.file import Uploaded
+from holdfast.contracts.task import GivenFile, TaskRequest
+from holdfast.errors import NotFound, UserError
 from tests.support.api import Api, problem
+from tests.support.cli import Project
 from tests.support.stack import Stack
 
 MB = 1 << 20
@@ -233,3 +240,42 @@ def _peak_kb(pid: int) -> int:
     found = re.search(r"^VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1])
+
+
+def test_clients_send_and_fetch_files(api: Api, tmp_path: Path) -> None:
+    path = tmp_path / "größe?.bin"
+    path.write_bytes(bytes(range(256)) * 2000)
+    program = "open('out/a#b %2F?.bin', 'wb').write(open('in/größe?.bin', 'rb').read()[::-1])"
+    with Client(f"http://127.0.0.1:{api.port}", "") as client:
+        sent = client.upload(path)
+        given = GivenFile(ref=sent.ref, name=sent.name)
+        task = client.wait(client.send(TaskRequest(type="program", program=program, files=[given])).id, 60)
+        [file] = client.files(task.id)
+        assert client.download(task.id, file.name) == path.read_bytes()[::-1]
+        with pytest.raises(UserError, match="cannot read"):
+            client.upload(tmp_path / "gone")
+        with pytest.raises(NotFound, match="left no file"):
+            client.download(task.id, "gone")
+
+    async def again() -> Uploaded:
+        async with AsyncClient(f"http://127.0.0.1:{api.port}", "") as client:
+            return await client.upload(path, "other.bin")
+
+    assert asyncio.run(again()) == sent.model_copy(update={"name": "other.bin"})
+
+
+def test_the_command_line_sends_and_saves_files(api: Api, tmp_path: Path) -> None:
+    project = Project(tmp_path, [api.port, 1, 2])
+    (tmp_path / "data.csv").write_text("1,2")
+    program = project.program(
+        "import os; os.mkdir('out/deep'); open('out/deep/a', 'w').write(open('in/data.csv').read())"
+    )
+    ran = project.run("exec", program, "--file", "data.csv", "--json")
+    assert ran.returncode == 0, ran.stderr
+    task_id = json.loads(ran.stdout)["id"]
+    listed = project.run("show", task_id, "--files")
+    assert listed.stdout.startswith("deep/a  3 bytes  "), listed.stderr
+    saved = project.run("show", task_id, "--save", "results")
+    assert (saved.returncode, (tmp_path / "results/deep/a").read_text()) == (0, "1,2")
+    gone = project.run("exec", program, "--file", "gone.csv")
+    assert gone.returncode == 2 and "cannot read 'gone.csv'" in gone.stderr
