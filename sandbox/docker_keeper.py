@@ -106,6 +106,7 @@ def become(source: bytes) -> None:
     sys.argv[:] = ["/guest.py"]
     sys.excepthook = told
     module = types.ModuleType("__main__")
+    module.__file__ = "/guest.py"
     sys.modules["__main__"] = module
     exec(compile(source, "/guest.py", "exec"), vars(module))  # noqa: S102 (the guest is ours)
 

@@ -118,28 +118,30 @@ def remove(path: Path) -> None:
 def _clear(top: int) -> None:
     """Delete what is in a folder, flat: a tree may be deeper than recursion, descriptors and paths can go."""
     serial, mark = 0, os.urandom(8).hex()
-    while names := os.listdir(top):
-        for name in names:
-            if not _is_folder(top, name):
-                os.unlink(name, dir_fd=top)
-                continue
+    while folders := _without_files(top):
+        for name in folders:
             os.chmod(name, 0o700, dir_fd=top)
             fd = os.open(name, _OPEN, dir_fd=top)
             try:
-                for inner in os.listdir(fd):
-                    if _is_folder(fd, inner):
-                        os.chmod(inner, 0o700, dir_fd=fd)
-                        serial += 1
-                        os.rename(inner, f"{mark}-{serial}", src_dir_fd=fd, dst_dir_fd=top)
-                    else:
-                        os.unlink(inner, dir_fd=fd)
+                for inner in _without_files(fd):
+                    os.chmod(inner, 0o700, dir_fd=fd)
+                    serial += 1
+                    os.rename(inner, f"{mark}-{serial}", src_dir_fd=fd, dst_dir_fd=top)
             finally:
                 os.close(fd)
             os.rmdir(name, dir_fd=top)
 
 
-def _is_folder(fd: int, name: str) -> bool:
-    return stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
+def _without_files(folder: int) -> list[str]:
+    """Delete all but the folders in it, and name those."""
+    folders = []
+    with os.scandir(folder) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            else:
+                os.unlink(entry.name, dir_fd=folder)
+    return folders
 
 
 def used(workspace: int, pid: int, max_inodes: int) -> Usage:

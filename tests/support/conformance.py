@@ -23,7 +23,7 @@ from tests.support.conformance_checks import CHECKS, Place
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
-OURS = ("__init__", "conformance", "conformance_checks", "box_guest")
+OURS = ("__init__", "conformance", "conformance_checks", "containment", "box_guest")
 
 SETTINGS = cast(Any, SimpleNamespace(sandbox_python_path=None, sandbox_packages=(), home=Path("/")))
 """What adapters read of the settings, without pydantic."""
@@ -104,15 +104,15 @@ async def left_behind(place: Place) -> str:
     return f"left behind: {left}" if left else ""
 
 
-def as_nobody(adapter: str, python: str) -> Report:
+def as_nobody(adapter: str, python: str, module: str = __name__) -> Report:
     """The checks as an unprivileged user, of a copy that anybody can read: this working copy may lie in a closed folder."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
         copy(folder)
-        line = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", python, "-m", __name__, adapter]
+        line = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", python, "-m", module, adapter]
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-        done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return cast(Report, json.loads(done.stdout))
 
@@ -123,6 +123,7 @@ def copy(folder: Path) -> None:
     (folder / "tests/support").mkdir(parents=True)
     for name in ("tests/__init__.py", *(f"tests/support/{name}.py" for name in OURS)):
         shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "tests/support/hostile", folder / "tests/support/hostile")
 
 
 if __name__ == "__main__":
