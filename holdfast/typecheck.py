@@ -16,6 +16,9 @@ from holdfast.source import Problem, Source, parsed, skill_calls
 from holdfast.typechecker import Finding
 
 _SHOWN_PROBLEMS = 20
+_MAX_NODES = 10_000
+"""Of a program's tree: about 1,200 lines. More would take longer than the check is worth."""
+
 _DYNAMIC = frozenset({"__builtins__", "__import__", "exec", "eval", "globals", "locals", "setattr", "vars"})
 """A program with one of these may change its names behind a checker's back."""
 
@@ -37,7 +40,7 @@ def check_calls(source: Source, skills: Sequence[CatalogueSkill]) -> list[Proble
     """
     tree = parsed(source)
     nodes = list(ast.walk(tree))
-    if not _names_any(nodes, skills) or _changes_skills(nodes):
+    if len(nodes) > _MAX_NODES or not _names_any(nodes, skills) or _changes_skills(nodes):
         return []
     program = _Program(source.source, tree, nodes, skills)
     found = {**program.typed(), **program.written()}
@@ -90,6 +93,8 @@ class _Program:
     def _at(self, node: ast.AST) -> At:
         """`col_offset` counts bytes from 0."""
         line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+        if self.text.isascii():
+            return line, column + 1
         return line, len(self.lines[line - 1][:column].decode(errors="replace")) + 1
 
     def _explained(self, finding: Finding, call: ast.Call, skill: CatalogueSkill) -> str:

@@ -84,4 +84,4 @@ def _bound(pid: int) -> None:
 
 @cache
 def _say_once(why: str) -> None:
-    log.warning("typecheck.off", why=why)
+    log.warning("typecheck.skipped", why=why)

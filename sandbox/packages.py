@@ -122,7 +122,7 @@ def _refusal(wanted: Sequence[str], python: Interpreter, code: int | None, said:
     told = " / ".join(line for line in said if line and not line.startswith("Using "))[-1500:]
     return (
         f"sandbox_packages {list(wanted)}: uv could not install them for Python {python.version} of the sandbox; "
-        f"it {how} and said: {told}. Correct the list (packages with a wheel for this Python only), or the index"
+        f"it {how} and said: {told.rstrip('.')}. Correct the list (packages with a wheel for this Python only), or the index"
     )
 
 

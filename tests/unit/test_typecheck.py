@@ -1,4 +1,5 @@
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -217,3 +218,9 @@ def test_without_the_checker_only_the_text_is_judged(monkeypatch: pytest.MonkeyP
 def test_a_checker_that_is_too_slow_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(typechecker, "SECONDS", 0.001)
     assert found("n = input()\nskills.echo(i=n)") == ""
+
+
+def test_a_program_made_to_be_slow_to_check_is_not_checked_for_long() -> None:
+    began = time.process_time()
+    assert found("é = 1; " + "skills.echo(1); " * 10_000) == ""
+    assert time.process_time() - began < 5
