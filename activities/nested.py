@@ -37,6 +37,7 @@ class Nest:
         self._number = 0
         self._new: list[Nested] = []
         self._waiting: dict[str, asyncio.Future[Answered]] = {}
+        self._users: Counter[str] = Counter()
         self._talks: set[asyncio.Task[None]] = set()
 
     async def ask(self, nested: Nested) -> Answered:
@@ -47,6 +48,7 @@ class Nest:
         """
         one = nested.ask.id
         answer = self._waiting.setdefault(one, asyncio.get_running_loop().create_future())
+        self._users[one] += 1
         self._new.append(nested)
         talk = asyncio.create_task(self._talk())
         self._talks.add(talk)
@@ -54,7 +56,10 @@ class Nest:
         try:
             return await asyncio.shield(answer)
         finally:
-            self._waiting.pop(one, None)
+            # An attempt that is taken for lost may still run beside the next one, and asks the same.
+            self._users[one] -= 1
+            if not self._users[one]:
+                del self._waiting[one], self._users[one]
 
     async def _talk(self) -> None:
         # A turn of the loop: what is asked at once goes out together, and the other talks find nothing to say.

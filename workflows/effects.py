@@ -22,6 +22,9 @@ from holdfast.contracts.skill import (
 from workflows import policies
 from workflows.questions import Questions
 
+TASK_TIMEOUT = "TaskTimeout"
+"""The failure's type of a task that is overdue."""
+
 _SHOWN = 100
 
 
@@ -142,6 +145,12 @@ def _unknown(exc: ActivityError) -> bool:
     if isinstance(cause, exceptions.TimeoutError):
         return cause.type in (TimeoutType.HEARTBEAT, TimeoutType.START_TO_CLOSE)
     return isinstance(cause, ApplicationError) and cause.type in OUTCOME_UNKNOWN
+
+
+def is_overdue(exc: ActivityError) -> bool:
+    """Whether an activity was given all the time that its task has, and it is over."""
+    cause = exc.cause
+    return isinstance(cause, exceptions.TimeoutError) and cause.type == TimeoutType.SCHEDULE_TO_CLOSE
 
 
 def failure(cause: BaseException | None) -> Failure:

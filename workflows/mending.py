@@ -10,7 +10,7 @@ from holdfast.contracts.llm import LLM_PROGRAM, Draft, DraftRequest
 from holdfast.contracts.model import LlmCall
 from holdfast.contracts.program import Author, Carried, Version
 from workflows import policies
-from workflows.effects import failure
+from workflows.effects import TASK_TIMEOUT, failure, is_overdue
 
 
 class NotMended(Exception):
@@ -45,7 +45,8 @@ class Mender:
         except ActivityError as exc:
             if is_cancelled_exception(exc):
                 raise
-            raise NotMended(failure(exc.cause)) from exc
+            cause = failure(exc.cause)
+            raise NotMended(cause.model_copy(update={"type": TASK_TIMEOUT}) if is_overdue(exc) else cause) from exc
         self.head = draft.head
         self.llm.append(noted("program", f"version {number}", began, draft))
         return {"source": draft.source, "first_line": draft.first_line, "problems": draft.problems}

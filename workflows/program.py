@@ -44,7 +44,7 @@ from holdfast.contracts.question import AnswerMessage, Question
 from holdfast.contracts.work import SIGNAL_REPORT, ProgramReport
 from workflows import policies
 from workflows.box import BoxState
-from workflows.effects import failure
+from workflows.effects import TASK_TIMEOUT, failure
 from workflows.journal import Journal
 from workflows.mending import Mender, NotMended
 from workflows.questions import Questions
@@ -77,7 +77,9 @@ class ProgramWorkflow:
         self.state: TaskState = "RUNNING"
         self.box = BoxState(carried.generation)
         self.nests: dict[str, int] = {}
-        self.reported: tuple[TaskState, int] = (self.state, 0)
+        # A report may have been on its way when the run before this one ended: a later run reports at once.
+        self.reported: tuple[TaskState, int] = (self.state, 0 if spec.carried is None else -1)
+        self.draining = False
         self.closing = False
         self.final_source: Sha256 | None = None
         self.updates = 0
@@ -182,6 +184,13 @@ class ProgramWorkflow:
 
     async def _drain(self, closing: Closing | None = None) -> None:
         """DRAIN: all handlers have answered and the journal is saved. Calls may still run, and land later."""
+        self.draining = True
+        try:
+            await self._drained(closing)
+        finally:
+            self.draining = False
+
+    async def _drained(self, closing: Closing | None) -> None:
         while True:
             await workflow.wait_condition(workflow.all_handlers_finished)
             if closing is None and not self.journal.unsaved and not self.journal.seen:
@@ -216,6 +225,9 @@ class ProgramWorkflow:
         try:
             fields = await (self.mender.mend(self.version, why, self._left()) if self.mender else self._ask_mend(why))
         except NotMended as exc:
+            if exc.failure.type == TASK_TIMEOUT:
+                self.expired = True
+                raise asyncio.CancelledError from exc
             error = Failure(type=exc.failure.type, message=f"{why}\nNot mended: {exc.failure.message}")
             return end.model_copy(update={"error": error})
         began = {"number": self.version.number + 1, "began_at": workflow.now().timestamp(), "why": why}
@@ -247,7 +259,10 @@ class ProgramWorkflow:
         await self.journal.settle(self.tuning.drain_seconds)
         await self._drain(self._closing([]))
         if not self.expired:
-            await self._record("CANCELLED", self._result("CANCELLED", None))
+            result = self._result("CANCELLED", None)
+            await self._record("CANCELLED", result)
+            if self.spec.author is not None:
+                await self._tell(result)
             raise asyncio.CancelledError
 
     async def _close(self, state: TaskState, end: ProgramEnd) -> ProgramResult:
@@ -319,8 +334,11 @@ class ProgramWorkflow:
             raise ApplicationError(f"stale: calls {gone} do not run here", type="Stale")
 
     def _holds_updates(self) -> bool:
-        """Whether an update may wait here. It must not while the program is being suspended."""
-        return not self.closing and (self.spec.call is not None or (self.box.is_up and self.box.park is None))
+        """Whether an update may wait here: not while what is left is saved, nor when the program is stopped.
+
+        It may while the program is suspended, else it would come again twice a second, for as long as that takes.
+        """
+        return not (self.closing or self.draining or self.box.park in ("cancel", "timeout"))
 
     @workflow.update(name=contracts.UPDATE_ANSWER)
     async def answer(self, message: AnswerMessage) -> None:
@@ -420,14 +438,15 @@ class ProgramWorkflow:
 
     async def _report(self) -> None:
         """Tell the task's workflow how its program stands, whenever that or what is asked of people changes."""
-        handle = workflow.get_external_workflow_handle(self.spec.task.workflow_id)
         while True:
             await workflow.wait_condition(lambda: (self.state, self.questions.changes) != self.reported)
             self.reported = (self.state, self.questions.changes)
-            questions = list(self.questions.all.values())
-            await handle.signal(
-                SIGNAL_REPORT, ProgramReport(state=self.state, version=self.version.number, questions=questions)
-            )
+            await self._tell()
+
+    async def _tell(self, result: ProgramResult | None = None) -> None:
+        questions = list(self.questions.all.values())
+        report = ProgramReport(state=self.state, version=self.version.number, questions=questions, result=result)
+        await workflow.get_external_workflow_handle(self.spec.task.workflow_id).signal(SIGNAL_REPORT, report)
 
     def _left(self) -> float:
         """Seconds until the task's deadline."""
@@ -523,7 +542,7 @@ class ProgramWorkflow:
 
     def _overdue(self) -> Failure:
         text = f"the task ran longer than its limit of {self.limits.task_seconds:g} s (limits.task_seconds)"
-        return Failure(type="TaskTimeout", message=text, details={"kind": "timeout"})
+        return Failure(type=TASK_TIMEOUT, message=text, details={"kind": "timeout"})
 
     async def _record(self, state: TaskState, result: ProgramResult | None = None) -> None:
         """Write the state down; in an agent's task that is done by the task's own workflow, which hears of it."""

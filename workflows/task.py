@@ -8,6 +8,8 @@ It decides which way a task goes, and owns its record. The program, its calls an
 """
 
 import asyncio
+import contextlib
+from collections.abc import Coroutine
 from typing import Any
 
 from temporalio import workflow
@@ -45,7 +47,7 @@ from holdfast.contracts.work import (
     program_workflow_id,
 )
 from workflows import policies
-from workflows.effects import failure
+from workflows.effects import TASK_TIMEOUT, failure, is_overdue
 from workflows.mending import ask_model, noted
 from workflows.questions import Questions
 
@@ -92,21 +94,21 @@ class TaskWorkflow:
         try:
             value = await story
         except Failed as exc:
-            # The program has the task's deadline, and may be the first to notice it.
-            state: TaskState = "TIMED_OUT" if self.result.state == "TIMED_OUT" else "ERROR"
-            return await self._close(state, error=exc.failure)
+            # The program and the model's activity have the task's deadline, and may be the first to notice it.
+            state: TaskState = "TIMED_OUT" if exc.failure.type == TASK_TIMEOUT else "ERROR"
+            return await self._through(self._close(state, error=exc.failure))
         except (asyncio.CancelledError, FailureError) as exc:
             if not is_cancelled_exception(exc):
-                raise
+                return await self._through(self._close("ERROR", error=failure(exc)))
             self.questions.withdraw_all()
             if self.expired:
-                return await self._close("TIMED_OUT", error=self._overdue())
-            await asyncio.shield(self._close("CANCELLED"))
+                return await self._through(self._close("TIMED_OUT", error=self._overdue()))
+            await self._through(self._close("CANCELLED"))
             raise asyncio.CancelledError from exc
         finally:
             for watch in watches:
                 watch.cancel()
-        return await self._close("DONE", value=value)
+        return await self._through(self._close("DONE", value=value))
 
     async def _story(self) -> Value:
         if self.spec.strategy == "direct":
@@ -121,11 +123,13 @@ class TaskWorkflow:
     async def _decide(self) -> Draft | Value:
         """PLAN, as often as something must be asked first; then PROGRAM."""
         plan = await self._plan(self.spec.say)
-        for _ in range(MAX_ASKED):
+        for number in range(MAX_ASKED + 1):
             if plan.kind == "answer":
                 return plan.answer or Value(inline="")
             if plan.kind == "skills":
                 return await self._draft(plan.selected_skills)
+            if number == MAX_ASKED:
+                break
             if plan.kind == "ask":
                 said = await self._ask(plan.question, plan.options)
                 plan = await self._plan([TextPart(text=f"{ANSWERED}{said}")])
@@ -138,11 +142,13 @@ class TaskWorkflow:
         """PLAN and PROGRAM in one: the first reply is a program, an answer, or a question."""
         skills = self.spec.brief.skills
         draft = await self._draft(skills, say=self.spec.say, fused=True)
-        for _ in range(MAX_ASKED):
+        for number in range(MAX_ASKED + 1):
             if draft.kind == "program":
                 return draft
             if draft.kind == "answer":
                 return draft.answer or Value(inline="")
+            if number == MAX_ASKED:
+                break
             said = await self._ask(draft.question, draft.options)
             draft = await self._draft(skills, say=[TextPart(text=f"{ANSWERED}{said}")], fused=True)
         text = f"it still asks after {MAX_ASKED} answers; the last question: {draft.question}"
@@ -239,7 +245,9 @@ class TaskWorkflow:
         except ActivityError as exc:
             if is_cancelled_exception(exc):
                 raise
-            raise Failed(failure(exc.cause)) from exc
+            if self._is_cancelled():
+                raise asyncio.CancelledError from exc
+            raise Failed(self._overdue() if is_overdue(exc) else failure(exc.cause)) from exc
         self.head = reply.head
         self.llm.append(noted(step, summary, began, reply))
         for usage in reply.usage:
@@ -250,8 +258,9 @@ class TaskWorkflow:
 
     @workflow.signal(name=SIGNAL_REPORT)
     def program_report(self, report: ProgramReport) -> None:
-        """How the program stands, and what it asks."""
+        """How the program stands, and what it asks; of a cancelled one, what it did."""
         self.report = report
+        self.result = report.result or self.result
 
     @workflow.update(name=contracts.UPDATE_ANSWER)
     async def answer(self, message: AnswerMessage) -> None:
@@ -309,8 +318,8 @@ class TaskWorkflow:
             )
         finally:
             self.handed_on.discard(message.question_id)
-        closed = self._all_questions().all[message.question_id]
-        if closed.state != "answered":
+        closed = self._all_questions().all.get(message.question_id)
+        if closed and closed.state != "answered":
             text = f"question {closed.id!r} is {closed.state} already"
             raise ApplicationError(text, type="CONFLICT", non_retryable=True)
 
@@ -327,8 +336,15 @@ class TaskWorkflow:
     async def _follow_program(self) -> None:
         """Record when the program begins to wait for people, and when it goes on."""
         while True:
-            await workflow.wait_condition(lambda: self.phase == "running" and self.report.state != self.state)
+            await workflow.wait_condition(
+                lambda: self.phase == "running" and self.report.state not in (self.state, *contracts.FINAL)
+            )
             self._record(self.report.state)
+
+    def _is_cancelled(self) -> bool:
+        """Whether what runs here was cancelled: an activity may fail, or be lost, before it hears of that."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
 
     def _left(self) -> float:
         """Seconds until the task's deadline."""
@@ -336,7 +352,15 @@ class TaskWorkflow:
 
     def _overdue(self) -> Failure:
         text = f"the task ran longer than its limit of {self.spec.limits.task_seconds:g} s (limits.task_seconds)"
-        return Failure(type="TaskTimeout", message=text, details={"kind": "timeout"})
+        return Failure(type=TASK_TIMEOUT, message=text, details={"kind": "timeout"})
+
+    async def _through(self, close: Coroutine[Any, Any, ProgramResult]) -> ProgramResult:
+        """END is not cancelled: what is written down as the end is the end."""
+        closing = asyncio.create_task(close)
+        while not closing.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(closing)
+        return closing.result()
 
     async def _close(self, state: TaskState, value: Value | None = None, error: Failure | None = None) -> ProgramResult:
         """END: the record is final. A task that failed fails its workflow: it is never shown as a success."""

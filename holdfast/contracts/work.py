@@ -4,7 +4,7 @@ from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Contract, Json, Value
 from holdfast.contracts.llm import Brief
 from holdfast.contracts.message import Part
-from holdfast.contracts.program import Limits, TaskState, Tuning
+from holdfast.contracts.program import Limits, ProgramResult, TaskState, Tuning
 from holdfast.contracts.question import Question
 from holdfast.contracts.skill import SkillFacts
 
@@ -30,11 +30,15 @@ class TaskSpec(Contract):
 
 
 class ProgramReport(Contract):
-    """Signal `program_report`: how the program of a task stands, sent when its state or what it asks changes."""
+    """Signal `program_report`: how the program of a task stands, sent when its state or what it asks changes.
+
+    `result` comes with a cancelled one alone: a cancelled workflow has no result of its own.
+    """
 
     state: TaskState
     version: int = 1
     questions: list[Question] = []
+    result: ProgramResult | None = None
 
 
 TASK_WORKFLOW = "TaskWorkflow"

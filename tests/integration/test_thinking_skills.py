@@ -14,7 +14,7 @@ from holdfast.contracts.journal import JournalView
 from holdfast.contracts.program import PROGRAM_WORKFLOW, QUEUE_AGENTS, Ask, ProgramResult
 from holdfast.ids import call_hash, call_id
 from tests.support.agents import models
-from tests.support.stack import Stack, until
+from tests.support.stack import Stack, progress, until
 from tests.support.stub_llm import Fault, StubLlm
 from workflows import policies
 
@@ -156,3 +156,24 @@ async def test_a_skill_alone_needs_no_box(stack: Stack, client: Client, stub: St
     )
     assert stack.value(await handle.result()) == {"rhyme": "June"}
     assert (await activities(handle))["program.run"] == 0
+
+
+async def test_a_long_wait_for_a_model_leaves_no_trace_in_the_history(
+    stack: Stack, client: Client, stub: StubLlm
+) -> None:
+    """Twice a second an update would use up the server's 2,000 of them in a quarter of an hour."""
+    stub.rule("JUDGE x", fault=Fault(status=429, headers={"retry-after": "8"}), times=1)
+    stub.rule("JUDGE x", "fine")
+    tuning = {"slow_after_seconds": 0.5, "park_after_seconds": 0.1}
+    handle = await begun(stack, client, stub, "result = skills.judge(word='x')", tuning=tuning)
+    await until(lambda: _waits(handle))
+    await asyncio.sleep(1)
+    before = (await handle.describe()).history_length
+    await asyncio.sleep(4)
+    assert (await handle.describe()).history_length <= before + 6
+    assert stack.value(await handle.result()) == {"word": "x", "said": "fine"}
+    assert len(stub.requests) == 2
+
+
+async def _waits(handle: Any) -> bool:
+    return (await progress(handle)).state == "WAITING"
