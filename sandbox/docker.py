@@ -53,9 +53,9 @@ class DockerAdapter:
         inside = "two seccomp filters, rlimits, bounds of memory and processes"
         runtime = self._found.runtime if self._found else ""
         if runtime == GVISOR:
-            return f"docker container on gVisor (its own kernel, runsc): no network, read-only root, {inside}"
+            return f"container on gVisor (its own kernel, runsc): no network, read-only root, {inside}"
         kernel = f"runtime {runtime}" if runtime else "it shares the kernel"
-        return f"docker container: no network, read-only root, no capability, {inside}; {kernel}"
+        return f"container: no network, read-only root, no capability, {inside}; {kernel}"
 
     async def probe(self) -> Probe:
         return await probe.remembered((self.name, self._host, self.image, self._wanted), self._probe)

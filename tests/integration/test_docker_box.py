@@ -26,6 +26,8 @@ from sandbox.lockdown import lockdown
 from sandbox.pool import Pool
 from tests.support.boxes import GUEST
 from tests.support.dockerd import settings
+from tests.support.guest_host import GUEST as PROGRAM_GUEST
+from tests.support.guest_host import JOB
 
 ROOT = Path(__file__).parents[2]
 MB = 1 << 20
@@ -104,6 +106,15 @@ async def test_a_box_echoes_frames_of_any_size(adapter):
             await channel.send({"t": "x", "v": value})
             async with asyncio.timeout(SECONDS):
                 assert await channel.receive() == {"t": "echo", "v": value}
+
+
+async def test_the_guest_of_programs_runs_here_as_anywhere(adapter):
+    async with started(adapter, guest=PROGRAM_GUEST) as (box, channel), asyncio.timeout(SECONDS):
+        await channel.send({**JOB, "source": "print('hello')\nresult = __name__", **lockdown(BoxLimits())})
+        frames = [frame async for frame in channel.frames()]
+        assert [frame["t"] for frame in frames if frame["t"] in ("out", "done")] == ["out", "done"]
+        assert frames[-1]["result"] == "__main__"
+        assert box.exit_code == 0
 
 
 async def test_a_box_sees_its_inputs_and_cannot_change_them(adapter):
