@@ -271,14 +271,22 @@ async def test_a_thousand_programs_leave_nothing_behind(say: Callable[[str], Non
 
 
 def _left() -> dict[str, set[str]]:
-    """What a box could leave on this machine, less what a docker engine beside us does meanwhile."""
-    cgroups = {f"{path}/{name}" for path, folders, _ in os.walk("/sys/fs/cgroup") for name in folders}
+    """What a box could leave on this machine, less what a docker engine beside us does meanwhile. A cgroup that is left
+    has no process in it; others, that somebody has made for theirs, do."""
+    cgroups = [Path(path) for path, _, _ in os.walk("/sys/fs/cgroup")]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     return {
-        "cgroups": {path for path in cgroups if "docker" not in path},
+        "cgroups": {str(path) for path in cgroups if _is_empty(path)},
         "mounts": {line.partition(" ")[2] for line in mounts if "docker" not in line},
         "files": {str(path) for path in Path(tempfile.gettempdir()).glob("*holdfast*")},
     }
+
+
+def _is_empty(cgroup: Path) -> bool:
+    try:
+        return not (cgroup / "cgroup.procs").read_text().strip()
+    except OSError:
+        return False
 
 
 def _held() -> dict[str, int]:
@@ -346,6 +354,7 @@ async def test_a_worker_killed_at_any_moment_leaves_nothing(uid: int | None, say
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_worker_that_ends_takes_its_idle_boxes_with_it(
     stack: Stack, tmp_path: Path, number: signal.Signals
@@ -353,7 +362,7 @@ async def test_a_worker_that_ends_takes_its_idle_boxes_with_it(
     one = Stack(tmp_path, port=stack.port)
     worker = one.start_worker("sandbox").wait_up()
     try:
-        await until(lambda: len(one.boxes(idle=True)) == 2)
+        await until(lambda: len(one.boxes(idle=True)) == 2, 60)
         assert one.boxes() == []
         worker.process.send_signal(number)
         worker.process.wait(20)

@@ -188,8 +188,8 @@ class Stack:
 def _guests() -> list[tuple[int, str]]:
     """Every guest of this machine, and the worker whose number its bubblewrap bears as a title."""
     pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
-    guests = [pid for pid in pids if b"/guest.py" in _read(Path(f"/proc/{pid}/cmdline"))]
-    return [(pid, owner) for pid in guests for owner in {_owner(parent) for parent in [pid, *parents_of(pid)]} if owner]
+    guests = [pid for pid in pids if b"/guest.py" in _read(Path(f"/proc/{pid}/cmdline")) and not _owner(pid)]
+    return [(pid, owner) for pid in guests for owner in {_owner(parent) for parent in parents_of(pid)} if owner]
 
 
 def _owner(pid: int) -> str:
