@@ -119,10 +119,10 @@ async def _install(wanted: Sequence[str], python: Interpreter, folder: Path) -> 
 
 def _refusal(wanted: Sequence[str], python: Interpreter, code: int | None, said: list[str]) -> str:
     how = f"did not end within {_SECONDS} s" if code is None else f"ended with {code}"
-    told = " / ".join(line for line in said if line and not line.startswith("Using "))[-1500:]
+    told = " / ".join(line for line in said if line and not line.startswith("Using "))[-1500:].rstrip(".")
     return (
         f"sandbox_packages {list(wanted)}: uv could not install them for Python {python.version} of the sandbox; "
-        f"it {how} and said: {told.rstrip('.')}. Correct the list (packages with a wheel for this Python only), or the index"
+        f"it {how} and said: {told}. Correct the list (packages with a wheel for this Python only), or the index"
     )
 
 
