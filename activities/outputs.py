@@ -28,13 +28,13 @@ def paths_of(frame: dict[str, object]) -> list[str]:
 async def handed_out(end: ProgramEnd, paths: Sequence[str], box: Box, blobs: BlobStore, limits: Limits) -> ProgramEnd:
     """The end with the files that these paths lead to; all of them, or the program has failed of its own making."""
     if len(paths) > limits.output_files:
-        return _refused(end, f"more than {limits.output_files} files are in it (limits.output_files)")
+        return _refused(end, f"more than {limits.output_files} files are in it", limits)
     try:
         contents = await box.export(list(paths))
     except ExportRefused as exc:
-        return _refused(end, f"{exc} (limits.output_files_bytes: {limits.output_files_bytes})")
+        return _refused(end, str(exc), limits)
     if wrong := filenames.faults([path.removeprefix(FOLDER) for path in contents]):
-        return _refused(end, "; ".join(wrong[:5]))
+        return _refused(end, "; ".join(wrong[:5]), limits)
     ref = await asyncio.to_thread(_kept, blobs, contents)
     return end.model_copy(update={"files_ref": ref})
 
@@ -47,10 +47,11 @@ def _kept(blobs: BlobStore, contents: dict[str, bytes]) -> str | None:
     return filenames.saved(blobs, files)
 
 
-def _refused(end: ProgramEnd, why: str) -> ProgramEnd:
+def _refused(end: ProgramEnd, why: str, limits: Limits) -> ProgramEnd:
     text = (
-        f"what the program left in /ws/out cannot be handed out: {why}. "
-        "Leave plain files with printable names there, fewer or smaller, or one archive of them"
+        f"what the program left in /ws/out cannot be handed out: {why}. Leave plain files with printable names there, "
+        f"at most {limits.output_files} of {min(limits.output_files_bytes, limits.disk_bytes)} bytes together "
+        "(limits.output_files, limits.output_files_bytes, limits.disk_bytes), or one archive of them"
     )
     raised = ends.raised("OutputFilesRefused", text, "validation")
     return end.model_copy(update={"outcome": raised.outcome, "value": None, "error": raised.error})
