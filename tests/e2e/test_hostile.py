@@ -14,30 +14,27 @@ from tests.support.hostile import PROGRAMS
 
 pytestmark = pytest.mark.slow
 
-RUNS = ("local", "docker", "landlock", "landlock unprivileged")
-"""The last shares its user with the worker, and so has the most to reach."""
+RUNS = ("local", "docker", "landlock")
 
 reports: dict[str, Report] = {}
 
 
 def report_of(run: str, request: pytest.FixtureRequest, say: Callable[[str], None]) -> Report:
     """All programs are run at once, by the first test that asks."""
-    name, _, unprivileged = run.partition(" ")
-    if is_absent(name):
-        pytest.skip(f"{WITHOUT} says that {name} is absent here")
+    if is_absent(run):
+        pytest.skip(f"{WITHOUT} says that {run} is absent here")
     if run not in reports:
-        reports[run] = as_somebody_else(name) if unprivileged else in_this_process(name, request)
+        reports[run] = sharing_a_user(run) if run == "landlock" and os.geteuid() == 0 else by_this_user(run, request)
         say(f"contained by {run}: {sum(not why for why in reports[run].values())}/{len(reports[run])}")
     return reports[run]
 
 
-def in_this_process(name: str, request: pytest.FixtureRequest) -> Report:
+def by_this_user(name: str, request: pytest.FixtureRequest) -> Report:
     return asyncio.run(containment.containment(PLACES[name](request)))
 
 
-def as_somebody_else(name: str) -> Report:
-    if os.geteuid() != 0:
-        pytest.skip("we are unprivileged: the run without that word has shown it")
+def sharing_a_user(name: str) -> Report:
+    """As an unprivileged worker, whose boxes have its own uid, and so the most to reach."""
     return as_nobody(name, asyncio.run(interpreter.find(None, NOBODY)).path, containment.__name__)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import sandbox
+from holdfast.errors import HoldfastError
 from sandbox import procs
 from sandbox.base import BoxLimits, BoxLost, BoxSpec, ExportRefused, ProtocolViolation
 from sandbox.channel import Channel
@@ -218,7 +219,8 @@ class Run:
                 return
 
     async def _look(self, box: Any) -> None:
-        self._look_at_processes(await _pids(box))
+        with contextlib.suppress(HoldfastError):  # it may have ended meanwhile
+            self._look_at_processes(await _pids(box))
         self._knock()
         for _ in range(30):
             for path in ("export", "export/canary", "folder/canary", "export\n"):
