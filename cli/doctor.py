@@ -166,11 +166,11 @@ def _bounds(settings: Settings, probe: "Probe") -> list[Finding]:
     from sandbox.memory import available_share
     from sandbox.pool import LEAST_FREE
 
-    tried = f"tried here: {', '.join(probe.capabilities)}"
+    tried = f"a program in a box, tried here: {', '.join(probe.capabilities)}"
     most = f"at most {settings.sandbox_max_sessions} boxes at once, {settings.sandbox_warm} kept warm"
     found = [
-        Finding("ok", "sandbox", tried),
-        Finding("ok", "sandbox", f"{most}; {settings.sandbox_timeout_ms} ms a program"),
+        Finding("ok", "isolation", tried),
+        Finding("ok", "boxes", f"{most}; {settings.sandbox_timeout_ms} ms a program"),
     ]
     if (free := available_share()) < LEAST_FREE:
         text = f"{free:.1%} of the memory is free; below {LEAST_FREE:.0%} no box is begun, and programs wait"
