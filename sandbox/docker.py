@@ -129,7 +129,9 @@ class DockerAdapter:
                 "reached, with `holdfast sandbox build --from-system`. Another image: SANDBOX_DOCKER_IMAGE"
             )
         if isinstance(exc, (EngineRefused, OSError)):
-            return BoxLost(f"box {spec.name!r} did not start: {exc}")
+            runtime = self._found.runtime if self._found else ""
+            hint = f". It was to run on {runtime}; the engine's own: SANDBOX_DOCKER_RUNTIME=runc" if runtime else ""
+            return BoxLost(f"box {spec.name!r} did not start: {exc}{hint}")
         return exc
 
     async def _ready(self) -> _Found:
