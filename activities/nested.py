@@ -61,13 +61,16 @@ class Nest:
             if not self._users[one]:
                 del self._waiting[one], self._users[one]
 
+    def _open(self) -> list[str]:
+        return [one for one, answer in self._waiting.items() if not answer.done()]
+
     async def _talk(self) -> None:
         # A turn of the loop: what is asked at once goes out together, and the other talks find nothing to say.
         await asyncio.sleep(0)
         if not self._new:
             return
         try:
-            while self._waiting and await self._say():
+            while self._open() and await self._say():
                 pass
         except Overtaken as exc:
             for answer in self._waiting.values():
@@ -79,13 +82,17 @@ class Nest:
         self._number += 1
         number, asks, self._new = self._number, self._new, []
         sent = {nested.ask.id for nested in asks}
-        again = [one for one in self._waiting if one not in sent]
+        again = [one for one in self._open() if one not in sent]
         message = NestMessage(by=self._by, number=number, asks=asks, again=again)
         reply = await self._updates.send(UPDATE_NEST, message, f"nest.{self._by}.{number}", NestReply)
         for answered in reply.answers:
             waiting = self._waiting.get(answered.id)
             if waiting is not None and not waiting.done():
                 waiting.set_result(answered)
+        for one in reply.stale:
+            waiting = self._waiting.get(one)
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(Overtaken(f"the call that asked {one} does not run any more"))
         if number != self._number:
             return False
         await asyncio.sleep(LATER_SECONDS if reply.later else 0)

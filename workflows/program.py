@@ -9,7 +9,9 @@ program runs again from its first line, and the journal answers what it asked be
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
@@ -89,14 +91,12 @@ class ProgramWorkflow:
 
     @workflow.run
     async def run(self, spec: ProgramSpec) -> ProgramResult:
-        if spec.carried is None:
-            await self._record("RUNNING")
-        story = asyncio.create_task(self._story())
-        watching = [self._deadline(story), self._watch_idle(), self._watch_slow(), self._watch_faults(story)]
-        if spec.author is not None:
-            watching.append(self._report())
-        watches = [asyncio.create_task(one) for one in watching]
+        watches: list[asyncio.Task[None]] = []
         try:
+            if spec.carried is None:
+                await self._record("RUNNING")
+            story = asyncio.create_task(self._story())
+            watches += [asyncio.create_task(one) for one in self._watching(story)]
             end = await story
         except (asyncio.CancelledError, ActivityError) as exc:
             if self.journal.fault is not None:
@@ -319,19 +319,30 @@ class ProgramWorkflow:
         """Take what running skills ask in turn; answer as soon as any of it is answered, or nothing waits here now."""
         self.updates += 1
         self.nests[message.by] = max(message.number, self.nests.get(message.by, 0))
+        stale = self._stale(message)
         for nested in message.asks:
-            self.journal.nest(nested, self.version)
+            if nested.ask.id not in stale:
+                self.journal.nest(nested, self.version)
         ids = [*(nested.ask.id for nested in message.asks), *message.again]
         await workflow.wait_condition(
-            lambda: not self._holds_updates() or self.nests[message.by] > message.number or self.journal.has_answer(ids)
+            lambda: (
+                bool(stale)
+                or not self._holds_updates()
+                or self.nests[message.by] > message.number
+                or self.journal.has_answer(ids)
+            )
         )
-        return NestReply(answers=self.journal.answers(ids), later=not self._holds_updates())
+        return NestReply(answers=self.journal.answers(ids), stale=stale, later=not self._holds_updates())
 
     @nest.validator
     def _check_nest(self, message: NestMessage) -> None:
-        gone = [nested.parent for nested in message.asks if not self.journal.is_running(nested.parent)]
-        if gone:
-            raise ApplicationError(f"stale: calls {gone} do not run here", type="Stale")
+        stale = self._stale(message)
+        if stale and len(stale) == len(message.asks) and not message.again:
+            raise ApplicationError(f"stale: the calls that ask {stale} do not run here", type="Stale")
+
+    def _stale(self, message: NestMessage) -> list[str]:
+        """Asks of calls that do not run here any more. One of these must not cost the others their answers."""
+        return [nested.ask.id for nested in message.asks if not self.journal.is_running(nested.parent)]
 
     def _holds_updates(self) -> bool:
         """Whether an update may wait here: not while what is left is saved, nor when the program is stopped.
@@ -396,6 +407,10 @@ class ProgramWorkflow:
         )
 
     # --- watching -------------------------------------------------------------------------------------------------
+
+    def _watching(self, story: "asyncio.Task[ProgramEnd]") -> list[Coroutine[Any, Any, None]]:
+        watching = [self._deadline(story), self._watch_idle(), self._watch_slow(), self._watch_faults(story)]
+        return watching if self.spec.author is None else [*watching, self._report()]
 
     async def _deadline(self, story: "asyncio.Task[ProgramEnd]") -> None:
         await workflow.sleep(timedelta(seconds=self._left()))

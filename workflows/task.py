@@ -8,8 +8,6 @@ It decides which way a task goes, and owns its record. The program, its calls an
 """
 
 import asyncio
-import contextlib
-from collections.abc import Coroutine
 from typing import Any
 
 from temporalio import workflow
@@ -48,6 +46,7 @@ from holdfast.contracts.work import (
 )
 from workflows import policies
 from workflows.effects import TASK_TIMEOUT, failure, is_overdue
+from workflows.endings import through
 from workflows.mending import ask_model, noted
 from workflows.questions import Questions
 
@@ -96,19 +95,19 @@ class TaskWorkflow:
         except Failed as exc:
             # The program and the model's activity have the task's deadline, and may be the first to notice it.
             state: TaskState = "TIMED_OUT" if exc.failure.type == TASK_TIMEOUT else "ERROR"
-            return await self._through(self._close(state, error=exc.failure))
+            return await through(self._close(state, error=exc.failure))
         except (asyncio.CancelledError, FailureError) as exc:
             if not is_cancelled_exception(exc):
-                return await self._through(self._close("ERROR", error=failure(exc)))
+                return await through(self._close("ERROR", error=failure(exc)))
             self.questions.withdraw_all()
             if self.expired:
-                return await self._through(self._close("TIMED_OUT", error=self._overdue()))
-            await self._through(self._close("CANCELLED"))
+                return await through(self._close("TIMED_OUT", error=self._overdue()))
+            await through(self._close("CANCELLED"))
             raise asyncio.CancelledError from exc
         finally:
             for watch in watches:
                 watch.cancel()
-        return await self._through(self._close("DONE", value=value))
+        return await through(self._close("DONE", value=value))
 
     async def _story(self) -> Value:
         if self.spec.strategy == "direct":
@@ -353,14 +352,6 @@ class TaskWorkflow:
     def _overdue(self) -> Failure:
         text = f"the task ran longer than its limit of {self.spec.limits.task_seconds:g} s (limits.task_seconds)"
         return Failure(type=TASK_TIMEOUT, message=text, details={"kind": "timeout"})
-
-    async def _through(self, close: Coroutine[Any, Any, ProgramResult]) -> ProgramResult:
-        """END is not cancelled: what is written down as the end is the end."""
-        closing = asyncio.create_task(close)
-        while not closing.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(closing)
-        return closing.result()
 
     async def _close(self, state: TaskState, value: Value | None = None, error: Failure | None = None) -> ProgramResult:
         """END: the record is final. A task that failed fails its workflow: it is never shown as a success."""

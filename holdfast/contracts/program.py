@@ -180,9 +180,11 @@ class NestMessage(Contract):
 
 
 class NestReply(Contract):
-    """What is answered so far. `later`: the workflow does not wait now; ask again in a moment."""
+    """What is answered so far. `later`: the workflow does not wait now; ask again in a moment. `stale` are asks of
+    calls that do not run here any more: nobody answers these."""
 
     answers: list["Answered"] = []
+    stale: list[CallId] = []
     later: bool = False
 
 

@@ -11,7 +11,15 @@ from temporalio.client import Client
 
 from holdfast.contracts.base import Value
 from holdfast.contracts.journal import JournalView
-from holdfast.contracts.program import PROGRAM_WORKFLOW, QUEUE_AGENTS, Ask, ProgramResult
+from holdfast.contracts.program import (
+    PROGRAM_WORKFLOW,
+    QUEUE_AGENTS,
+    Ask,
+    Nested,
+    NestMessage,
+    NestReply,
+    ProgramResult,
+)
 from holdfast.ids import call_hash, call_id
 from tests.support.agents import models
 from tests.support.stack import Stack, progress, until
@@ -177,3 +185,26 @@ async def test_a_long_wait_for_a_model_leaves_no_trace_in_the_history(
 
 async def _waits(handle: Any) -> bool:
     return (await progress(handle)).state == "WAITING"
+
+
+async def test_a_call_that_runs_no_more_costs_the_others_no_answer(stack: Stack, client: Client, stub: StubLlm) -> None:
+    """What the skills of one worker ask at once shares an update: one of them may have been taken for lost."""
+    stub.rule("JUDGE x", "fine", delay_s=3)
+    stub.rule("and this", "this too")
+    handle = await begun(stack, client, stub, "result = skills.judge(word='x')")
+    parent = (await until(lambda: _running(handle)))[0]
+    asks = [
+        Nested(parent=one, ask=Ask(id=f"{digit * 24}.1", skill="llm", arguments=Value(inline={"prompt": "and this"})))
+        for one, digit in ((parent, "a"), (f"{'0' * 24}.1", "b"))
+    ]
+    message = NestMessage(by="another worker", number=1, asks=asks)
+    first: NestReply = await handle.execute_update("nest", message, result_type=NestReply)
+    assert first.stale == [asks[1].ask.id]
+    message = NestMessage(by="another worker", number=2, again=[asks[0].ask.id])
+    second: NestReply = await handle.execute_update("nest", message, result_type=NestReply)
+    assert [one.value.inline for one in second.answers if one.value] == ["this too"]
+    assert stack.value(await handle.result()) == {"word": "x", "said": "fine"}
+
+
+async def _running(handle: Any) -> list[str]:
+    return [entry.id for entry in (await progress(handle)).open_calls if entry.skill == "judge"]

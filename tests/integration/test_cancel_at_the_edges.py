@@ -1,0 +1,35 @@
+"""Programs that are cancelled where nothing runs yet, or nothing more: their record is final all the same."""
+
+import asyncio
+from pathlib import Path
+
+from temporalio.client import WorkflowFailureError
+
+from store.database import Database
+from store.records import Records
+from tests.support.stack import Stack
+
+
+async def test_a_program_that_is_cancelled_before_its_first_record_has_a_final_one(tmp_path: Path) -> None:
+    """The store is not reachable: nobody takes `record.save` yet."""
+    stack = Stack(tmp_path / "home")
+    try:
+        await asyncio.to_thread(stack.start_server)
+        await asyncio.to_thread(stack.start_worker("agents").wait_up)
+        client = await stack.client()
+        handle = await stack.start(client, "result = 1")
+        await asyncio.sleep(1)
+        await handle.cancel()
+        await asyncio.to_thread(stack.start_worker("skills").wait_up)
+        try:
+            await asyncio.wait_for(handle.result(), 60)
+        except WorkflowFailureError as exc:
+            assert type(exc.cause).__name__ == "CancelledError"
+        database = await Database.open(stack.settings)
+        try:
+            row = await Records(database).get("default", handle.id.partition("/")[2])
+        finally:
+            await database.close()
+        assert row.state == "CANCELLED"
+    finally:
+        stack.close()
