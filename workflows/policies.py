@@ -12,18 +12,8 @@ from holdfast.contracts.skill import SkillFacts
 TASK_TIMEOUT = timedelta(seconds=4)
 """Workflow task timeout: after kill -9 the server waits it out. It must exceed a full replay of `bound_events`."""
 
-_FINAL_ERRORS = [
-    *("NotFound", "UnknownSkill", "SpecInvalid"),
-    *(
-        "AttributeError",
-        "KeyError",
-        "RecursionError",
-        "TypeError",
-        "UnicodeEncodeError",
-        "ValidationError",
-        "ValueError",
-    ),
-]
+_OURS = ("AttributeError", "KeyError", "RecursionError", "TypeError", "UnicodeEncodeError", "ValidationError")
+_FINAL_ERRORS = ["NotFound", "UnknownSkill", "SpecInvalid", "ValueError", *_OURS]
 """Of an activity that asks a model: a blob that is gone, a fault of ours. Trying again would pay again, for ever."""
 
 STICKY_TIMEOUT = timedelta(seconds=1)
