@@ -103,6 +103,15 @@ async def find(mounts: Path = MOUNTS, systemd_run: str = "systemd-run") -> Exec:
     return found
 
 
+async def capability() -> tuple[str, ...]:
+    """What a probe tells of this machine: "exec" if commands can be run here."""
+    try:
+        await find()
+    except NoIsolation:
+        return ()
+    return ("exec",)
+
+
 class _Run:
     """One command from bubblewrap's start to the end of its last process."""
 

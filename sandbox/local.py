@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import NoIsolation
-from sandbox import bwrap, interpreter, packages, probe, procs
+from sandbox import bwrap, exec_box, interpreter, packages, probe, procs
 from sandbox.base import Box, BoxLost, BoxSpec, Probe
 from sandbox.bwrap import Bwrap
 from sandbox.interpreter import Interpreter
@@ -46,7 +46,7 @@ class LocalAdapter:
         try:
             tools, python = await self._tools()
             procs.reap_orphans()
-            capabilities = await probe.try_to_escape(self)
+            capabilities = (*await probe.try_to_escape(self), *await exec_box.capability())
         except NoIsolation as exc:
             return Probe(ok=False, problem=str(exc))
         except BoxLost as exc:
