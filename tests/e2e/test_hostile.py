@@ -12,7 +12,8 @@ from tests.support.conformance import NOBODY, PLACES, Report, as_nobody
 from tests.support.dockerd import WITHOUT, is_absent
 from tests.support.hostile import PROGRAMS
 
-pytestmark = pytest.mark.slow
+# The first test of an adapter runs all of its programs.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 RUNS = ("local", "docker", "landlock")
 

@@ -11,6 +11,9 @@ from tests.support.conformance import ALSO_UNPRIVILEGED, NOBODY, PLACES, Report,
 from tests.support.conformance_checks import CHECKS
 from tests.support.dockerd import WITHOUT, is_absent
 
+# The first test of an adapter runs all of its checks.
+pytestmark = pytest.mark.timeout(300)
+
 RUNS = [*PLACES, *(f"{name} unprivileged" for name in ALSO_UNPRIVILEGED)]
 
 reports: dict[str, Report] = {}
