@@ -34,7 +34,10 @@ _END_SECONDS = 2.0
 _INTERVAL_S = 0.1
 _READ_BYTES = 64 << 10
 _KILL_ROUNDS = 100
-_PROBE = Command("head -c 300000000 /dev/zero | tail", limits=CommandLimits(memory_bytes=64 << 20, wall_seconds=30))
+# It does not end at once: a scope of systemd's goes with its last process, and with it the count of kills.
+_PROBE = Command(
+    "head -c 300000000 /dev/zero | tail; sleep 5", limits=CommandLimits(memory_bytes=64 << 20, wall_seconds=30)
+)
 
 
 @dataclass(frozen=True)
@@ -221,12 +224,13 @@ class _Run:
 
     async def _watched(self, process: asyncio.subprocess.Process) -> int:
         beside = [asyncio.ensure_future(self._feed(process)), asyncio.ensure_future(self._watch(process.pid))]
+        # The pipes too: bubblewrap's end is that of all processes inside, but what they wrote may still be there.
+        ended = [asyncio.ensure_future(_exit_of(process)), *self._reading]
         try:
-            # All of them end with the box: what it left behind, with an end of a pipe or without, is killed with it.
-            _, late = await asyncio.wait(self._reading, timeout=self._limits.wall_seconds)
+            _, late = await asyncio.wait(ended, timeout=self._limits.wall_seconds)
             if late:
                 self._stop("timeout")
-                await asyncio.wait(self._reading)
+                await asyncio.wait(ended)
         finally:
             for task in beside:
                 task.cancel()
@@ -264,14 +268,11 @@ class _Run:
     def _folder_breach(self, folder: Path, pid: int) -> Cause | None:
         """A tmpfs is bounded by its size and, as all of the cgroup, by its memory; a folder of the machine is not."""
         try:
-            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            with _opened(folder) as fd:
+                found = used(fd, pid, self._limits.inodes)
+                nameless = _nameless_bytes(procs.tree(pid), os.fstat(fd).st_dev)
         except OSError:
             return "disk"  # the command has closed it: what cannot be counted is too much
-        try:
-            found = used(fd, pid, self._limits.inodes)
-            nameless = _nameless_bytes(procs.tree(pid), os.fstat(fd).st_dev)
-        finally:
-            os.close(fd)
         if found.inodes > self._limits.inodes or found.is_deep:
             return "inodes"
         return "disk" if found.size_bytes + nameless > self._limits.disk_bytes else None
@@ -316,6 +317,10 @@ async def _to_its_end(starting: Coroutine[Any, Any, None]) -> None:
         raise
 
 
+async def _exit_of(process: asyncio.subprocess.Process) -> None:
+    await process.wait()
+
+
 def _kill(pids: list[int]) -> None:
     for pid in reversed(pids):
         with contextlib.suppress(ProcessLookupError):
@@ -333,6 +338,15 @@ def _nameless_bytes(pids: list[int], device: int) -> int:
                     if stat.S_ISREG(found.st_mode) and found.st_dev == device and not found.st_nlink:
                         sizes[found.st_ino] = found.st_blocks * 512
     return sum(sizes.values())
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 @contextlib.contextmanager

@@ -220,6 +220,12 @@ async def test_timeout_ends_grandchildren_and_daemons(place: Exec):
     assert not _processes()
 
 
+async def test_command_that_closes_its_streams_still_has_a_timeout(place: Exec):
+    finished = await ran(place, "exec <&- >&- 2>&-; sleep 1000", limits=CommandLimits(wall_seconds=1))
+    assert (finished.cause, finished.seconds < 20) == ("timeout", True)
+    assert not _processes()
+
+
 async def test_daemon_ends_with_its_command(place: Exec):
     finished = await ran(place, "setsid sleep 1000 & echo started")
     assert (finished.stdout, finished.cause) == (b"started\n", None)
