@@ -12,8 +12,9 @@ import pytest
 from holdfast.errors import NoIsolation
 from sandbox import exec_box, exec_memory, procs
 from sandbox.base import BoxLost
-from sandbox.exec_box import Exec, Finished
+from sandbox.exec_box import Exec
 from sandbox.exec_bwrap import Command, CommandLimits
+from sandbox.exec_run import Finished
 from sandbox.local import LocalAdapter
 from tests.support.conformance import SETTINGS
 
