@@ -72,7 +72,9 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             found.activities[QUEUE_LLM] = [llm.plan, llm.program, llm.answer, llm.skill, llm.ask]
             found.providers = seen(environ, settings.default_model, settings.providers)
         if QUEUE_SKILLS in queues:
-            runner = SkillRunner(blobs, settings.home, environ, _project_python(settings))
+            runner = SkillRunner(
+                blobs, settings.home, environ, _project_python(settings), workspace_bytes=settings.workspace_bytes
+            )
             stack.push_async_callback(runner.close)
             skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs))
             recorder = Recorder(Records(database), blobs)

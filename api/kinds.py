@@ -7,7 +7,7 @@ from api.given import files_ref
 from api.problems import InvalidRequest, UnknownTaskType
 from api.said import brief, said
 from holdfast.blobs import BlobStore
-from holdfast.contracts.agent import AgentLimits, AgentSpec
+from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.base import INLINE_ARGUMENT_BYTES, Json, Value
 from holdfast.contracts.llm import Brief
 from holdfast.contracts.message import TextPart
@@ -202,7 +202,7 @@ def _agent(wanted: Wanted, name: str) -> Start:
         phrase=agent.phrase if request.phrase is None else request.phrase,
         output_schema=agent.output_schema,
         skills=skills,
-        limits=_limits(request.limits, agent.limits),
+        limits=_limits(request.limits, agent),
         tuning=request.tuning,
     )
     summary = f"agent {agent.name}: {brief(wanted.inputs)}"
@@ -247,9 +247,14 @@ def _brief(wanted: Wanted, agent: AgentSpec, skills: list[SkillFacts]) -> Brief:
     )
 
 
-def _limits(asked: Limits, agent: AgentLimits) -> Limits:
+def _limits(asked: Limits, agent: AgentSpec) -> Limits:
     """The limits of a request; where it sets none, those of the agent."""
-    own: dict[str, float | None] = {"max_repairs": agent.max_repairs, "task_seconds": agent.timeout_seconds}
+    own: dict[str, float | None] = {
+        "max_repairs": agent.limits.max_repairs,
+        "task_seconds": agent.limits.timeout_seconds,
+        "run_seconds": agent.limits.run_seconds,
+        "memory_bytes": agent.limits.memory_bytes,
+    }
     kept_open = {name: value for name, value in own.items() if value is not None and name not in asked.model_fields_set}
     return asked.model_copy(update=kept_open)
 

@@ -16,6 +16,7 @@ from holdfast.sources import Sources
 from holdfast.yamlfile import read_mapping
 
 MAX_PROMPT_BYTES = 256 * 1024
+_LIMITS = set(AgentLimits.model_fields)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _spec(keys: AgentKeys, prompt: str, file: AgentFile, draft: AgentDraft) -> A
         skills=skills,
         tags=keys.tags,
         event_subscriptions=keys.event_subscriptions,
-        limits=AgentLimits(max_repairs=keys.limits.max_repairs, timeout_seconds=keys.limits.timeout_seconds),
+        limits=AgentLimits(**keys.limits.model_dump(include=_LIMITS)),
         retry=Retry(max_retries=keys.retry.max_retries),
         output_schema=_output_schema(keys, draft),
         extra=_extra(keys),
@@ -113,7 +114,7 @@ def _extra(keys: AgentKeys) -> dict[str, Any]:
     entries = [one.model_dump(exclude_none=True) for one in keys.skills or [] if isinstance(one, SkillEntry)]
     parts = {
         "skills": entries,
-        "limits": keys.limits.model_dump(exclude={"max_repairs", "timeout_seconds"}, exclude_none=True),
+        "limits": keys.limits.model_dump(exclude=_LIMITS, exclude_none=True),
         "retry": keys.retry.model_dump(exclude={"max_retries"}, exclude_none=True),
     }
     return found | {name: part for name, part in parts.items() if part}

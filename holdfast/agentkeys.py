@@ -41,6 +41,8 @@ class LimitKeys(_Keys):
 
     max_repairs: int = Field(default=5, ge=0, le=100)
     timeout_seconds: float | None = Field(default=None, gt=0, description="of the whole task, waits included")
+    run_seconds: float | None = Field(default=None, gt=0, le=3600, description="of a program's own running time")
+    memory_bytes: int | None = Field(default=None, ge=64 << 20, description="of a program's box")
     max_steps: int | None = Field(default=None, ge=1, description="kept, not acted on yet")
     max_plan_steps: int | None = Field(default=None, ge=1, description="kept, not acted on yet")
     max_cost_usd: float | None = Field(default=None, ge=0, description="kept, not acted on yet")

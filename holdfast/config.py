@@ -40,6 +40,7 @@ VARIABLES: dict[str, str] = {
     "SANDBOX_FALLBACK": "sandbox_fallback",
     "SANDBOX_PYTHON_PATH": "sandbox_python_path",
     "SANDBOX_PACKAGES": "sandbox_packages",
+    "HOLDFAST_WORKSPACE_BYTES": "workspace_bytes",
     "SANDBOX_DOCKER_IMAGE": "sandbox_docker_image",
     "SANDBOX_DOCKER_RUNTIME": "sandbox_docker_runtime",
     "DOCKER_HOST": "docker_host",
@@ -123,7 +124,8 @@ class Settings(BaseModel):
     sandbox_workspace: Path | None = Field(default=None, description="what skills read and write; None: in home")
     sandbox_timeout_ms: int = Field(default=30_000, ge=1, le=3_600_000, description="run_seconds of those who set none")
     sandbox_max_sessions: int = Field(default=10, ge=1, le=1000, description="boxes of one worker that live at once")
-    sandbox_warm: int = Field(default=2, ge=0, le=100, description="boxes kept idle, 11 MB each")
+    sandbox_warm: int = Field(default=2, ge=0, le=100, description="boxes kept idle, 15 MB each")
+    workspace_bytes: int = Field(default=5 << 30, ge=1 << 20, description="what a tenant's workspace may hold")
     default_llm_provider: str | None = None
     default_llm_model: str | None = None
     llm_base_url: HttpUrl | None = None

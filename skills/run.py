@@ -24,6 +24,7 @@ from skills.asking import AskModel, Model
 from skills.cache import materialised
 from skills.outcomes import Checked, Garbled, checked, crashed, raised, said
 from skills.process import AnswerTooLarge, Gone, RunnerKey, RunnerPool, RunnerProcess, clean_environment, interpreter
+from skills.quota import Quota
 from skills.secrets import hidden, hidden_in, secrets_of
 from skills.workspace import readable_project
 
@@ -74,8 +75,11 @@ class SkillRunner:
         environ: Mapping[str, str],
         project_python: str | None = None,
         builtin: Path = BUILTIN,
+        workspace_bytes: int = 5 << 30,
     ) -> None:
-        """Secrets are looked up in `environ`; `project_python` runs a project's skills, by default our own does."""
+        """Secrets are looked up in `environ`; `project_python` runs a project's skills, by default our own does. Skills
+        that write are refused once their workspace holds `workspace_bytes`."""
+        self._quota = Quota(workspace_bytes)
         self._builtin = builtin
         self._blobs, self._home, self._environ = blobs, home, environ
         self._python = interpreter(project_python)
@@ -92,8 +96,11 @@ class SkillRunner:
             SkillFailed: its code raised; SkillRefused if it says that trying again cannot help.
             SkillTimeout, SkillCrashed, SkillOutputError: see errors.py.
             NoModel, SecretMissing, SettingsInvalid: the operator can mend it. Nothing was run.
+            SkillRefused also, before anything is run, if the workspace is full.
         """
         filled = skill.check_input(arguments)
+        if skill.spec.writes:
+            await asyncio.to_thread(self._quota.check, context.workspace)
         value = await self._call(skill, skill.spec.function, filled, context)
         await asyncio.to_thread(skill.check_output, value)
         return value

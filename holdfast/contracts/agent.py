@@ -18,6 +18,8 @@ class AgentLimits(Contract):
 
     max_repairs: int = Field(default=5, ge=0, le=100)
     timeout_seconds: float | None = Field(default=None, gt=0, description="of the whole task, waits included")
+    run_seconds: float | None = Field(default=None, gt=0, le=3600, description="of a program's own running time")
+    memory_bytes: int | None = Field(default=None, ge=64 << 20, description="of a program's box")
 
 
 class Retry(Contract):

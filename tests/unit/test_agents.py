@@ -130,11 +130,12 @@ retry_config: {max_retries: 1, retry_delay_seconds: 5, exponential_backoff: true
 continuous_config: {save_interval_seconds: 30, max_conversation_history: 100, conversation_pruning_strategy: summary}
 collaborative_config: {preferred_collaborators: [a], max_plan_steps: 3, allow_human_clarification: true}
 schedule_config: {type: cron, cron: "0 0 * * *", task_data: {prompt: Go}}
-limits: {max_steps: 4, max_plan_steps: 2, max_cost_usd: 0.5, max_repairs: 1, timeout_seconds: 9}
+limits: {max_steps: 4, max_plan_steps: 2, max_cost_usd: 0.5, max_repairs: 1, timeout_seconds: 9, run_seconds: 3, memory_bytes: 67108864}
 """
     spec = parsed(project, text)
     assert (spec.skills, spec.retry.max_retries) == (["web-search", "read-file"], 1)
     assert (spec.limits.max_repairs, spec.limits.timeout_seconds) == (1, 9)
+    assert (spec.limits.run_seconds, spec.limits.memory_bytes) == (3, 64 << 20)
     assert spec.extra["skills"][0]["url"] == "http://localhost:1"
     assert spec.extra["retry"] == {"delay_seconds": 5.0, "exponential_backoff": True}
     assert spec.extra["limits"] == {"max_steps": 4, "max_plan_steps": 2, "max_cost_usd": 0.5}

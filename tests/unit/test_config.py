@@ -55,7 +55,7 @@ def test_every_variable_is_read(project: Path, monkeypatch: pytest.MonkeyPatch, 
     field = VARIABLES[variable]
     given = {"log_level": "DEBUG", "log_format": "text", "sandbox_type": "local", "open_door": "1", "home": "/srv/data"}
     given |= {"llm_base_url": "http://127.0.0.1:1/v1", "sandbox_packages": "numpy"}
-    given |= {"sandbox_workspace": "/srv/work", "sandbox_fallback": "True"}
+    given |= {"sandbox_workspace": "/srv/work", "sandbox_fallback": "True", "workspace_bytes": "5000000"}
     numeric = field.endswith(("port", "_ms", "_sessions", "_warm", "_file_bytes")) or field.startswith("db_")
     monkeypatch.setenv(variable, given.get(field, "77" if numeric else "sqlite:///x"))
     settings = Settings.load(project)

@@ -31,7 +31,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 COMPOSE_ONLY = {"HOLDFAST_PROJECT", "POSTGRES_PASSWORD"}
 TEMPORALS_OWN = {"TEMPORAL_CONFIG_FILE", "TEMPORAL_PROFILE", "TEMPORAL_API_KEY"}
-PASSED_ON = {"PATH", "HOME", "PYTHONPATH"}
+PASSED_ON = {"PATH", "HOME", "PYTHONPATH", "XDG_RUNTIME_DIR"}
 """Read or set for the sake of others; nothing that a user of holdfast sets."""
 
 ISSUE_3 = [
