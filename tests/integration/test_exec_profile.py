@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import os
+import select
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +22,7 @@ from sandbox.local import LocalAdapter
 from tests.support.conformance import SETTINGS
 
 CGROUPS = Path("/sys/fs/cgroup")
+ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-the-worker"
 
 
@@ -250,6 +254,24 @@ async def test_cancelled_command_leaves_nothing(place: Exec):
     assert not _cgroups()
 
 
+async def test_command_ends_with_a_killed_worker_and_the_next_one_clears_away(place: Exec):
+    worker = subprocess.Popen([sys.executable, "-c", WORKER], cwd=ROOT, stdout=subprocess.PIPE)
+    assert worker.stdout is not None
+    worker.stdout.readline()
+    title = procs.new_title().split("/")[:2]
+    ours = "/".join([*title, str(worker.pid)]) + "/"
+    while not (inside := [pid for pid, line in _command_lines() if line.startswith(ours.encode())]):
+        await asyncio.sleep(0.05)
+    first = [os.pidfd_open(pid) for pid in inside]
+    worker.kill()
+    worker.communicate()
+    for fd in first:
+        assert select.select([fd], [], [], 20)[0]
+        os.close(fd)
+    exec_memory.controller()
+    assert not [folder for folder, _, _ in os.walk(CGROUPS) if ours.partition("/")[2].replace("/", ":") in folder]
+
+
 @pytest.mark.timeout(180)
 async def test_fifty_commands_leave_nothing_behind(place: Exec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -306,6 +328,19 @@ def _left() -> dict[str, object]:
         "files": os.listdir(tempfile.gettempdir()),
     }
 
+
+WORKER = """
+import asyncio
+from sandbox import exec_box
+from sandbox.exec_bwrap import Command, CommandLimits
+
+async def main():
+    place = await exec_box.find()
+    print("up", flush=True)
+    await place.run(Command("setsid sleep 1000 & sleep 1000", limits=CommandLimits(wall_seconds=1000)))
+
+asyncio.run(main())
+"""
 
 STAND_IN = """#!/bin/sh
 # Does what systemd-run --scope does: bind itself, then become the command.
