@@ -107,14 +107,14 @@ def options(bwrap: Bwrap, command: Command, pipes: Pipes, contents: Mapping[str,
 
 
 def limited(command: Command) -> list[str]:
-    """The command behind a shell that sets the rlimits, which holds for all that it starts."""
+    """The command below a shell that sets the rlimits, which hold for all that it starts, and is pid 1."""
     limits = command.limits
     # dash calls the number of processes -p, where bash says -u. -f counts in 512 bytes in dash, in 1024 in bash.
     script = (
         f"{{ ulimit -u {limits.processes} || ulimit -p {limits.processes}; }} 2>/dev/null && "
         f"ulimit -n {limits.open_files} && ulimit -t {limits.cpu_seconds} && ulimit -c 0 && ulimit -l 0 && "
         f"ulimit -f {max(1, limits.disk_bytes // 512)} || exit 125; "
-        'exec "$@"'
+        '"$@"; exit $?'
     )
     return ["/bin/sh", "-c", script, "sh", *command.words]
 
@@ -129,7 +129,8 @@ def _namespaces(bwrap: Bwrap) -> list[str]:
     if bwrap.can_disable_userns:
         line.append("--disable-userns")
     line += ["--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--hostname", "sandbox"]
-    return [*line, "--die-with-parent", "--new-session"]
+    # Its own pid 1 it would not wait for: a zombie for each command, where the init of the machine does not care.
+    return [*line, "--die-with-parent", "--new-session", "--as-pid-1"]
 
 
 def _system() -> list[str]:
