@@ -89,7 +89,8 @@ class Run:
 
     async def _start(self, info: tuple[BinaryIO, BinaryIO], go: tuple[BinaryIO, BinaryIO]) -> None:
         try:
-            await self._spawn(info[1].fileno(), go[0].fileno())
+            with _without_end(go[0]) as waiting:
+                await self._spawn(info[1].fileno(), waiting.fileno())
             info[1].close()
             await self._release(info[0], go[1])
         except OSError as exc:
@@ -236,6 +237,16 @@ def _kill(pids: list[int]) -> None:
     for pid in reversed(pids):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _without_end(pipe: BinaryIO) -> Iterator[BinaryIO]:
+    """Its reading end, open for both ways: who waits for it does not go on when all others are gone.
+
+    With a worker that is killed a command does not begin, then, but waits for `reap_orphans`, which knows the title.
+    """
+    with open(f"/proc/self/fd/{pipe.fileno()}", "r+b", buffering=0) as both:
+        yield both
 
 
 @contextlib.contextmanager

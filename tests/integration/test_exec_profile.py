@@ -270,6 +270,7 @@ async def test_command_ends_with_a_killed_worker_and_the_next_one_clears_away(pl
         os.close(fd)
     async with asyncio.timeout(20):  # those inside end after bubblewrap: the kernel sees to it
         while _cgroups(ours):
+            procs.reap_orphans()
             exec_memory.controller()
             await asyncio.sleep(0.05)
 
