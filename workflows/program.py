@@ -47,6 +47,7 @@ from holdfast.contracts.work import SIGNAL_REPORT, ProgramReport
 from workflows import policies
 from workflows.box import BoxState
 from workflows.effects import TASK_TIMEOUT, failure
+from workflows.endings import through
 from workflows.journal import Journal
 from workflows.mending import Mender, NotMended
 from workflows.questions import Questions
@@ -104,11 +105,11 @@ class ProgramWorkflow:
             if not is_cancelled_exception(exc):
                 raise
             await self._stopped()
-            return await self._close("TIMED_OUT", ProgramEnd(outcome="raised", error=self._overdue()))
+            return await through(self._close("TIMED_OUT", ProgramEnd(outcome="raised", error=self._overdue())))
         finally:
             for watch in watches:
                 watch.cancel()
-        return await self._close("DONE" if end.outcome == "done" else "ERROR", end)
+        return await through(self._close("DONE" if end.outcome == "done" else "ERROR", end))
 
     async def _story(self) -> ProgramEnd:
         if self.spec.call is not None:
