@@ -17,7 +17,7 @@ from sandbox.exec_bwrap import Command, CommandLimits
 from sandbox.exec_memory import Controller
 from sandbox.exec_run import Finished, Run
 
-EXEC_UID = 61002
+EXEC_UID = 60999
 """Whom commands run as where the worker is root: not whom programs' boxes run as."""
 
 MOUNTS = Path("/proc/self/mounts")

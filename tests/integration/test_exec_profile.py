@@ -299,10 +299,19 @@ async def test_refusal_says_what_to_set_up(tmp_path: Path):
         assert word in str(refused.value)
 
 
+_BEFORE: set[int] = set()
+"""What fixtures of other files have started and keep: a container engine, a server, its workers."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_was_there() -> None:
+    _BEFORE.update(procs.tree(os.getpid()))
+
+
 def _processes() -> set[int]:
     """Below this one, and boxes of it that have lost their parent. Tests of others may run beside."""
     titled = {pid for pid, line in _command_lines() if line.startswith(_title().encode())}
-    return {*procs.tree(os.getpid()), *titled} - {os.getpid()}
+    return {*procs.tree(os.getpid()), *titled} - {os.getpid()} - _BEFORE
 
 
 def _zombies(uid: int | None) -> set[str]:

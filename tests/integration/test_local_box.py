@@ -25,6 +25,7 @@ from tests.support.boxes import (
     alive_in,
     bubblewraps,
     namespace_of,
+    opened,
     outcome,
     readable_copy,
     running,
@@ -203,8 +204,7 @@ async def test_a_bubblewrap_that_dies_at_once_is_quoted(tmp_path):
     fake = tmp_path / "bwrap"
     fake.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
     fake.chmod(0o755)
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
+    opened(tmp_path)
     broken._found = (bwrap.Bwrap(str(fake), tools.version, can_disable_userns=True), python)
     with pytest.raises(BoxLost, match="bwrap ended with 1, it wrote 'bwrap: setting up uid map: Permission denied'"):
         await broken.start(BoxSpec(name="test", guest=GUEST))

@@ -31,6 +31,7 @@ from store.records import Changes, CursorInvalid, IdempotencyMismatch, NewTask, 
 from store.tables import Base, TaskRow
 from store.usage import NewUsage, Usage
 from store.workers import Workers, WorkerSeen
+from tests.support.boxes import opened
 
 ROOT = Path(__file__).parents[2]
 REVISIONS = [path.name[:4] for path in sorted((ROOT / "store" / "migrations" / "versions").glob("0*.py"))]
@@ -631,8 +632,7 @@ def unprivileged() -> Iterator[None]:
 def open_folder(tmp_path: Path) -> Path:
     """A folder that everybody may enter, but only its owner may write to."""
     if os.geteuid() == 0:
-        for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-            folder.chmod(folder.stat().st_mode | 0o055)
+        opened(tmp_path)
     return tmp_path
 
 

@@ -30,6 +30,14 @@ def adapter(**settings: Any) -> LocalAdapter:
 ADAPTER = adapter()
 
 
+def opened(folder: Path) -> Path:
+    """The folder, and those that pytest made around it, so that any user may enter them."""
+    made = [one for one in (folder, *folder.parents) if "pytest-" in str(one)]
+    for one in made:
+        one.chmod(one.stat().st_mode | 0o055)
+    return folder
+
+
 @contextlib.asynccontextmanager
 async def started(
     guest: Path = GUEST, limits: BoxLimits | None = None, **spec: Any
