@@ -16,7 +16,7 @@ from activities.updates import Updates
 from activities.values import loaded, stored
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue, CatalogueSkill
-from holdfast.contracts.base import INLINE_ANSWER_BYTES, INLINE_ARGUMENT_BYTES, Failure
+from holdfast.contracts.base import INLINE_ANSWER_BYTES, INLINE_ARGUMENT_BYTES, NATIVE_BYTES, Failure
 from holdfast.contracts.program import UPDATE_CALLS, Answered, Ask, CallsMessage, CallsReply, ProgramEnd, ProgramJob
 from holdfast.errors import HoldfastError, SkillInputError, UnknownSkill, shown
 from holdfast.ids import call_hash, call_id
@@ -31,7 +31,6 @@ REPOLL_SECONDS = 0.01
 REPORT_SECONDS = 0.2
 TICK_SECONDS = 0.1
 PRINTED_KEPT = 8192
-NATIVE_BYTES = 16 * 1024
 _CALLS_KEYS = {"t", "idle", "timer", "drops", "seen", "got", "calls"}
 
 

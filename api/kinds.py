@@ -8,7 +8,7 @@ from api.problems import InvalidRequest, UnknownTaskType
 from api.said import brief, said
 from holdfast.blobs import BlobStore
 from holdfast.contracts.agent import AgentSpec
-from holdfast.contracts.base import INLINE_ARGUMENT_BYTES, Json, Value
+from holdfast.contracts.base import INLINE_ARGUMENT_BYTES, NATIVE_BYTES, Json, Value
 from holdfast.contracts.llm import Brief
 from holdfast.contracts.message import TextPart
 from holdfast.contracts.principal import TaskRef
@@ -24,8 +24,6 @@ from holdfast.source import Source, check, describe, normalise
 from holdfast.typecheck import check_calls
 
 AVAILABLE = ("agent:<name>", "skill:<name>", "tool:<name>", "program")
-MAX_NATIVE_BYTES = 16 << 10
-"""Arguments of a native skill stand in the history: the workflow itself reads them."""
 
 _ONLY_FOR: Mapping[str, tuple[str, ...]] = {
     "program": ("program",),
@@ -172,8 +170,8 @@ def _ask(blobs: BlobStore, skill: CatalogueSkill, given: Json) -> Ask:
     if skill.spec.kind != "native":
         return Ask(id=ask, skill=skill.name, arguments=kept(blobs, arguments))
     size = len(canonical(filled))
-    if size > MAX_NATIVE_BYTES:
-        raise SkillInputError(f"arguments of {skill.name!r} have {size} bytes; the limit is {MAX_NATIVE_BYTES}")
+    if size > NATIVE_BYTES:
+        raise SkillInputError(f"arguments of {skill.name!r} have {size} bytes; the limit is {NATIVE_BYTES}")
     return Ask(id=ask, skill=skill.name, arguments=Value(inline=filled))
 
 

@@ -16,6 +16,8 @@ Origin = Literal["builtin", "project"]
 INLINE_ANSWER_BYTES = 256
 """An answer above this travels by reference: inline it stands in a history about three times."""
 INLINE_ARGUMENT_BYTES = 1024
+NATIVE_BYTES = 16 << 10
+"""Arguments of a native skill stand in the history: the workflow itself reads them."""
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out", bound=BaseModel)
