@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.wiring import Wired, wired
@@ -38,7 +39,17 @@ PASSED_THROUGH = (
 )
 
 
-def workers(client: Client, queues: Sequence[str], found: Wired) -> list[Worker]:
+def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
+    """The version of these workers in a rolling deploy: what it begins, it ends. None: they take every task."""
+    if settings.build_id is None:
+        return None
+    version = WorkerDeploymentVersion(settings.deployment, settings.build_id)
+    return WorkerDeploymentConfig(
+        version=version, use_worker_versioning=True, default_versioning_behavior=VersioningBehavior.PINNED
+    )
+
+
+def workers(client: Client, queues: Sequence[str], found: Wired, settings: Settings) -> list[Worker]:
     """One Temporal worker a queue."""
     runner = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
     return [
@@ -52,6 +63,7 @@ def workers(client: Client, queues: Sequence[str], found: Wired) -> list[Worker]
             sticky_queue_schedule_to_start_timeout=policies.STICKY_TIMEOUT,
             max_heartbeat_throttle_interval=timedelta(seconds=1),
             graceful_shutdown_timeout=GRACE,
+            deployment_config=deployment(settings),
         )
         for queue in queues
     ]
@@ -65,7 +77,7 @@ async def serve(settings: Settings, queues: Sequence[str] = QUEUES) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         found = await stack.enter_async_context(wired(settings, client, queues))
-        for worker in workers(client, queues, found):
+        for worker in workers(client, queues, found, settings):
             await stack.enter_async_context(worker)
         log.get_logger(__name__).info("worker.up", queues=list(queues), adapters=found.adapters, pid=os.getpid())
         await stop.wait()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Never
 
 import typer
 
-from cli import skillgroup
+from cli import skillgroup, workergroup
 
 app = typer.Typer(
     name="holdfast",
@@ -240,6 +240,7 @@ def cancel(context: typer.Context, task: Id, as_json: Json = False) -> None:
 
 
 app.add_typer(skillgroup.app, name="skills", rich_help_panel=TASKS)
+app.add_typer(workergroup.app, name="workers", rich_help_panel=CARE)
 
 
 @app.command(rich_help_panel=TASKS)

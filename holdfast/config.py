@@ -31,6 +31,8 @@ VARIABLES: dict[str, str] = {
     "TEMPORAL_NAMESPACE": "temporal_namespace",
     "HOLDFAST_TEMPORAL_BIN": "temporal_bin",
     "HOLDFAST_TEMPORAL_UI_PORT": "temporal_ui_port",
+    "HOLDFAST_DEPLOYMENT": "deployment",
+    "HOLDFAST_BUILD_ID": "build_id",
     "DATABASE_URL": "database_url",
     "DB_POOL_SIZE": "db_pool_size",
     "DB_MAX_OVERFLOW": "db_max_overflow",
@@ -108,6 +110,12 @@ class Settings(BaseModel):
     temporal_namespace: str = "default"
     temporal_bin: str | None = None
     temporal_ui_port: int = Field(default=8233, ge=1, le=65535)
+    deployment: str = Field(
+        default="holdfast", pattern=r"^[\w-]{1,100}$", description="workers that replace each other"
+    )
+    build_id: str | None = Field(
+        default=None, pattern=r"^[\w.+-]{1,100}$", description="version of a cluster's workers; None: all are alike"
+    )
     database_url: str = ""
     db_pool_size: int = Field(default=50, ge=1)
     db_max_overflow: int = Field(default=20, ge=0)

@@ -1,4 +1,4 @@
-"""Where the dev server's program comes from: one that is there, else the SDK's download, else a build with Go. Once."""
+"""Where Temporal's programs come from: those that are there, else the SDK's download, else a build with Go. Once."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,8 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -17,8 +19,28 @@ from holdfast.config import Settings
 from holdfast.errors import NoTemporal
 from holdfast.temporal.tied import tied
 
-VERSION = "1.5.1"
-MODULE = f"github.com/temporalio/cli/cmd/temporal@v{VERSION}"
+
+@dataclass(frozen=True)
+class Tool:
+    """A Go program of Temporal's, in the version that holdfast is tested with."""
+
+    name: str
+    module: str
+    version: str
+    what: str
+
+    @property
+    def source(self) -> str:
+        return f"{self.module}@v{self.version}"
+
+
+DEV_SERVER = Tool("temporal", "github.com/temporalio/cli/cmd/temporal", "1.5.1", "dev server")
+VERSION, MODULE = DEV_SERVER.version, DEV_SERVER.source
+CLUSTER = (
+    Tool("temporal-server", "go.temporal.io/server/cmd/server", "1.29.1", "server"),
+    Tool("temporal-sql-tool", "go.temporal.io/server/cmd/tools/sql", "1.29.1", "schema tool"),
+)
+"""A real server, and what makes its tables in PostgreSQL. There is no download of these for every machine."""
 
 Say = Callable[[str], None]
 Source = Callable[[Path, Say], Awaitable[Path]]
@@ -39,10 +61,10 @@ def to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def cache_path() -> Path:
+def cache_path(tool: Tool = DEV_SERVER) -> Path:
     """Where a downloaded or built program is kept, for all projects of this user."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "holdfast" / "temporal" / f"temporal-{VERSION}"
+    return base / "holdfast" / "temporal" / f"{tool.name}-{tool.version}"
 
 
 async def find(
@@ -62,7 +84,7 @@ async def find(
         return await _made(target, say, download_seconds, _download)
 
     async def build(target: Path, say: Say) -> Path:
-        return await _made(target, say, build_seconds, _build)
+        return await _made(target, say, build_seconds, partial(_build, DEV_SERVER))
 
     sources: dict[str, Source] = {
         "PATH": _on_path,
@@ -71,6 +93,23 @@ async def find(
         f"go install {MODULE}": build,
     }
     return await _first(sources, cache_path(), say)
+
+
+async def cluster(say: Say = to_stderr, *, build_seconds: float = 900.0) -> tuple[Path, Path]:
+    """Server and schema tool of a real cluster, from the cache or built with Go, once: about 3 minutes.
+
+    Raises:
+        NoTemporal: there is no Go, or a build failed.
+    """
+    server, schema = [await _built(tool, say, build_seconds) for tool in CLUSTER]
+    return server, schema
+
+
+async def _built(tool: Tool, say: Say, limit_s: float) -> Path:
+    try:
+        return await _made(cache_path(tool), say, limit_s, partial(_build, tool))
+    except _Unusable as exc:
+        raise NoTemporal(f"no {tool.name} {tool.version}: go install {tool.source}: {exc}") from None
 
 
 async def _first(sources: dict[str, Source], target: Path, say: Say) -> Path:
@@ -145,26 +184,26 @@ async def _download(folder: Path, say: Say, limit_s: float) -> Path:
     return files[0]
 
 
-async def _build(folder: Path, say: Say, limit_s: float) -> Path:
+async def _build(tool: Tool, folder: Path, say: Say, limit_s: float) -> Path:
     go = shutil.which("go")
     if not go:
         raise _Unusable("no `go` on PATH")
-    say(f"Building the Temporal dev server {VERSION} with Go: about 3 minutes, once")
+    say(f"Building the Temporal {tool.what} {tool.version} with Go: about 3 minutes, once")
     began = time.monotonic()
 
     def tick() -> None:
         say(f"  still building: {time.monotonic() - began:.0f} s (about 3 minutes, once)")
 
-    await _run(tied([go, "install", MODULE]), limit_s, {**os.environ, "GOBIN": str(folder)}, tick)
+    await _run(tied([go, "install", tool.source]), limit_s, {**os.environ, "GOBIN": str(folder)}, tick)
     say(f"  built in {time.monotonic() - began:.0f} s")
-    return folder / "temporal"
+    return folder / tool.module.rpartition("/")[2]
 
 
 @contextlib.asynccontextmanager
 async def _alone(folder: Path, say: Say) -> AsyncIterator[None]:
     with (folder / ".lock").open("w") as lock:
         if not _locked(lock):
-            say("Another process fetches or builds the Temporal dev server; waiting for it")
+            say("Another process fetches or builds a program of Temporal; waiting for it")
         while not _locked(lock):  # noqa: ASYNC110 (another process holds it: there is no event to wait for)
             await asyncio.sleep(0.2)
         yield

@@ -1,5 +1,6 @@
 """A private PostgreSQL for the tests: its own data folder and port, gone at the end. Works as root and as anyone."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -12,7 +13,10 @@ from pathlib import Path
 import pytest
 
 ABSENT = "HOLDFAST_WITHOUT_POSTGRES"
-_OPTIONS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c listen_addresses=127.0.0.1"
+_OPTIONS = "-c fsync=off -c full_page_writes=off -c listen_addresses=127.0.0.1"
+_FAST = f"{_OPTIONS} -c synchronous_commit=off"
+DURABLE = f"{_OPTIONS} -c max_connections=300"
+"""What was committed outlives a kill of the server, though not of the machine; and there is room for many clients."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Cluster:
     programs: Path
     folder: Path
     port: int
+    options: str = _FAST
 
     def url(self, database: str) -> str:
         return f"postgresql://holdfast@127.0.0.1:{self.port}/{database}"
@@ -31,8 +36,17 @@ class Cluster:
             shutil.chown(self.folder, "postgres", "postgres")
         data = str(self.folder / "data")
         self._run("initdb", "-D", data, "-U", "holdfast", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        options = f"{_OPTIONS} -p {self.port} -k '{self.folder}'"
-        self._run("pg_ctl", "-D", data, "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+        self.resume()
+
+    def resume(self) -> None:
+        """Start it on the data that it has."""
+        options = f"{self.options} -p {self.port} -k '{self.folder}'"
+        data, log = str(self.folder / "data"), str(self.folder / "log")
+        self._run("pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start")
+
+    @property
+    def pid(self) -> int:
+        return int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
 
     def stop(self) -> None:
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop")
@@ -56,16 +70,22 @@ class Cluster:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """URL of a running PostgreSQL. Without one the tests that ask for it fail, unless the environment says so."""
+    with running(_FAST) as cluster:
+        yield cluster.url("postgres")
+
+
+@contextlib.contextmanager
+def running(options: str) -> Iterator[Cluster]:
     programs = _programs()
     if programs is None:
         if os.environ.get(ABSENT) == "1":
             pytest.skip(f"no PostgreSQL, as {ABSENT}=1 says")
         pytest.fail(f"no PostgreSQL (initdb, pg_ctl); install it (Debian: postgresql), or set {ABSENT}=1")
     folder = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
-    cluster = Cluster(programs, folder, _free_port())
+    cluster = Cluster(programs, folder, _free_port(), options)
     try:
         cluster.start()
-        yield cluster.url("postgres")
+        yield cluster
     finally:
         if (folder / "data" / "postmaster.pid").exists():
             cluster.stop()

@@ -54,7 +54,12 @@ def test_empty_variable_is_not_set(project: Path, monkeypatch: pytest.MonkeyPatc
 def test_every_variable_is_read(project: Path, monkeypatch: pytest.MonkeyPatch, variable: str):
     field = VARIABLES[variable]
     given = {"log_level": "DEBUG", "log_format": "text", "sandbox_type": "local", "open_door": "1", "home": "/srv/data"}
-    given |= {"llm_base_url": "http://127.0.0.1:1/v1", "sandbox_packages": "numpy"}
+    given |= {
+        "llm_base_url": "http://127.0.0.1:1/v1",
+        "sandbox_packages": "numpy",
+        "deployment": "blue",
+        "build_id": "r1.2",
+    }
     given |= {"sandbox_workspace": "/srv/work", "sandbox_fallback": "True", "workspace_bytes": "5000000"}
     numeric = field.endswith(("port", "_ms", "_sessions", "_warm", "_file_bytes")) or field.startswith("db_")
     monkeypatch.setenv(variable, given.get(field, "77" if numeric else "sqlite:///x"))

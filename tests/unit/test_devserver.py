@@ -94,6 +94,29 @@ async def test_cache_that_cannot_be_written_is_one_of_the_reasons(bare: Path, tm
         await binary.find(settings_for(tmp_path), lambda _line: None)
 
 
+async def test_programs_of_a_cluster_come_from_the_cache(bare: Path) -> None:
+    cached = tuple(program(binary.cache_path(tool)) for tool in binary.CLUSTER)
+    assert await binary.cluster() == cached
+
+
+async def test_programs_of_a_cluster_need_go_where_none_is_cached(bare: Path) -> None:
+    with pytest.raises(NoTemporal, match=r"temporal-server 1\.\d+\.\d+: go install go\.temporal\.io.*no `go` on PATH"):
+        await binary.cluster()
+
+
+async def test_program_is_built_from_its_module_into_the_cache(bare: Path) -> None:
+    program(
+        bare / "go", 'for word in "$@"; do :; done; printf "#!/bin/sh\necho temporal $word\n" >"$GOBIN/${word##*/}"'
+    )
+    mend = 'for file in "$GOBIN"/*@*; do mv "$file" "${file%@*}"; done; chmod +x "$GOBIN"/*'
+    program(bare / "go", (bare / "go").read_text() + mend)
+    for name in ("mv", "chmod", "sh"):
+        (bare / name).symlink_to(f"/bin/{name}")
+    server, schema = await binary.cluster(lambda _line: None)
+    assert "go.temporal.io/server/cmd/server@v" in server.read_text()
+    assert "go.temporal.io/server/cmd/tools/sql@v" in schema.read_text()
+
+
 async def test_port_taken_names_port_and_variable(bare: Path, tmp_path: Path) -> None:
     program(bare / "temporal")
     with socket.socket() as other:
