@@ -59,6 +59,7 @@ def workers(client: Client, queues: Sequence[str], found: Wired, settings: Setti
             workflows=[TaskWorkflow, ProgramWorkflow] if queue == QUEUE_AGENTS else [],
             activities=found.activities.get(queue, []),
             max_concurrent_activities=found.slots.get(queue),
+            no_remote_activities=queue == QUEUE_AGENTS,
             workflow_runner=runner,
             sticky_queue_schedule_to_start_timeout=policies.STICKY_TIMEOUT,
             max_heartbeat_throttle_interval=timedelta(seconds=1),

@@ -1,6 +1,7 @@
 """Writing to the store and the blob folder on behalf of a workflow."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from temporalio import activity
 
@@ -42,6 +43,8 @@ class Recorder:
     async def save_record(self, change: RecordChange) -> Nothing:
         """The task's row as the workflow now is. A final row is never changed again."""
         fields = Changes() if change.result is None else columns(change.result)
+        if change.began_at is not None:
+            fields["started_at"] = datetime.fromtimestamp(change.began_at, UTC)
         async with beating():
             await self._change(change, fields)
         return Nothing()

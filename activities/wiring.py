@@ -20,7 +20,7 @@ from activities.skills import Skills
 from holdfast import __version__
 from holdfast.blobs import BlobStore
 from holdfast.config import Settings
-from holdfast.contracts.program import QUEUE_LLM, QUEUE_SANDBOX, QUEUE_SKILLS
+from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_SANDBOX, QUEUE_SKILLS
 from providers.seen import seen
 from providers.table import Models
 from sandbox.base import Probe, choose
@@ -65,20 +65,22 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
         environ = settings.environment()
+        recorder = Recorder(Records(database), blobs)
         if QUEUE_LLM in queues:
             models = Models(environ, settings.default_model, settings.providers, settings.url)
             stack.push_async_callback(models.close)
             llm = Llm(Asker(models, Usage(database), Deltas(database)), blobs, settings.sandbox_packages)
             found.activities[QUEUE_LLM] = [llm.plan, llm.program, llm.answer, llm.skill, llm.ask]
             found.providers = seen(environ, settings.default_model, settings.providers)
-        if QUEUE_SKILLS in queues:
+        if {QUEUE_SKILLS, QUEUE_AGENTS} & set(queues):
             runner = SkillRunner(
                 blobs, settings.home, environ, _project_python(settings), workspace_bytes=settings.workspace_bytes
             )
             stack.push_async_callback(runner.close)
             skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs))
-            recorder = Recorder(Records(database), blobs)
             found.activities[QUEUE_SKILLS] = [skills.run, skills.check, recorder.save_segment, recorder.save_record]
+            # Local activities run where the workflow does: saves, and calls of light skills.
+            found.activities[QUEUE_AGENTS] = [skills.run, recorder.save_segment, recorder.save_record]
         if QUEUE_SANDBOX in queues:
             adapter = await choose(settings)
             opening = Pool(adapter, TEMPLATE, settings.sandbox_max_sessions, settings.sandbox_warm)

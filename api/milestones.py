@@ -74,12 +74,14 @@ class Reader:
             EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: self._ended,
             EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: self._ended,
             EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: self._ended,
+            EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED: self._taken,
             EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED: self._child,
             EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: self._scheduled,
             EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: self._completed,
             EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED: self._failed,
             EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: self._late,
             EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: self._cancelled,
+            EventType.EVENT_TYPE_MARKER_RECORDED: self._marked,
             EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: self._updated,
             EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: self._signalled,
         }
@@ -116,6 +118,10 @@ class Reader:
             return []
         spec = await read(self._converter, attributes.input, ProgramSpec)
         return list(self._asked.settled(at(event), spec.carried.questions if spec.carried else []))
+
+    async def _taken(self, event: HistoryEvent) -> list[Milestone]:
+        """A worker has the task: it runs, although no record says so yet."""
+        return self._stands(at(event), self._state or "RUNNING") if self._owns_state else []
 
     async def _child(self, event: HistoryEvent) -> list[Milestone]:
         execution = event.child_workflow_execution_started_event_attributes.workflow_execution
@@ -169,6 +175,10 @@ class Reader:
 
     async def _completed(self, event: HistoryEvent) -> list[Milestone]:
         return await self._performed.done(event)
+
+    async def _marked(self, event: HistoryEvent) -> list[Milestone]:
+        told = await self._performed.marked(event)
+        return [*self._steps(at(event), _step("", told)), *told]
 
     async def _failed(self, event: HistoryEvent) -> list[Milestone]:
         attributes = event.activity_task_failed_event_attributes

@@ -1,12 +1,13 @@
 """What Temporal's history says about a task: how often each call was begun, finished, and begun again after that."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.history.v1 import HistoryEvent, MarkerRecordedEventAttributes
 from temporalio.client import Client
 
 from holdfast.contracts.llm import LLM_ANSWER, LLM_ASK, LLM_PLAN, LLM_PROGRAM, LLM_SKILL
@@ -83,6 +84,8 @@ def count(found: Proof, events: Iterable[HistoryEvent]) -> list[HistoryEvent]:
                 _finished(found, kind, call)
                 found.answered |= {asked[begin]} if begin in asked else set()
                 ends += [event] if kind == PROGRAM_RUN.name else []
+            case EventType.EVENT_TYPE_MARKER_RECORDED:
+                _marked(found, event.marker_recorded_event_attributes)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
                 failed = event.activity_task_failed_event_attributes
                 _failed(found, *kinds[failed.scheduled_event_id])
@@ -104,6 +107,16 @@ def _scheduled(found: Proof, kind: str, call: str) -> None:
     if kind == SKILL_RUN.name:
         found.repeated += call in found.finished
         found.scheduled[call] += 1
+
+
+def _marked(found: Proof, marker: MarkerRecordedEventAttributes) -> None:
+    """A local activity, the call of a light skill among them, leaves one event, at its end."""
+    if marker.marker_name == "core_local_activity":
+        ran = json.loads(marker.details["data"].payloads[0].data)
+        kind, call = ran["activity_type"], ran["activity_id"]
+        _scheduled(found, kind, call)
+        _started(found, kind, ran["attempt"])
+        (_failed if marker.HasField("failure") else _finished)(found, kind, call)
 
 
 def _started(found: Proof, kind: str, attempt: int) -> None:

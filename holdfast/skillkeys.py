@@ -13,7 +13,7 @@ _TEXTS = (*OPEN_FORMAT[:4], "allowed_tools", "version", "prompt_template")
 _TYPED = (
     *("tags", "kind", "input_schema", "output_schema", "examples", "prompt_template", "version"),
     *("effect", "timeout_seconds", "max_retries", "max_age_seconds", "secrets", "network", "writes", "approval"),
-    *("handler", "function", "check"),
+    *("weight", "handler", "function", "check"),
 )
 _FIELDS = tuple(dict.fromkeys((*OPEN_FORMAT, *_TYPED)))
 ALIASES = {

@@ -65,6 +65,7 @@ class CatalogueSkill(Contract):
             max_retries=spec.max_retries,
             max_age_seconds=spec.max_age_seconds,
             has_check=spec.check is not None,
+            weight=spec.weight,
         )
 
     def summary(self) -> SkillSummary:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from holdfast.contracts.base import Contract, Json
-from holdfast.contracts.skill import Effect, Kind
+from holdfast.contracts.skill import Effect, Kind, Weight
 from holdfast.errors import shown
 from holdfast.names import identifier
 from holdfast.schemas import compiled
@@ -46,6 +46,7 @@ class SkillSpec(Contract):
     parameters: list[str] = []
     effect: Effect = "pure"
     effect_declared: bool = False
+    weight: Weight = "normal"
     timeout_seconds: float = Field(default=60.0, gt=0, le=30 * 86400)
     max_retries: int = Field(default=2, ge=0, le=100)
     max_age_seconds: float | None = Field(default=None, ge=0)
@@ -102,7 +103,16 @@ def _finished(draft: Draft, undeclared: UndeclaredEffect) -> SkillSpec:
     spec = _validated(draft, values)
     if not spec.effect_declared:
         spec = spec.model_copy(update={"effect": _guessed(spec, undeclared, draft)})
-    return spec
+    return _weighed(spec, draft)
+
+
+def _weighed(spec: SkillSpec, draft: Draft) -> SkillSpec:
+    """A light call may run again, and holds its program's other calls up while it runs."""
+    if spec.weight == "normal" or (spec.effect == "pure" and spec.kind == "script"):
+        return spec
+    found = f"this {spec.kind} has effect {spec.effect!r}"
+    draft.warn("weight", f"found 'light', allowed for scripts with effect 'pure'; {found}, and counts as 'normal'")
+    return spec.model_copy(update={"weight": "normal"})
 
 
 def _validated(draft: Draft, values: dict[str, Any]) -> SkillSpec:

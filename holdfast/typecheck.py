@@ -69,7 +69,7 @@ class _Program:
 
     def typed(self) -> dict[At, str]:
         """What the checker says, as far as it is sure."""
-        if _names(self.nodes) & _DYNAMIC:
+        if _names(self.nodes) & _DYNAMIC or self._is_evident():
             return {}
         texts = {"skills.pyi": stubs.module(self.skills), "__builtins__.pyi": stubs.global_names(self.skills)}
         by_identifier = {skill.spec.identifier: skill for skill in self.skills}
@@ -80,6 +80,22 @@ class _Program:
             if of and call and self._counts(call) and (text := self._explained(finding, call, by_identifier[of[1]])):
                 found.setdefault((finding.line, finding.column), text)
         return found
+
+    def _is_evident(self) -> bool:
+        """Whether the calls' own text shows all that a checker could find: then 40 ms are saved."""
+        by_name = {skill.name: skill for skill in self.skills}
+        calls = [(call, by_name[name]) for call, name in skill_calls(self.tree, list(by_name)) if name in by_name]
+        called = {call.func.value if isinstance(call.func, ast.Attribute) else call.func for call, _ in calls}
+        named = {"skills", *(skill.spec.identifier for skill in self.skills)}
+        mentioned = {node for node in self.nodes if isinstance(node, ast.Name) and node.id in named}
+        imports = any(isinstance(node, ast.Import | ast.ImportFrom) and _is_ours(node) for node in self.nodes)
+        return not imports and mentioned <= called and all(self._is_written_out(*one) for one in calls)
+
+    def _is_written_out(self, call: ast.Call, skill: CatalogueSkill) -> bool:
+        if not self._counts(call):
+            return True
+        given = callcheck.arguments(call, skill)
+        return all(_shows(value) or _fits_as_text(value, skill, name) for _, name, value in given)
 
     def _counts(self, call: ast.Call) -> bool:
         return call not in self.caught and not callcheck.is_spread(call)
@@ -131,6 +147,21 @@ class _Program:
             or (isinstance(node, ast.Name) and node.id in self.shared)
             for node in ast.walk(value)
         )
+
+
+def _shows(value: ast.expr) -> bool:
+    """Whether it is a literal."""
+    try:
+        ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _fits_as_text(value: ast.expr, skill: CatalogueSkill, name: str) -> bool:
+    if not isinstance(value, ast.JoinedStr) or name not in skill.spec.parameters:
+        return False
+    return not is_surely_wrong("str", stubs.types_of(stubs.schema_of(skill, name)))
 
 
 def _names(nodes: Nodes) -> set[str]:

@@ -76,6 +76,7 @@ class Changes(TypedDict, total=False):
     name: str
     catalogue: str
     source_ref: str
+    started_at: datetime
     output: Any
     output_ref: str | None
     files_ref: str | None
@@ -195,6 +196,12 @@ class Records:
             failed=sum(counts.get(state, 0) for state in FINAL - {"DONE"}),
             average_seconds=sum(float(seconds or 0) for *_, seconds in rows) / timed if timed else None,
         )
+
+    async def in_work(self, tenant: str | None = None) -> int:
+        """How many tasks are PENDING or RUNNING, of a tenant or of all: counted in an index."""
+        fits = [TaskRow.state.in_(("PENDING", "RUNNING")), *_same(tenant=tenant)]
+        async with self.db.reading() as session:
+            return await session.scalar(select(func.count()).select_from(TaskRow).where(*fits)) or 0
 
     async def change(self, tenant: str, task_id: str, state: TaskState, **changes: Unpack[Changes]) -> Change:
         """Move a task to a state. Its first final state stays: what comes later is ignored, and `outcome` says so.

@@ -91,8 +91,10 @@ class Effects:
             prompt = SkillPrompt(call=call, models=self._spec.models, max_retries=facts.max_retries)
             asked: SkillAnswer = await _execute(LLM_SKILL, prompt, policies.llm(), **options)
             return asked
-        policy = policies.skill(facts, self._spec.limits.call_seconds)
-        answer: SkillAnswer = await _execute(SKILL_RUN, call, policy, **options)
+        cap_seconds = self._spec.limits.call_seconds
+        if facts.weight == "light":
+            return await _locally(call, {**policies.light(facts, cap_seconds), **options})
+        answer: SkillAnswer = await _execute(SKILL_RUN, call, policies.skill(facts, cap_seconds), **options)
         return answer
 
     async def _settle(self, call: SkillCall, facts: SkillFacts, exc: ActivityError) -> SkillAnswer | None:
@@ -137,6 +139,17 @@ class Effects:
 
 async def _execute(ref: ActivityRef[Any, Any], request: Any, policy: dict[str, Any], **options: Any) -> Any:
     return await workflow.execute_activity(ref.name, request, result_type=ref.gives, **policy, **options)
+
+
+async def _locally(call: SkillCall, policy: dict[str, Any]) -> SkillAnswer:
+    """Within the workflow task. Unlike that of an activity, its own failure comes bare."""
+    try:
+        answer: SkillAnswer = await workflow.execute_local_activity(
+            SKILL_RUN.name, call, result_type=SkillAnswer, **policy
+        )
+        return answer
+    except ApplicationError as exc:
+        return SkillAnswer(error=failure(exc))
 
 
 def _unknown(exc: ActivityError) -> bool:

@@ -27,11 +27,19 @@ BOX: dict[str, Any] = {
 }
 """A box is retried for ever: what is the program's own fault is a result, not a failure."""
 
+UNRECORDED = timedelta(seconds=1)
+"""A task that is over this soon needs one record, not two."""
+
 SAVE: dict[str, Any] = {
     "task_queue": program.QUEUE_SKILLS,
     "start_to_close_timeout": timedelta(seconds=30),
     "heartbeat_timeout": timedelta(seconds=2),
     "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)),
+}
+
+SAVE_LOCALLY: dict[str, Any] = {
+    "start_to_close_timeout": SAVE["start_to_close_timeout"],
+    "retry_policy": SAVE["retry_policy"],
 }
 
 
@@ -62,7 +70,7 @@ def skill(facts: SkillFacts, cap_seconds: float | None) -> dict[str, Any]:
     The activity enforces the skill's own limit; start-to-close leaves it 15 s to report that. The limit of a hybrid
     skill does not count the time in which it waits for a model, so its heartbeat alone tells that it lives.
     """
-    limit = min(facts.timeout_seconds, cap_seconds or facts.timeout_seconds)
+    limit = _limit(facts, cap_seconds)
     once = facts.effect == "once"
     longest = timedelta(days=1) if facts.kind == "hybrid" else timedelta(seconds=limit + 15)
     return {
@@ -76,6 +84,19 @@ def skill(facts: SkillFacts, cap_seconds: float | None) -> dict[str, Any]:
         ),
         "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     }
+
+
+def light(facts: SkillFacts, cap_seconds: float | None) -> dict[str, Any]:
+    """The same for a local activity, which has no heartbeat: it is lost with its workflow task, and begins again."""
+    return {
+        "start_to_close_timeout": timedelta(seconds=_limit(facts, cap_seconds) + 15),
+        "retry_policy": skill(facts, cap_seconds)["retry_policy"],
+        "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    }
+
+
+def _limit(facts: SkillFacts, cap_seconds: float | None) -> float:
+    return min(facts.timeout_seconds, cap_seconds or facts.timeout_seconds)
 
 
 def probe() -> dict[str, Any]:

@@ -36,27 +36,26 @@ from holdfast.contracts.program import (
     ProgramResult,
     ProgramSpec,
     Progress,
-    RecordChange,
-    SavedSegment,
-    SaveSegment,
     TaskState,
     Version,
 )
 from holdfast.contracts.question import AnswerMessage, Question
 from holdfast.contracts.work import SIGNAL_REPORT, ProgramReport
-from workflows import policies
+from workflows import policies, saving
 from workflows.box import BoxState
 from workflows.effects import TASK_TIMEOUT, failure
 from workflows.endings import through
 from workflows.journal import Journal
 from workflows.mending import Mender, NotMended
 from workflows.questions import Questions
+from workflows.saving import Record
 
 _NEAR = 0.3
 """A suspended program continues-as-new early, at this part of the history bound: then it costs no extra suspension."""
 
 
-@workflow.defn(name=contracts.PROGRAM_WORKFLOW)
+# Not in the SDK's sandbox: see TaskWorkflow.
+@workflow.defn(name=contracts.PROGRAM_WORKFLOW, sandboxed=False)
 class ProgramWorkflow:
     @workflow.init
     def __init__(self, spec: ProgramSpec) -> None:
@@ -87,6 +86,7 @@ class ProgramWorkflow:
         self.final_source: Sha256 | None = None
         self.updates = 0
         self.expired = False
+        self.record = Record(spec.task, spec.type, carried.started_at)
 
     # --- the story ------------------------------------------------------------------------------------------------
 
@@ -94,8 +94,6 @@ class ProgramWorkflow:
     async def run(self, spec: ProgramSpec) -> ProgramResult:
         watches: list[asyncio.Task[None]] = []
         try:
-            if spec.carried is None:
-                await self._record("RUNNING")
             story = asyncio.create_task(self._story())
             watches += [asyncio.create_task(one) for one in self._watching(story)]
             end = await story
@@ -198,7 +196,7 @@ class ProgramWorkflow:
                 return
             segment = self.journal.take_segment(self.version.number, closing)
             try:
-                saved = await self._save(segment)
+                saved = await saving.segment(segment)
             except BaseException:
                 self.journal.put_back(segment)
                 raise
@@ -248,6 +246,7 @@ class ProgramWorkflow:
     async def _continue_as_new(self) -> None:
         """CAN: legal when nothing is left in this run. There is no await between the last look and the act."""
         await workflow.wait_condition(self.journal.only_data_open)
+        await self.record.written()
         await self._drain()
         if self.journal.only_data_open() and not self.journal.unsaved and workflow.all_handlers_finished():
             workflow.continue_as_new(self.spec.model_copy(update={"carried": self._carry()}))
@@ -414,7 +413,12 @@ class ProgramWorkflow:
         return watching if self.spec.author is None else [*watching, self._report()]
 
     async def _deadline(self, story: "asyncio.Task[ProgramEnd]") -> None:
-        await workflow.sleep(timedelta(seconds=self._left()))
+        """The end of the task's time. On the way there, what runs for a second is recorded as running."""
+        if self.spec.carried is None and self.spec.author is None:
+            await workflow.sleep(min(policies.UNRECORDED.total_seconds(), self._left()))
+            if not self.record.is_begun:
+                await self._record("RUNNING")
+        await workflow.sleep(self._left())
         self.expired = True
         story.cancel()
 
@@ -565,20 +569,8 @@ class ProgramWorkflow:
         self.state = state
         self._show()
         if self.spec.author is None:
-            change = RecordChange(
-                task=self.spec.task, state=state, type=self.spec.type, result=result, questions=self.questions.open
-            )
-            await workflow.execute_activity(contracts.RECORD_SAVE.name, change, summary=state, **policies.SAVE)
-
-    async def _save(self, segment: contracts.Segment) -> SavedSegment:
-        saved: SavedSegment = await workflow.execute_activity(
-            contracts.JOURNAL_SAVE.name,
-            SaveSegment(segment=segment),
-            result_type=SavedSegment,
-            summary=f"{len(segment.entries)} calls",
-            **policies.SAVE,
-        )
-        return saved
+            self.record.write(state, self.questions.open, result)
+            await self.record.written()
 
     def _show(self) -> None:
         """What the Temporal UI shows as current details."""

@@ -352,12 +352,14 @@ class SavedSegment(Contract):
 class RecordChange(Contract):
     """What activity `record.save` writes to a task's row. A final state is written once and never changed.
 
-    `questions` are those that are open: they are not written, but read from the history by those who watch a task.
+    `began_at` is when a worker first had the task, in UTC seconds since 1970. `questions` are those that are open: they
+    are not written, but read from the history by those who watch a task.
     """
 
     task: TaskRef
     state: TaskState
     type: str = "program"
+    began_at: float | None = None
     result: ProgramResult | None = None
     questions: list[Question] = []
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cli.proof import proof
 from holdfast.contracts.question import AnswerMessage
 from tests.support.chaos import Chaos, Report
 from tests.support.stack import Stack, parents_of, progress, until
@@ -50,6 +51,21 @@ async def test_thirty_kills_repeat_no_finished_call(standby: Stack, say: Callabl
     assert sum(report.kills.values()) == 36
     assert report.inside >= 10
     assert statistics.median(report.recoveries) <= 4.0
+
+
+@pytest.mark.slow
+async def test_a_worker_killed_in_a_light_call_repeats_no_finished_one(standby: Stack) -> None:
+    client = await standby.client()
+    handle = await standby.start(client, "for i in range(8): skills.glance(i=i, ms=150)\nresult = i")
+    for number in (3, 6):
+        await until(lambda least=number: standby.begins(handle).total() >= least)
+        standby.workers[-1].kill()
+        standby.workers[-2].kill()
+        standby.start_worker().wait_up()
+        standby.start_worker().wait_up()
+    assert standby.value(await handle.result()) == 7
+    assert standby.begins(handle).total() <= 10, "what was in flight at a kill begins again, nothing else"
+    assert (await proof(client, handle.id)).holds
 
 
 async def test_a_once_skill_killed_inside_asks_and_does_not_begin_again(standby: Stack) -> None:

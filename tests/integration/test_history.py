@@ -5,6 +5,7 @@ from typing import Any
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
+from cli.proof import proof
 from tests.support.stack import Stack
 
 SEQUENTIAL = "for i in range({n}): skills.echo(i=i)"
@@ -58,3 +59,24 @@ async def test_every_activity_has_a_summary_that_tells_the_story(stack: Stack, c
     assert ["program version 1, generation 1"] in summaries
     details = await handle.query("__temporal_workflow_metadata")
     assert "2 of 2 calls answered" in str(details)
+
+
+async def test_a_light_call_costs_six_events_and_no_activity_task(stack: Stack, client: Client) -> None:
+    source = "for i in range({n}): skills.glance(i=i)"
+    few, many = [await events(stack, client, source.format(n=n)) for n in (5, 25)]
+    assert (len(many) - len(few)) / 20 <= 6.0
+    assert count(many, "ACTIVITY_TASK_SCHEDULED") == 1, "the program's own"
+
+
+async def test_light_calls_are_journalled_retried_and_caught_like_others(stack: Stack, client: Client) -> None:
+    source = """
+try:
+    skills.glance(i=1, fail=True)
+except SkillError as exc:
+    result = [str(exc), skills.glance(i=2)["i"]]
+"""
+    handle = await stack.start(client, source)
+    assert stack.value(await handle.result()) == ["skill 'glance' raised ValueError: not seen (skill.py:18)", 2]
+    assert stack.begins(handle).total() == 3, "the one that fails is tried once more"
+    journal = await proof(client, handle.id)
+    assert (journal.holds, journal.calls, sum(journal.failed.values()), journal.begun) == (True, 2, 1, 3)

@@ -30,6 +30,18 @@ def test_checking_the_calls_of_a_program_costs_less_than_a_tenth_of_a_second(say
     assert cpu < 100
 
 
+def test_calls_whose_text_shows_all_cost_a_fifth_of_that(say: Callable[[str], None]) -> None:
+    skills = list(load(ROOT / "tests/support/project", BUILTIN).catalogue.skills.values())
+    source = normalise("for i in range(9):\n    skills.read_file(path=f'a/{i}.txt', max_lines=20)\nresult = 1")
+    costs = []
+    for _ in range(20):
+        worked = work()
+        assert check_calls(source, skills) == []
+        costs.append((work() - worked) * 1000)
+    say(f"check of calls that are written out: median {statistics.median(costs):.1f} ms of the processors")
+    assert statistics.median(costs) < 20
+
+
 def work() -> float:
     """Seconds of processors, ours and those of processes that ended: a loaded machine does not lengthen them."""
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

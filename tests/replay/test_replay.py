@@ -23,7 +23,8 @@ def replayer(program: type = ProgramWorkflow) -> Replayer:
     return Replayer(
         workflows=[program, TaskWorkflow],
         data_converter=converter(),
-        workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
+        # In the SDK's sandbox, which workers leave out for speed: it finds clocks, randomness and I/O.
+        unsandboxed_workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
     )
 
 

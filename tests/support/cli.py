@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from cli.processes import descendants
 
 ROOT = Path(__file__).parents[2]
 UP = "Ctrl-C stops everything"
+CTRL_C = b"\x03"
+_PATIENCE_SECONDS = 5.0
 _OWN_TERMINAL = "import cli.main, fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); cli.main.main()"
 
 
@@ -109,15 +112,22 @@ def at_a_terminal(
 
 
 def _read(terminal: int, type_at: bytes, typed: bytes) -> bytes:
-    shown = b""
+    shown, is_typed = b"", not typed
     # The terminal of a process that has ended is an error to read from.
     with contextlib.suppress(OSError):
-        while data := os.read(terminal, 65536):
+        while data := _more(terminal, typed if is_typed else b""):
             shown += data
-            if typed and type_at in shown:
+            if not is_typed and type_at in shown:
+                is_typed = True
                 os.write(terminal, typed)
-                typed = b""
     return shown
+
+
+def _more(terminal: int, typed: bytes) -> bytes:
+    """What is shown next. CPython loses a ctrl-c between its prompt and its wait for a key; a person types it again."""
+    while typed == CTRL_C and not select.select([terminal], [], [], _PATIENCE_SECONDS)[0]:
+        os.write(terminal, typed)
+    return os.read(terminal, 65536)
 
 
 @contextlib.contextmanager

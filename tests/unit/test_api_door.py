@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ from starlette.datastructures import Headers
 from api.door import given_trace
 from api.guard import Guard, is_loopback
 from api.problems import Unauthorized
+from api.server import listen
+from cli.demo import free_ports
 from holdfast.config import Settings
 from holdfast.errors import Forbidden, SettingsInvalid
 
@@ -37,6 +40,13 @@ def test_loopback_names_may_come_in(host: str) -> None:
 def test_other_names_are_refused_on_loopback(host: str) -> None:
     with pytest.raises(Forbidden, match="HOLDFAST_URL"):
         guard().check(request(host=host))
+
+
+def test_answers_do_not_wait_for_the_caller_to_acknowledge() -> None:
+    (port,) = free_ports(1)
+    listener = listen(Settings(project=Path(), home=Path(), port=port))
+    with listener, socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_name_of_the_url_setting_may_come_in() -> None:

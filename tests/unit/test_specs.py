@@ -126,6 +126,17 @@ def test_an_effect_that_is_not_declared_follows_the_setting(
     assert "'effect'" in parsed.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("effect", "weight", "warned"), [("pure", "light", False), ("idempotent", "normal", True), ("once", "normal", True)]
+)
+def test_only_a_pure_script_is_light(effect: str, weight: str, warned: bool, tmp_path: Path) -> None:
+    text = f"name: tidy\nversion: 1.0.0\ndescription: Tidies\neffect: {effect}\nweight: light\n"
+    folder = write_files(tmp_path / "tidy", {"skill.yaml": text, "skill.py": "def run(): ..."})
+    parsed = parse_skill(folder)
+    assert parsed.spec.weight == weight
+    assert [f"effect {effect!r}" in one for one in parsed.warnings] == [True] * warned
+
+
 def test_instructions_are_the_body_of_the_markdown_file(tmp_path: Path) -> None:
     folder = write_files(
         tmp_path / "tidy", {"SKILL.md": "---\nname: tidy\ndescription: Tidies\n---\n\n# How\n---\nGently.\n"}
