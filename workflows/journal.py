@@ -15,7 +15,6 @@ from holdfast.contracts.journal import Entry, stands
 from holdfast.contracts.program import Answered, Ask, Carried, Closing, Nested, ProgramSpec, Segment, Version
 from holdfast.contracts.question import Question
 from holdfast.contracts.skill import MODEL, SkillAnswer, SkillCall, SkillFacts
-from holdfast.ids import idempotency_key
 from workflows.effects import Effects, NotBegun
 from workflows.questions import Questions
 
@@ -242,7 +241,6 @@ class Journal:
             skill=entry.skill,
             arguments=entry.arguments,
             catalogue=self._spec.catalogue,
-            key=idempotency_key(task.principal.tenant, task.task_id, entry.id),
             effect=facts.effect,
             timeout_seconds=min(facts.timeout_seconds, self._spec.limits.call_seconds or facts.timeout_seconds),
         )

@@ -5,6 +5,7 @@ from typing import Literal
 from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Sha256, Value
 from holdfast.contracts.model import Usage
 from holdfast.contracts.principal import TaskRef
+from holdfast.ids import idempotency_key
 
 Effect = Literal["pure", "idempotent", "keyed", "once"]
 """What running a call again would do: nothing; the same; the same if its key is honoured; harm."""
@@ -40,9 +41,13 @@ class SkillCall(Contract):
     skill: str
     arguments: Value
     catalogue: Sha256
-    key: str
     effect: Effect
     timeout_seconds: float = 60.0
+
+    @property
+    def key(self) -> str:
+        """The idempotency key that the skill gets: the same for each try of this call, and for no other call."""
+        return idempotency_key(self.task.principal.tenant, self.task.task_id, self.call_id)
 
 
 class SkillAnswer(Contract):

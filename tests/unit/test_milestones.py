@@ -201,7 +201,7 @@ def job(version: int = 1, generation: int = 1) -> ProgramJob:
 def call(number: int = 1) -> SkillCall:
     arguments = Value(inline={"i": number})
     return SkillCall(
-        task=TASK, call_id=f"{number:024}.1", skill="echo", arguments=arguments, catalogue=SHA, key="k", effect="pure"
+        task=TASK, call_id=f"{number:024}.1", skill="echo", arguments=arguments, catalogue=SHA, effect="pure"
     )
 
 
