@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Header, Query, Request
 
+from api.capacity import Capacity
 from api.temporal import Temporal
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Library
@@ -31,6 +32,7 @@ class House:
     blobs: BlobStore
     library: Library
     temporal: Temporal
+    capacity: Capacity
     opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -46,7 +48,9 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
     temporal = Temporal(settings)
     library = Library(settings.project, _BUILTIN, blobs, settings.undeclared_effect)
     try:
-        yield House(settings, Records(database), Workers(database), blobs, library, temporal)
+        records = Records(database)
+        capacity = Capacity(records.in_work, settings.max_tasks, settings.max_tenant_tasks)
+        yield House(settings, records, Workers(database), blobs, library, temporal, capacity)
     finally:
         await temporal.close()
         await database.close()

@@ -2,14 +2,17 @@
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.common import WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from api.capacity import Place
 from api.house import House
 from api.kinds import Start, Wanted, kept, start
 from api.problems import InvalidRequest, TooLarge
@@ -18,7 +21,7 @@ from holdfast.contracts.base import Failure, Json
 from holdfast.contracts.principal import Principal, TaskRef
 from holdfast.contracts.program import FINAL, QUEUE_AGENTS
 from holdfast.contracts.task import TaskRequest
-from holdfast.errors import NoTemporal
+from holdfast.errors import NoTemporal, NotFound, TooManyTasks
 from holdfast.ids import canonical, new_task_id, task_id_from_key
 from holdfast.log import get_logger
 from holdfast.snapshot import Catalogue
@@ -53,13 +56,39 @@ async def accept(house: House, request: TaskRequest, tenant: str, trace_id: str)
     Raises:
         UserError: the request is wrong; nothing was kept.
         IdempotencyMismatch: the key was used for another request.
+        TooManyTasks: there is no room for a new task; nothing was kept.
         NoTemporal: not started. With a key, the same request again starts it.
     """
-    asked = await _checked(house, request, tenant, trace_id)
-    row, is_new = await house.records.create(await asyncio.to_thread(_record, house, asked))
+    async with _place(house, request, tenant) as place:
+        asked = await _checked(house, request, tenant, trace_id)
+        row, is_new = await house.records.create(await asyncio.to_thread(_record, house, asked))
+        place.is_used = is_new
     if row.state not in FINAL and (is_new or row.state == "PENDING"):
         row = await _started(house, asked, row)
     return row, is_new
+
+
+@asynccontextmanager
+async def _place(house: House, request: TaskRequest, tenant: str) -> AsyncIterator[Place]:
+    """Room for a task. One that was accepted before has its own, and is answered also when there is none."""
+    async with AsyncExitStack() as stack:
+        try:
+            place = await stack.enter_async_context(house.capacity.place(tenant))
+        except TooManyTasks:
+            if not await _is_known(house, request, tenant):
+                raise
+            place = Place()
+        yield place
+
+
+async def _is_known(house: House, request: TaskRequest, tenant: str) -> bool:
+    if request.idempotency_key is None:
+        return False
+    try:
+        await house.records.get(tenant, task_id_from_key(tenant, request.idempotency_key))
+    except NotFound:
+        return False
+    return True
 
 
 async def _checked(house: House, request: TaskRequest, tenant: str, trace_id: str) -> Asked:
@@ -152,7 +181,7 @@ async def _started(house: House, asked: Asked, row: TaskRow) -> TaskRow:
         raise _told(exc, asked, row) from exc
     try:
         async with answering():
-            await _start(client, begins, asked, row)
+            await _start(house, client, begins, asked, row)
     except NoTemporal as exc:
         raise _told(exc, asked, row) from exc
     except RPCError as exc:
@@ -161,7 +190,7 @@ async def _started(house: House, asked: Asked, row: TaskRow) -> TaskRow:
     return row
 
 
-async def _start(client: Client, begins: Start, asked: Asked, row: TaskRow) -> None:
+async def _start(house: House, client: Client, begins: Start, asked: Asked, row: TaskRow) -> None:
     """Start a workflow, or find that it was started before."""
     try:
         await client.start_workflow(
@@ -181,11 +210,18 @@ async def _start(client: Client, begins: Start, asked: Asked, row: TaskRow) -> N
                 trace_id=row.trace_id,
             ),
             static_summary=begins.summary,
+            priority=_priority(house, asked, row),
         )
     except WorkflowAlreadyStartedError:
         log.info("task.found", task_id=row.id)
     else:
         log.info("task.started", task_id=row.id, type=row.type, skills=len(begins.spec.skills))
+
+
+def _priority(house: House, asked: Asked, row: TaskRow) -> Priority:
+    """In which order work that has to wait is taken, children and activities included: by priority, then by tenant."""
+    weight = house.settings.tenant_weights.get(row.tenant)
+    return Priority(priority_key=asked.request.priority, fairness_key=row.tenant, fairness_weight=weight)
 
 
 def _pinned(house: House, asked: Asked, row: TaskRow) -> Start:

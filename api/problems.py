@@ -13,11 +13,11 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from holdfast.errors import Forbidden, HoldfastError, UserError, shown
+from holdfast.errors import Forbidden, HoldfastError, TooManyTasks, UserError, shown
 from holdfast.log import get_logger
 
 MEDIA_TYPE = "application/problem+json"
-_DECLARED = (400, 401, 403, 404, 405, 409, 413, 415, 422, 500, 503)
+_DECLARED = (400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503)
 
 log = get_logger(__name__)
 
@@ -105,6 +105,8 @@ def of(scope: Mapping[str, Any], exc: HoldfastError) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if exc.status == HTTPStatus.UNAUTHORIZED else {}
     if exc.status == HTTPStatus.SERVICE_UNAVAILABLE and exc.retryable:
         headers["Retry-After"] = "2"
+    if isinstance(exc, TooManyTasks):
+        headers["Retry-After"] = str(exc.retry_after)
     return answer(scope, exc.status, exc.code, str(exc), exc.details, headers)
 
 

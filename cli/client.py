@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from cli import screen
 from holdfast import client
 from holdfast.client import asks
 from holdfast.config import Settings
-from holdfast.errors import NotFound, UserError
+from holdfast.errors import NotFound, TooManyTasks, UserError
 
 SHORTEST_PREFIX = 6
 
@@ -16,6 +17,7 @@ class Client(client.Client):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.url, settings.api_key or "")
         self.settings = settings
+        self.on_busy = _told
 
     def find(self, prefix: str) -> str:
         """The full id of the one task whose id begins with `prefix`.
@@ -42,3 +44,9 @@ class Client(client.Client):
         """What the API itself says it lacks to take tasks; empty if nothing."""
         needs: dict[str, str] = self.ask(asks.ready()).get("dependencies", {})
         return "; ".join(f"{name}: {state}" for name, state in needs.items() if state != "ok")
+
+
+def _told(exc: TooManyTasks, seconds: float) -> None:
+    screen.say(
+        f"busy: {exc.details.get('in_work')} tasks are in work, as many as may be; again in {seconds:.0f} s", "dim"
+    )

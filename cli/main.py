@@ -30,6 +30,10 @@ RUN, TASKS, CARE = "Run it", "Tasks", "Look after it"
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Task id, or its beginning (6 characters or more).")]
 
+Priority = Annotated[
+    str | None, typer.Option(metavar="1-5", help="1 is done first, 5 last, where work has to wait. Default: 3.")
+]
+
 Parent = Annotated[int | None, typer.Option(hidden=True, help="End when the process of this id is gone.")]
 
 
@@ -128,13 +132,14 @@ def run(
     files: Annotated[
         list[str] | None, typer.Option("--file", metavar="PATH", help="A file for its folder in/. Repeatable.")
     ] = None,
+    priority: Priority = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the task id and go.")] = False,
     as_json: Json = False,
 ) -> None:
     """Give an agent a task in plain words and follow it. The answer goes to stdout; ctrl-c detaches."""
     from cli import request, tasks
 
-    body = request.agent_request(text, agent, skills, system, model, input_, key, limit or [])
+    body = request.agent_request(text, agent, skills, system, model, input_, key, limit or [], priority)
     tasks.start(context.obj.settings(), body, files or [], detach, as_json)
 
 
@@ -158,13 +163,14 @@ def exec_(
     files: Annotated[
         list[str] | None, typer.Option("--file", metavar="PATH", help="A file for its folder in/. Repeatable.")
     ] = None,
+    priority: Priority = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the task id and go.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a Python program durably and follow it. The result goes to stdout; ctrl-c detaches."""
     from cli import request, tasks
 
-    body = request.program_request(file, input_, skills, repair, key, limit or [])
+    body = request.program_request(file, input_, skills, repair, key, limit or [], priority)
     tasks.start(context.obj.settings(), body, files or [], detach, as_json)
 
 

@@ -22,6 +22,7 @@ def agent_request(
     inputs: str | None,
     key: str | None,
     limits: list[str],
+    priority: str | None = None,
 ) -> TaskRequest:
     """The body of `POST /tasks` for a task in plain words (`-`: stdin).
 
@@ -39,12 +40,19 @@ def agent_request(
         inputs=json_flag("--input", inputs) if inputs is not None else None,
         key=key,
         limits=_limits(limits),
+        priority=_priority(priority),
     )
     return asks.of_agent(words, options)
 
 
 def program_request(
-    file: str, inputs: str | None, skills: str | None, repair: str, key: str | None, limits: list[str]
+    file: str,
+    inputs: str | None,
+    skills: str | None,
+    repair: str,
+    key: str | None,
+    limits: list[str],
+    priority: str | None = None,
 ) -> TaskRequest:
     """The body of `POST /tasks` for a program file (`-`: stdin).
 
@@ -60,6 +68,8 @@ def program_request(
         "idempotency_key": key,
         "limits": _limits(limits),
     }
+    if priority is not None:
+        body["priority"] = _priority(priority)
     try:
         return TaskRequest.model_validate(body)
     except ValidationError as exc:
@@ -109,6 +119,10 @@ def _limits(pairs: list[str]) -> dict[str, float | str]:
             raise UserError(f"--limit {pair!r}: expected NAME=VALUE with a name of: {known}")
         found[name] = value
     return found
+
+
+def _priority(text: str | None) -> int | str | None:
+    return int(text) if text and text.isdecimal() else text
 
 
 def answer_words(words: list[str], file: str | None) -> tuple[str | None, str]:

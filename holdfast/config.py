@@ -26,6 +26,8 @@ VARIABLES: dict[str, str] = {
     "HOLDFAST_HOST": "host",
     "HOLDFAST_PORT": "port",
     "HOLDFAST_OPEN": "open_door",
+    "HOLDFAST_MAX_TASKS": "max_tasks",
+    "HOLDFAST_MAX_TENANT_TASKS": "max_tenant_tasks",
     "API_KEY": "api_key",
     "TEMPORAL_ADDRESS": "temporal_address",
     "TEMPORAL_NAMESPACE": "temporal_namespace",
@@ -71,10 +73,11 @@ HttpUrl = Annotated[
 ]
 
 
-_VERSION = r"\s*(===?|>=|<=|~=|!=|<|>)\s*[\w.*+!-]+"
+# ASCII by name: pydantic's \w is all of Unicode, and 20 MB of automaton.
+_VERSION = r" *(===?|>=|<=|~=|!=|<|>) *[A-Za-z0-9_.*+!-]+"
 # A name and versions, and nothing that an installer takes for an option, a path or an address.
 PackageName = Annotated[
-    str, StringConstraints(pattern=rf"^[A-Za-z0-9][\w.-]*(\[[\w,.-]+\])?({_VERSION}(\s*,{_VERSION})*)?$")
+    str, StringConstraints(pattern=rf"^[A-Za-z0-9][A-Za-z0-9_.-]*(\[[A-Za-z0-9_,.-]+\])?({_VERSION}( *,{_VERSION})*)?$")
 ]
 
 
@@ -91,6 +94,7 @@ def _any_python(path: str | None) -> str | None:
     return None if path in ("python3", "python") else path
 
 
+Weight = Annotated[float, Field(ge=0.001, le=1000)]
 PythonPath = Annotated[str | None, AfterValidator(_any_python)]
 
 
@@ -106,15 +110,23 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=1, le=65535)
     open_door: bool = False
     api_key: str | None = None
+    max_tasks: int = Field(default=5000, ge=1, description="tasks in work at once; more are answered 429")
+    max_tenant_tasks: int = Field(default=2500, ge=1, description="the same, of one tenant")
+    tenant_weights: dict[str, Weight] = Field(
+        default={}, description="share of a tenant's work in a backlog; default 1"
+    )
     temporal_address: str = "127.0.0.1:7233"
     temporal_namespace: str = "default"
     temporal_bin: str | None = None
     temporal_ui_port: int = Field(default=8233, ge=1, le=65535)
     deployment: str = Field(
-        default="holdfast", pattern=r"^[\w-]{1,100}$", description="workers that replace each other"
+        default="holdfast", pattern=r"^[A-Za-z0-9_-]+$", max_length=100, description="workers that replace each other"
     )
     build_id: str | None = Field(
-        default=None, pattern=r"^[\w.+-]{1,100}$", description="version of a cluster's workers; None: all are alike"
+        default=None,
+        pattern=r"^[A-Za-z0-9_.+-]+$",
+        max_length=100,
+        description="version of a cluster's workers; None: all are alike",
     )
     database_url: str = ""
     db_pool_size: int = Field(default=50, ge=1)

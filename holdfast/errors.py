@@ -11,6 +11,7 @@
     |  |- Conflict           same idempotency key with another body, or a task that is over
     |  `- Forbidden          missing or wrong key, Host or Origin
     |- OperatorError         whoever runs holdfast can mend it (503, CLI exit 3)
+    |  |- TooManyTasks       as many tasks are in work as are allowed (429); says when to come back
     |  |- NoTemporal         the Temporal server is neither found nor reachable
     |  |- NoIsolation        no sandbox adapter passed its probe
     |  |- SettingsInvalid    a setting has a wrong value, or stands in two files
@@ -105,6 +106,17 @@ class OperatorError(HoldfastError):
     code = "UNAVAILABLE"
     status = 503
     retryable = True
+
+
+class TooManyTasks(OperatorError):
+    """`retry_after` is the number of seconds after which a place is likely to be free; nothing was recorded."""
+
+    code = "TOO_MANY_TASKS"
+    status = 429
+
+    def __init__(self, message: str, retry_after: int = 1, **details: object) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
 
 
 class NoTemporal(OperatorError):

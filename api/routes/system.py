@@ -5,12 +5,21 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter
 
-from api.house import OurHouse
+from api.house import House, OurHouse
 from api.routes import health
 from holdfast import __version__, readiness
 from holdfast.contracts.base import Contract
+from holdfast.errors import HoldfastError
 
 router = APIRouter(prefix="/api", tags=["operations"])
+
+
+class Load(Contract):
+    """Tasks in work (PENDING or RUNNING) of all tenants, counted within the last second, and how many may be."""
+
+    in_work: int
+    max_tasks: int
+    max_tenant_tasks: int
 
 
 class System(Contract):
@@ -29,6 +38,7 @@ class System(Contract):
     providers: list[str]
     services: dict[str, str]
     metrics: health.Metrics | None
+    load: Load | None
 
 
 @router.get("/system", operation_id="get_system")
@@ -50,4 +60,15 @@ async def system(house: OurHouse) -> System:
         providers=sorted(name for name, missing in offered.items() if not missing and name != readiness.DEFAULT),
         services=await health.working(house),
         metrics=await health.tally(house),
+        load=await _load(house),
     )
+
+
+async def _load(house: House) -> Load | None:
+    """None while the store is down."""
+    try:
+        in_work = await house.capacity.in_work()
+    except HoldfastError:
+        return None
+    settings = house.settings
+    return Load(in_work=in_work, max_tasks=settings.max_tasks, max_tenant_tasks=settings.max_tenant_tasks)

@@ -66,7 +66,7 @@ class AgentOptions(TypedDict, total=False):
     `agent` is a name; without one it is holdfast's own. `skills` are all that it may use. `model` is `provider:model`.
     `inputs` is what its program sees as `inputs`, beside the words: an object, or anything else as `data` in one. With
     a `key`, the same request is the same task, however often it is sent. `files` were sent by `upload`: its program
-    finds them in its folder `in`.
+    finds them in its folder `in`. `priority` is 1 (done first, where work has to wait) to 5; default 3.
     """
 
     agent: str | None
@@ -79,6 +79,7 @@ class AgentOptions(TypedDict, total=False):
     limits: Mapping[str, float | str] | None
     files: Sequence[Uploaded] | None
     key: str | None
+    priority: int | str | None
 
 
 def of_agent(text: str, options: AgentOptions) -> TaskRequest:

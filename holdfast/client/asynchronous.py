@@ -20,7 +20,7 @@ from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import Version
 from holdfast.contracts.question import Question
 from holdfast.contracts.task import Step, Task, TaskRequest
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, TooManyTasks
 
 T = TypeVar("T")
 
@@ -28,7 +28,11 @@ T = TypeVar("T")
 class AsyncClient:
     """`Client` for asyncio; an async context manager. Its promises are those of `Client`."""
 
-    def __init__(self, url: str | None = None, api_key: str | None = None) -> None:
+    on_busy: wire.Busy | None = None
+    """Told of each wait, and its seconds, for a holdfast that has too many tasks in work."""
+
+    def __init__(self, url: str | None = None, api_key: str | None = None, busy_s: float = wire.BUSY_S) -> None:
+        self.busy_s = busy_s
         self._door = wire.Door.found(url, api_key)
         self._http = httpx2.AsyncClient(**self._door.options())
 
@@ -165,13 +169,17 @@ class AsyncClient:
         return await self.ask(asks.health())
 
     async def ask(self, what: Ask[T]) -> T:
-        """Send it, again if its connection broke and that is safe."""
-        tried = 0
+        """Send it, again if its connection broke and that is safe, or if the API has no room now."""
+        tried, patience = 0, wire.Patience(self.busy_s, self.on_busy)
         while True:
-            tried += 1
             try:
                 return what.read(await self._http.request(**what.async_options))
+            except TooManyTasks as exc:
+                pause = patience.pause(exc)
+                if pause is None:
+                    raise
             except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+                tried += 1
                 pause = wire.pause(exc, tried, what.is_safe)
                 if pause is None:
                     raise self._door.lost(exc, str(what)) from None

@@ -17,7 +17,7 @@ from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import FINAL, Version
 from holdfast.contracts.question import Question
 from holdfast.contracts.task import Step, Task, TaskRequest
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, TooManyTasks
 
 T = TypeVar("T")
 
@@ -30,10 +30,15 @@ class Client:
 
     Without `url` and `api_key` it goes where the settings of the current folder lead: HOLDFAST_URL and API_KEY in the
     environment or `.env`, `holdfast.yaml`, else http://127.0.0.1:8000 without a key. Every method raises
-    `HoldfastError` only, of the class that the API raised; `NoHoldfast` if no answer came.
+    `HoldfastError` only, of the class that the API raised; `NoHoldfast` if no answer came. A holdfast that has too many
+    tasks in work is asked again when it says so, for `busy_s` seconds in all; then `TooManyTasks` is raised.
     """
 
-    def __init__(self, url: str | None = None, api_key: str | None = None) -> None:
+    on_busy: wire.Busy | None = None
+    """Told of each wait, and its seconds, for a holdfast that has too many tasks in work."""
+
+    def __init__(self, url: str | None = None, api_key: str | None = None, busy_s: float = wire.BUSY_S) -> None:
+        self.busy_s = busy_s
         self._door = wire.Door.found(url, api_key)
         self._http = httpx2.Client(**self._door.options())
 
@@ -167,13 +172,17 @@ class Client:
         return self.ask(asks.health())
 
     def ask(self, what: Ask[T]) -> T:
-        """Send it, again if its connection broke and that is safe."""
-        tried = 0
+        """Send it, again if its connection broke and that is safe, or if the API has no room now."""
+        tried, patience = 0, wire.Patience(self.busy_s, self.on_busy)
         while True:
-            tried += 1
             try:
                 return what.read(self._http.request(**what.options))
+            except TooManyTasks as exc:
+                pause = patience.pause(exc)
+                if pause is None:
+                    raise
             except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+                tried += 1
                 pause = wire.pause(exc, tried, what.is_safe)
                 if pause is None:
                     raise self._door.lost(exc, str(what)) from None

@@ -1,18 +1,23 @@
 """Between us and the API: where it is, how often to try, and errors of the one tree from all that can go wrong."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
 from holdfast.config import Settings
-from holdfast.errors import Forbidden, HoldfastError, NotFound, OperatorError, UserError
+from holdfast.errors import Forbidden, HoldfastError, NotFound, OperatorError, TooManyTasks, UserError
 
 TIMEOUT = httpx2.Timeout(10.0, read=75.0)
 """The API holds a `wait` for 60 s at most, and pings a stream of events each 15 s."""
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Between tries of what is safe to send again, after its connection broke: an API that restarts is back by then."""
+
+
+BUSY_S = 60.0
+"""So long, all in all, a request waits for a holdfast that has too many tasks in work."""
 
 
 class NoHoldfast(OperatorError):
@@ -75,6 +80,26 @@ def pause(exc: httpx2.HTTPError | httpx2.InvalidURL, tried: int, is_safe: bool) 
     return PAUSES_S[tried - 1] if is_safe and is_broken and not is_refused and tried <= len(PAUSES_S) else None
 
 
+Busy = Callable[[TooManyTasks, float], None]
+
+
+class Patience:
+    """How long one request may wait where the API says that it is full: as it is told, up to `seconds` in all."""
+
+    def __init__(self, seconds: float, tell: Busy | None = None) -> None:
+        self._until = time.monotonic() + seconds
+        self._tell = tell
+
+    def pause(self, exc: TooManyTasks) -> float | None:
+        """Seconds until the same request may get through; None: that is later than the wait may last."""
+        wait_s = float(exc.retry_after)
+        if time.monotonic() + wait_s > self._until:
+            return None
+        if self._tell:
+            self._tell(exc, wait_s)
+        return wait_s
+
+
 def body(response: httpx2.Response) -> Any:
     """The JSON of a good answer.
 
@@ -85,7 +110,14 @@ def body(response: httpx2.Response) -> Any:
     found = json(response)
     if response.is_success:
         return found
-    raise error(response.status_code, found if isinstance(found, dict) else {})
+    failed = error(response.status_code, found if isinstance(found, dict) else {})
+    if isinstance(failed, TooManyTasks):
+        failed.retry_after = _seconds(response.headers.get("Retry-After", ""))
+    raise failed
+
+
+def _seconds(retry_after: str) -> int:
+    return max(1, int(retry_after)) if retry_after.isdecimal() else 1
 
 
 def json(response: httpx2.Response) -> Any:

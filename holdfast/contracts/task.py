@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.config import JsonDict
@@ -32,6 +32,20 @@ def _model(value: Json) -> Json:
 
 
 ModelChoice = Annotated[ModelSettings, BeforeValidator(_model, json_schema_input_type=str | ModelSettings)]
+PRIORITIES = {"critical": 1, "high": 2, "normal": 3, "low": 4}
+"""The older systems' words."""
+
+
+def _priority(value: Json) -> Json:
+    if isinstance(value, str) and value not in PRIORITIES:
+        raise ValueError(f"expected 1 (first) to 5 (last), or one of {', '.join(PRIORITIES)}")
+    return PRIORITIES[value] if isinstance(value, str) else value
+
+
+_WORDS = Literal["critical", "high", "normal", "low"]
+TaskPriority = Annotated[
+    int, Field(ge=1, le=5, strict=True), BeforeValidator(_priority, json_schema_input_type=int | _WORDS)
+]
 SessionId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -91,6 +105,10 @@ class TaskRequest(Body):
     limits: Limits = Limits()
     tuning: Tuning = Tuning()
     on_error: Annotated[str, StringConstraints(pattern="^(fail|ask)$")] = "fail"
+    priority: TaskPriority = Field(
+        default=3,
+        description="1 is done first, 5 last, where work has to wait; also critical (1), high, normal, low (4)",
+    )
     session_id: SessionId | None = None
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     user_id: Annotated[str, StringConstraints(max_length=320)] | None = None

@@ -31,6 +31,8 @@ DYNAMIC_CONFIG = {
     # One partition: no forwarding between four of them; batches 30 -> 110 calls a second (measured).
     "matching.numTaskqueueReadPartitions": "1",
     "matching.numTaskqueueWritePartitions": "1",
+    # Work that waits is taken by priority, then tenant by tenant, instead of first come, first served.
+    "matching.enableFairness": "true",
 }
 
 
