@@ -1,0 +1,180 @@
+"""holdfast, driven as a user would: its API and its worker are processes of their own, with shipped defaults."""
+
+import asyncio
+import shutil
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.service import RPCError
+
+from bench.engines import Stored, WrongAnswer
+from bench.processes import Process, free_port
+from bench.site import ROOT, Site
+from bench.task import Dialect, Task
+
+_FAILED = ("ERROR", "TIMED_OUT", "CANCELLED")
+_UP_S = 60
+
+
+class Installation:
+    """One API and one worker over one project folder: every variant of ours is an agent of that project."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.home = site.scratch / "holdfast"
+        self.project = site.scratch / "project"
+        self.env = site.environment(
+            PYTHONPATH=str(ROOT),
+            HOLDFAST_HOME=str(self.home),
+            HOLDFAST_PORT=self.url.rpartition(":")[2],
+            HOLDFAST_URL=self.url,
+            TEMPORAL_ADDRESS=site.temporal,
+            DEFAULT_LLM_PROVIDER="openai-compatible",
+            DEFAULT_LLM_MODEL="stub",
+            LLM_BASE_URL=f"{site.model}/v1",
+            LLM_API_KEY="none",
+        )
+        self.api = self._process("api", "import os, api.server; os._exit(api.server.main())", None)
+        self.worker = self._process("worker", "import os, worker; os._exit(worker.main())", b'"worker.up"')
+
+    def _process(self, name: str, code: str, ready: bytes | None) -> Process:
+        command = [sys.executable, "-P", "-c", code]
+        return Process(f"holdfast {name}", command, self.project, self.env, self.site.scratch / f"{name}.log", ready)
+
+    async def start(self) -> float:
+        """Seconds until the worker was ready."""
+        shutil.copytree(ROOT / "bench" / "project", self.project, ignore=shutil.ignore_patterns("__pycache__"))
+        self.home.mkdir()
+        await self.api.start()
+        async with asyncio.timeout(_UP_S):
+            while not await self._listens():  # noqa: ASYNC110 (another process: there is no event to wait for)
+                await asyncio.sleep(0.02)
+        return await self.start_worker()
+
+    async def start_worker(self) -> float:
+        began = time.perf_counter()
+        await self.worker.start()
+        return time.perf_counter() - began
+
+    async def _listens(self) -> bool:
+        try:
+            return (await self.site.http.get(f"{self.url}/health/live")).status_code == httpx2.codes.OK
+        except httpx2.TransportError:
+            return False
+
+    async def stop(self) -> None:
+        await self.worker.stop()
+        await self.api.stop()
+
+
+@dataclass
+class Holdfast:
+    """One variant: an agent of the project for W4, and the direct one for W1. Tasks go over HTTP."""
+
+    name: str
+    shared: "Shared"
+    agent: str = "split"
+    tool: str = "lookup"
+    dialect: Dialect = "plain"
+    workloads: tuple[str, ...] = ("W1", "W4")
+    ids: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def house(self) -> Installation:
+        assert self.shared.installation is not None
+        return self.shared.installation
+
+    def takes(self, workload: str) -> bool:
+        return workload in self.workloads
+
+    def task(self, workload: str, n: int, latency_ms: int = 0, sleep_ms: int = 0) -> Task:
+        return Task(uuid.uuid4().hex[:12], workload, n, latency_ms, sleep_ms, self.dialect, self.tool)
+
+    async def start(self, site: Site) -> float:
+        return await self.shared.start(site)
+
+    async def run(self, task: Task) -> str:
+        await self.ask(task)
+        return await self.resume(task)
+
+    async def ask(self, task: Task) -> None:
+        """Returns once the task is recorded and started."""
+        kind = "one" if task.workload == "W1" else self.agent
+        body = {"type": f"agent:{kind}", "input": task.prompt}
+        made = await self.house.site.http.post(f"{self.house.url}/tasks", json=body)
+        if made.status_code != httpx2.codes.CREATED:
+            raise WrongAnswer(f"{self.name}: {made.status_code} {made.text[:400]}")
+        self.ids[task.run] = made.json()["id"]
+
+    async def resume(self, task: Task) -> str:
+        while True:
+            url = f"{self.house.url}/tasks/{self.ids[task.run]}"
+            got: dict[str, Any] = (await self.house.site.http.get(url, params={"wait": 60})).json()
+            if got["state"] == "DONE":
+                return str(got["output"])
+            if got["state"] in _FAILED:
+                raise WrongAnswer(f"{self.name}: {str(got)[:600]}")
+
+    def workflow_ids(self, task: Task) -> list[str]:
+        """Its own, and that of its program, which an answer without a program does not have."""
+        own = f"default/{self.ids[task.run]}"
+        return [own, f"{own}/program"]
+
+    async def history(self, workflow_id: str) -> list[HistoryEvent]:
+        """Its events; none if there is no such workflow."""
+        handle = self.house.site.client.get_workflow_handle(workflow_id)
+        try:
+            return [event async for event in handle.fetch_history_events()]
+        except RPCError:
+            return []
+
+    async def stored(self, task: Task) -> Stored:
+        size_bytes = records = 0
+        for workflow_id in self.workflow_ids(task):
+            try:
+                description = await self.house.site.client.get_workflow_handle(workflow_id).describe()
+            except RPCError:
+                continue
+            info = description.raw_description.workflow_execution_info
+            size_bytes += info.history_size_bytes
+            records += info.history_length
+        return Stored(size_bytes, records)
+
+    def worker_pid(self) -> int:
+        return self.house.worker.pid
+
+    def pids(self) -> list[int]:
+        return [self.house.worker.pid, self.house.api.pid]
+
+    async def kill(self) -> None:
+        await self.house.worker.kill()
+
+    async def restart(self) -> float:
+        return await self.house.start_worker()
+
+    async def stop(self) -> None:
+        await self.shared.stop()
+
+
+@dataclass
+class Shared:
+    """The one installation that all variants use: the first that starts it does, the first that stops it too."""
+
+    installation: Installation | None = None
+    boot_s: float = 0.0
+
+    async def start(self, site: Site) -> float:
+        if self.installation is None:
+            self.installation = Installation(site)
+            self.boot_s = await self.installation.start()
+        return self.boot_s
+
+    async def stop(self) -> None:
+        if self.installation is not None:
+            await self.installation.stop()
