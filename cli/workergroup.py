@@ -6,7 +6,7 @@ import typer
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="HOLDFAST_BUILD_ID of its workers.")]
 
-app = typer.Typer(help="Replace the workers of a cluster, version by version.", no_args_is_help=True)
+app = typer.Typer(help="Look at the workers of a cluster, and replace them version by version.", no_args_is_help=True)
 
 
 @app.command()
@@ -34,3 +34,11 @@ def drain(context: typer.Context, version: Version) -> None:
     from cli import workers as group
 
     group.drain(context.obj.settings(), version)
+
+
+@app.command()
+def check(context: typer.Context) -> None:
+    """Say whether a worker on this host works, by its exit code: for a container's health check."""
+    from cli import workers as group
+
+    group.check(context.obj.settings())

@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 from typer.main import get_command
 
 from cli.main import app
+from cli.serve import QUEUES
 from holdfast.config import VARIABLES, Settings
 from tests.support.offline import LeftTheMachine
 
@@ -26,6 +27,7 @@ ROOMS = ("holdfast", "workflows", "activities", "skills", "sandbox", "providers"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+WORKERS = {name: service for name, service in OURS.items() if service["command"][0] == "worker"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
@@ -95,8 +97,29 @@ def test_only_api_and_temporal_ui_are_reached_from_this_machine_and_none_from_el
 def test_every_command_of_a_container_is_one_of_the_cli() -> None:
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     assert {service["command"][0] for service in OURS.values()} <= known
-    assert OURS["worker"]["healthcheck"]["test"][1:] == ["holdfast", "doctor"]
-    assert "doctor" in known
+    group = get_command(app).commands["workers"].commands  # type: ignore[attr-defined]
+    for service in WORKERS.values():
+        *command, word = service["healthcheck"]["test"][1:]
+        assert command == ["holdfast", "workers"] and word in group
+
+
+def test_each_task_queue_has_a_service_of_its_own_that_can_be_scaled() -> None:
+    served = {name: service["command"][1:] for name, service in WORKERS.items()}
+    assert served.pop("autonomous-agent-pool") == []
+    assert served == {f"worker-{queue}": ["--queues", queue] for queue in QUEUES}
+    assert all("ports" not in service for service in WORKERS.values())
+    assert SERVICES["autonomous-agent-pool"]["deploy"] == {"replicas": 0}
+
+
+def test_only_services_that_make_sandboxes_run_with_another_seccomp_profile() -> None:
+    opened = {name for name, service in SERVICES.items() if any("seccomp" in one for one in _security(service))}
+    assert opened == {"worker-sandbox", "autonomous-agent-pool"}
+    assert all("no-new-privileges:true" in _security(service) for service in WORKERS.values())
+
+
+def _security(service: dict[str, Any]) -> list[str]:
+    found: list[str] = service.get("security_opt", [])
+    return found
 
 
 def test_containers_get_only_variables_that_holdfast_reads() -> None:
@@ -113,7 +136,7 @@ def test_volumes_and_mounted_files_are_there() -> None:
 
 
 def test_seccomp_profile_opens_what_bubblewrap_needs_and_no_more() -> None:
-    (place,) = [one for one in OURS["worker"]["security_opt"] if one.startswith("seccomp:")]
+    (place,) = [one for one in OURS["worker-sandbox"]["security_opt"] if one.startswith("seccomp:")]
     rules = json.loads((ROOT / place.removeprefix("seccomp:")).read_text())["syscalls"]
     needed = {"clone", "clone3", "unshare", "mount", "umount2", "pivot_root", "setns", "sethostname"}
     opened = [rule for rule in rules if needed & set(rule["names"])]
