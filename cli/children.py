@@ -27,7 +27,10 @@ class ChildFailed(OperatorError):
 
 @dataclass
 class Child:
-    """`command` are the words after `holdfast`. It ends by SIGTERM, also when this process dies (on Linux)."""
+    """`command` are the words after `holdfast`, `module` is what they are said to.
+
+    It ends by SIGTERM, also when this process dies (on Linux).
+    """
 
     name: str
     command: list[str]
@@ -37,7 +40,8 @@ class Child:
     process: "subprocess.Popen[bytes] | None" = None
     pause_s: float = FIRST_PAUSE_S
     started: float = field(default_factory=time.monotonic)
-    _log_begins: int = 0
+    log_begins: int = 0
+    module: str = "cli.main"
 
     @property
     def pid(self) -> int:
@@ -47,11 +51,11 @@ class Child:
     def start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.started = time.monotonic()
-        self._log_begins = self.log.stat().st_size if self.log.exists() else 0
+        self.log_begins = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 # -P: a folder of the project that is called like one of ours must not hide it.
-                [sys.executable, "-P", "-m", "cli.main", *self.command, "--parent", str(os.getpid())],
+                [sys.executable, "-P", "-m", self.module, *self.command, "--parent", str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -71,7 +75,7 @@ class Child:
         """
         if (code := self.ended()) is not None:
             raise ChildFailed(
-                f"{self.name} {how_it_ended(code)}. The end of {self.log}:\n{tail(self.log, self._log_begins)}"
+                f"{self.name} {how_it_ended(code)}. The end of {self.log}:\n{tail(self.log, self.log_begins)}"
             )
 
     async def again(self) -> None:

@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from holdfast.catalogue import Problem
     from sandbox.base import Probe
 
-ROOMS = ("activities", "api", "cli", "holdfast", "providers", "sandbox", "skills", "store", "worker", "workflows")
+ROOMS = (
+    "activities",
+    "api",
+    "chaos",
+    "cli",
+    "holdfast",
+    "providers",
+    "sandbox",
+    "skills",
+    "store",
+    "worker",
+    "workflows",
+)
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,30 @@ def demo(
     group.demo(context.obj.settings(), keep)
 
 
+@app.command(rich_help_panel=CARE)
+def chaos(
+    context: typer.Context,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="How long faults strike. Default: 60, or an hour with --kills.")
+    ] = None,
+    kills: Annotated[int | None, typer.Option(min=0, help="End after so many kills.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Repeat a run's choices. Default: by chance; it is printed.")] = None,
+    scenario: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only these tasks. Repeatable.")] = None,
+    faults: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only these faults; `none` for no fault. Repeatable.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write everything that was found, too.")] = None,
+) -> None:
+    """Kill, pause and starve everything while tasks run, and judge from outside. Exit code 1: a promise broke."""
+    from random import SystemRandom
+
+    from cli import chaos as group
+
+    seconds = seconds or (60.0 if kills is None else 3600.0)
+    seed = SystemRandom().randrange(1 << 31) if seed is None else seed
+    group.chaos(context.obj.settings(), seconds, kills, seed, scenario or [], faults or [], json)
+
+
 @app.command(rich_help_panel=TASKS)
 def run(
     context: typer.Context,

@@ -1,0 +1,123 @@
+"""What a scenario is: one kind of task of the mix, and what must come of it whatever dies."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from chaos.model import named
+from holdfast.client.asynchronous import AsyncClient
+from holdfast.client.wire import NoHoldfast
+from holdfast.contracts.base import Json
+from holdfast.contracts.program import FINAL, TaskState
+from holdfast.contracts.question import Question
+from holdfast.contracts.task import Task, TaskRequest
+from holdfast.errors import Conflict, HoldfastError, NotFound, OperatorError
+
+T = TypeVar("T")
+
+_LOOK_S = 0.3
+_PATIENCE_S = 120.0
+
+
+class Hands:
+    """What a person does to one task, over the API, with patience: it may be down for a while."""
+
+    def __init__(self, client: AsyncClient, task_id: str, chance: random.Random) -> None:
+        self._client, self.task_id, self.chance = client, task_id, chance
+
+    async def task(self, wait_s: float = 0) -> Task:
+        return await patient(lambda: self._client.task(self.task_id, wait_s))
+
+    async def answer(self, question_id: str, value: Json) -> None:
+        """A second answer is refused: then the first one, whose reply got lost, counts."""
+        await patient(lambda: self._settled(self._client.answer(self.task_id, question_id, value)))
+
+    async def cancel(self) -> None:
+        await patient(lambda: self._settled(self._client.cancel(self.task_id)))
+
+    async def pause(self, low: float, high: float) -> None:
+        await asyncio.sleep(self.chance.uniform(low, high))
+
+    async def answer_all(self, value: Callable[[Question], Json]) -> None:
+        """Answer whatever is asked, until the task is over."""
+        while (task := await self.task(_LOOK_S)).state not in FINAL:
+            for question in task.questions:
+                if question.state == "open":
+                    await self.answer(question.id, value(question))
+            await asyncio.sleep(_LOOK_S)
+
+    async def _settled(self, doing: Awaitable[Any]) -> None:
+        try:
+            await doing
+        except (Conflict, NotFound):
+            return
+
+
+async def patient(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer of the API, asked again while it, or what it needs, is down or busy.
+
+    Raises:
+        HoldfastError: it refuses the request, or is down for two minutes.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return await ask()
+        except HoldfastError as exc:
+            passing = isinstance(exc, OperatorError | NoHoldfast) or exc.details.get("code") in _PASSING
+            if not passing or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_LOOK_S)
+
+
+_PASSING = ("INTERNAL", "RATE_LIMITED", "OVERLOADED", "TOO_MANY_REQUESTS", "UNREACHABLE")
+"""What the API says when it is the moment that is wrong, and not the request."""
+
+Drive = Callable[[Hands], Awaitable[None]]
+
+
+async def _nothing(_: Hands) -> None:
+    """Most tasks need nobody."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of task.
+
+    `calls` is how many calls its program makes, each counted once; None: it may be cut short. `replies` are what the
+    model says to each step: so many LLM requests it takes without faults. `drive` is what people do meanwhile.
+    """
+
+    name: str
+    about: str
+    body: Mapping[str, Any]
+    output: Json
+    calls: int | None
+    state: TaskState = "DONE"
+    replies: Mapping[str, str] = field(default_factory=dict)
+    drive: Drive = _nothing
+
+    def request(self, key: str) -> TaskRequest:
+        """The task of this key. The same key is the same task, however often it is sent."""
+        body = dict(self.body)
+        if self.replies:
+            body["input"] = f"{named(key)} {body['input']}"
+        return TaskRequest.model_validate({**body, "idempotency_key": key})
+
+
+def program(source: str, **more: Any) -> dict[str, Any]:
+    """A task that is a program."""
+    return {"type": "program", "program": source, "limits": {"task_seconds": 600}, **more}
+
+
+def agent(words: str, **more: Any) -> dict[str, Any]:
+    """A task in plain words."""
+    return {"type": "agent:tester", "input": words, "limits": {"task_seconds": 600}, **more}
+
+
+def fenced(source: str) -> str:
+    """A program as a model gives it."""
+    return f"Here it is.\n\n```python\n{source}\n```\n"
