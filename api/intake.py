@@ -17,7 +17,7 @@ from api.house import House
 from api.kinds import Start, Wanted, kept, start
 from api.problems import InvalidRequest, TooLarge
 from api.temporal import answering
-from holdfast.contracts.base import Failure, Json
+from holdfast.contracts.base import Failure, Json, Sha256
 from holdfast.contracts.principal import Principal, TaskRef
 from holdfast.contracts.program import FINAL, QUEUE_AGENTS
 from holdfast.contracts.task import TaskRequest
@@ -60,8 +60,8 @@ async def accept(house: House, request: TaskRequest, tenant: str, trace_id: str)
         NoTemporal: not started. With a key, the same request again starts it.
     """
     async with _place(house, request, tenant) as place:
-        asked = await _checked(house, request, tenant, trace_id)
-        row, is_new = await house.records.create(await asyncio.to_thread(_record, house, asked))
+        asked, new = await asyncio.to_thread(_checked, house, request, tenant, trace_id)
+        row, is_new = await house.records.create(new)
         place.is_used = is_new
     if row.state not in FINAL and (is_new or row.state == "PENDING"):
         row = await _started(house, asked, row)
@@ -91,10 +91,11 @@ async def _is_known(house: House, request: TaskRequest, tenant: str) -> bool:
     return True
 
 
-async def _checked(house: House, request: TaskRequest, tenant: str, trace_id: str) -> Asked:
+def _checked(house: House, request: TaskRequest, tenant: str, trace_id: str) -> tuple[Asked, NewTask]:
+    """What a request starts, and its record. All that reads or writes files is in here, for a thread of its own."""
     inputs, asker = _without_mail(request)
     _check_input(inputs)
-    catalogue, sha, _ = await asyncio.to_thread(house.library.current)
+    catalogue, sha, _ = house.library.current()
     key = request.idempotency_key
     task = TaskRef(
         task_id=task_id_from_key(tenant, key) if key else new_task_id(),
@@ -103,7 +104,8 @@ async def _checked(house: House, request: TaskRequest, tenant: str, trace_id: st
     )
     settings = house.settings
     wanted = Wanted(request, inputs, task, catalogue, sha, house.blobs, settings.default_agent, settings.max_file_bytes)
-    return Asked(wanted, await asyncio.to_thread(_begun, house, wanted))
+    asked = Asked(wanted, _begun(house, wanted))
+    return asked, _record(house, asked)
 
 
 def _begun(house: House, wanted: Wanted) -> Start:
@@ -172,7 +174,7 @@ def _request_hash(asked: Asked) -> str:
 
 
 async def _started(house: House, asked: Asked, row: TaskRow) -> TaskRow:
-    begins = await asyncio.to_thread(_pinned, house, asked, row)
+    begins = await _pinned(house, asked, row)
     try:
         client = await house.temporal.client()
     except NoTemporal as exc:
@@ -180,7 +182,7 @@ async def _started(house: House, asked: Asked, row: TaskRow) -> TaskRow:
             row = await not_started(house, row, str(exc))
         raise _told(exc, asked, row) from exc
     try:
-        async with answering():
+        async with house.capacity.turn(), answering():
             await _start(house, client, begins, asked, row)
     except NoTemporal as exc:
         raise _told(exc, asked, row) from exc
@@ -224,11 +226,15 @@ def _priority(house: House, asked: Asked, row: TaskRow) -> Priority:
     return Priority(priority_key=asked.request.priority, fairness_key=row.tenant, fairness_weight=weight)
 
 
-def _pinned(house: House, asked: Asked, row: TaskRow) -> Start:
+async def _pinned(house: House, asked: Asked, row: TaskRow) -> Start:
     """What the row pinned when it was made holds, also if this request is a later one with the same key."""
     sha, trace_id = row.catalogue or asked.wanted.sha, row.trace_id
     if (sha, trace_id) == (asked.wanted.sha, asked.task.trace_id):
         return asked.start
+    return await asyncio.to_thread(_restored, house, asked, sha, trace_id)
+
+
+def _restored(house: House, asked: Asked, sha: Sha256, trace_id: str) -> Start:
     task = asked.task.model_copy(update={"trace_id": trace_id})
     catalogue = Catalogue.open(asked.wanted.blobs, sha)
     return _begun(house, replace(asked.wanted, task=task, catalogue=catalogue, sha=sha))

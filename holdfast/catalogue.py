@@ -3,7 +3,9 @@
 A bad file is a problem with a name and a line; everything else still loads.
 """
 
+import math
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -168,7 +170,10 @@ class Library:
         blobs: BlobStore,
         undeclared: UndeclaredEffect = "guess",
         builtin_agents: Path = BUILTIN_AGENTS,
+        trust_seconds: float = 0.0,
     ) -> None:
+        """`trust_seconds`: so long a look at the files counts, and an edit is not seen."""
+        self.trust_seconds, self._looked_at = trust_seconds, -math.inf
         self.project, self.builtin, self.blobs, self.undeclared = project, builtin, blobs, undeclared
         self.builtin_agents = builtin_agents
         self._lock = threading.Lock()
@@ -179,6 +184,9 @@ class Library:
     def current(self) -> tuple[Catalogue, str, list[Problem]]:
         """The catalogue, its hash (stored in the blobs) and the folders that were left out. Costs a stat per file."""
         with self._lock:
+            if time.monotonic() - self._looked_at < self.trust_seconds:
+                return self._loaded.catalogue, self._sha, self._loaded.problems
+            began = time.monotonic()
             stamp = self._stamped()
             if stamp != self._stamp:
                 loaded = load(self.project, self.builtin, self.undeclared, self.builtin_agents)
@@ -186,6 +194,7 @@ class Library:
                 light = Catalogue(loaded.catalogue.skills, agents=loaded.catalogue.agents)
                 self._loaded = replace(loaded, catalogue=light)
                 self._stamp = stamp[0], loaded.looks
+            self._looked_at = began
             return self._loaded.catalogue, self._sha, self._loaded.problems
 
     @property

@@ -57,16 +57,27 @@ class Result(Contract):
 
 @router.post("", status_code=201, operation_id="create_task")
 async def create(
-    body: Asked, request: Request, response: Response, house: OurHouse, tenant: OurTenant, key: Key = None
+    body: Asked,
+    request: Request,
+    response: Response,
+    house: OurHouse,
+    tenant: OurTenant,
+    key: Key = None,
+    wait: Wait = 0,
 ) -> Task:
-    """Ask for a task. It is checked whole before anything starts, and recorded before it is started."""
+    """Ask for a task. It is checked whole before anything starts, and recorded before it is started.
+
+    With `wait` the answer comes once the task is over, or then: as it stands, and it goes on.
+    """
     asked = body.model_copy(update={"idempotency_key": body.idempotency_key or key})
     trace_id = _trace(request, body)
     row, is_new = await intake.accept(house, asked, body.tenant_id or tenant, trace_id)
     response.headers["Location"] = f"/tasks/{row.id}"
     if not is_new:
         response.headers["Idempotency-Replayed"] = "true"
-    return await as_task(house, Seen(row))
+    if not wait:
+        return await as_task(house, Seen(row))
+    return await as_task(house, await current(house, await ended(house, row, wait)))
 
 
 @router.get("", operation_id="list_tasks")

@@ -80,6 +80,16 @@ def test_everything_is_healthy_with_server_and_worker(api: Api, stack: Stack) ->
     assert {queue for worker in api.get("/workers") for queue in worker["queues"]} >= {"agents", "skills", "sandbox"}
 
 
+def test_who_asks_may_wait_for_the_end_in_the_same_request(api: Api) -> None:
+    asked = {"type": "program", "program": "result = skills.echo(i=6)['i'] * 7"}
+    response = api.http.post("/tasks", params={"wait": 30}, json=asked)
+    assert (response.status_code, response.json()["state"], response.json()["output"]) == (201, "DONE", 42)
+    slow = {"type": "program", "program": "skills.echo(i=1, ms=3000)"}
+    response = api.http.post("/tasks", params={"wait": 0.5}, json=slow)
+    assert (response.status_code, response.json()["status"]) == (201, "running")
+    assert ended(api, response.json()["id"])["state"] == "DONE"
+
+
 def test_task_runs_to_its_end_and_tells_its_story(api: Api) -> None:
     program = """```python
 answers = [await skills.echo(i=n, size=300) for n in range(3)]
