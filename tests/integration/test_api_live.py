@@ -239,6 +239,7 @@ def test_server_lost_in_the_middle_loses_no_task(stack: Stack, api: Api) -> None
     waiting = api.submit(ASKING)["id"]
     question = open_question(api, waiting)
     assert stack.server is not None
+    until(lambda: waiting in [task["id"] for task in api.get("/tasks", state="WAITING")])
     stack.server.kill()
     task = api.get(f"/tasks/{waiting}")
     assert task["state"] in ("RUNNING", "WAITING")
