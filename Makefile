@@ -1,7 +1,7 @@
 # Paths here are relative on purpose: GNU make cannot hold a path with a space, and the folder may have one.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help setup demo up test quick check clean
+.PHONY: help setup demo up test quick check bench clean
 
 # A virtual environment of the caller is not ours, and would be taken for it.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH UV_PROJECT_ENVIRONMENT
@@ -23,6 +23,9 @@ quick: .venv/.ready ## format, lint, types, import rules, unit tests
 
 check: .venv/.ready ## everything, the slow tests too (at most 45 minutes)
 	@.venv/bin/poe -q check
+
+bench: .venv/.ready ## beside other engines, growth, recovery; writes docs/performance.md (ARGS=--quick: a try; see bench/README.md)
+	@.venv/bin/python -m bench $(ARGS)
 
 setup: .venv/.ready ## bring uv and the environment; the others do this themselves
 

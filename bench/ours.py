@@ -49,8 +49,9 @@ class Installation:
 
     async def start(self) -> float:
         """Seconds until the worker was ready."""
-        shutil.copytree(ROOT / "bench" / "project", self.project, ignore=shutil.ignore_patterns("__pycache__"))
-        self.home.mkdir()
+        skipped = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "bench" / "project", self.project, ignore=skipped, dirs_exist_ok=True)
+        self.home.mkdir(exist_ok=True)
         await self.api.start()
         async with asyncio.timeout(_UP_S):
             while not await self._listens():  # noqa: ASYNC110 (another process: there is no event to wait for)
@@ -178,3 +179,4 @@ class Shared:
     async def stop(self) -> None:
         if self.installation is not None:
             await self.installation.stop()
+            self.installation = None

@@ -1,0 +1,39 @@
+"""Which engines there are, in the order of the tables."""
+
+from collections.abc import Sequence
+
+from bench.engines import Engine
+from bench.inprocess import AtOnce
+from bench.ours import Holdfast, Shared
+from bench.peers import InProcess, OnTemporal
+
+TUNED = {"BENCH_TUNED": "1"}
+W4 = ("W4",)
+
+
+def every(quick: bool = False) -> Sequence[Engine]:
+    """All of them; `quick`: those that need no environment of their own."""
+    shared = Shared()
+    ours: list[Engine] = [
+        Holdfast("holdfast", shared),
+        Holdfast("holdfast, fused", shared, agent="fused"),
+    ]
+    yardsticks: list[Engine] = [
+        OnTemporal("raw", "raw"),
+        OnTemporal("raw_again", "raw"),
+    ]
+    if quick:
+        return [*yardsticks, *ours[:1]]
+    return [
+        *yardsticks,
+        OnTemporal("raw_ptc", "raw", dialect="plain", workloads=W4, env=TUNED, task_timeout_s=2),
+        OnTemporal("pydantic_ai", "pydantic_ai", "peers"),
+        OnTemporal("pydantic_codemode", "pydantic_ai", "harness", "monty", W4, {"BENCH_CODE_MODE": "1"}),
+        OnTemporal("openai_agents", "openai_agents", "peers"),
+        InProcess("langgraph", "langgraph", "peers"),
+        InProcess("dbos", "dbos", "peers"),
+        InProcess("smolagents", "smolagents", "peers", "smol"),
+        *ours,
+        Holdfast("holdfast, activities", shared, agent="activity", tool="lookup_activity", workloads=W4),
+        AtOnce("holdfast, in process", shared),
+    ]
