@@ -21,6 +21,7 @@ from holdfast import __version__
 from holdfast.blobs import BlobStore
 from holdfast.config import Settings
 from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_SANDBOX, QUEUE_SKILLS
+from holdfast.errors import StoreUnavailable
 from providers.seen import seen
 from providers.table import Models
 from sandbox.base import Probe, choose
@@ -127,7 +128,9 @@ def _seen(workers: Workers, queues: Sequence[str], found: Wired) -> Any:
 
     async def again() -> None:
         while True:
-            await workers.seen(replace(row, adapters=found.adapters))
+            # A database that is gone for a while comes back; who must know of it hears it from the activities.
+            with contextlib.suppress(StoreUnavailable):
+                await workers.seen(replace(row, adapters=found.adapters))
             await asyncio.sleep(SEEN_SECONDS)
 
     task = asyncio.create_task(again())

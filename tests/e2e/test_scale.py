@@ -7,14 +7,16 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from activities.wiring import SEEN_SECONDS
 from tests.support.authors import plans
-from tests.support.cluster import Cluster, cluster
+from tests.support.cluster import Cluster, Process, cluster
 from tests.support.outside import Doors, Run, begun_again, runs
 from tests.support.skill_folders import write_files
 from tests.support.stack import PROJECT, ROOT
@@ -156,12 +158,40 @@ def test_killing_each_process_in_turn_loses_no_task_and_repeats_no_finished_call
     )
 
 
+def test_two_hundred_tasks_on_three_workers_have_each_effect_once(
+    house: Cluster, doors: Doors, say: Callable[[str], None]
+) -> None:
+    house.start_workers("one", [3], ["skills"])
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        inputs = range(200)
+        task_ids = list(pool.map(lambda i: doors.submit(f"many-{i}", "skill:echo", input={"i": i}), inputs))
+        ended = list(pool.map(doors.ended, task_ids))
+    took = time.monotonic() - began
+    assert [task["output"]["i"] for task in ended] == list(inputs)
+    begun = Counter(task for kind, task, *_ in house.look.effects() if kind == "begin")
+    assert {begun[task_id] for task_id in task_ids} == {1}
+    pids = {pid for run in asyncio.run(_runs(house, task_ids)) for pid in run.workers["skill.run"]}
+    assert pids == {worker.pid for worker in house.workers if worker.name.startswith("skills one")}
+    say(f"200 tasks on {len(pids)} workers through 2 APIs, each effect once, {took:.0f} s")
+
+
+def test_health_check_sees_every_worker_also_after_the_database_was_gone(house: Cluster) -> None:
+    house.database.kill()
+    time.sleep(SEEN_SECONDS + 1)
+    house.database.start()
+    told = partial(house.holdfast, "workers", "check")
+    _until(lambda: all(f":{worker.pid}:" in told().stderr for worker in house.workers))
+    assert told().returncode == 0
+    assert house.holdfast("workers", "check", DATABASE_URL=f"sqlite:///{house.home}/other.db").returncode != 0
+
+
 def test_rolling_deploy_of_changed_workers_loses_none_of_fifty_tasks(
     house: Cluster, doors: Doors, tmp_path: Path, say: Callable[[str], None]
 ) -> None:
     """The new workers run workflows that begin otherwise: a history of the old ones would not replay on them."""
     old, began = list(house.workers), time.monotonic()
-    new = house.start_workers("two", each=1, source=changed(tmp_path / "changed"))
+    new = house.start_workers("two", [1], source=changed(tmp_path / "changed"))
     before, after = Mix(doors, "before"), Mix(doors, "after")
     for kind in ["asking"] * 30 + ["agent"] * 10 + ["slow"] * 10:
         before.add(kind, tuning={"bound_events": 60})
@@ -173,7 +203,8 @@ def test_rolling_deploy_of_changed_workers_loses_none_of_fifty_tasks(
     before.finish()
     after.finish()
     _ran(house, "drain", "one")
-    assert [worker.stop() for worker in old] == [0] * len(old)
+    with ThreadPoolExecutor(len(old)) as pool:
+        assert set(pool.map(Process.stop, old)) == {0}
 
     for mix, build, its in ((before, "one", old), (after, "two", new)):
         found, pids = mix.judge(house), {worker.pid for worker in its}

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -157,9 +157,11 @@ class Cluster:
         for api in self.apis:
             api.wait_up()
 
-    def start_workers(self, build_id: str, each: int = 2, source: Path = ROOT) -> list[Process]:
-        """So many processes for each queue, that run the code below `source`."""
-        found = [self._worker(queue, number, build_id, source) for queue in QUEUES for number in range(1, each + 1)]
+    def start_workers(
+        self, build_id: str, numbers: Sequence[int] = (1, 2), queues: Sequence[str] = QUEUES, source: Path = ROOT
+    ) -> list[Process]:
+        """Processes of these numbers for each queue, that run the code below `source`."""
+        found = [self._worker(queue, number, build_id, source) for queue in queues for number in numbers]
         self.workers += found
         for worker in found:
             worker.start()
@@ -167,11 +169,11 @@ class Cluster:
             worker.wait_up()
         return found
 
-    def holdfast(self, *words: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+    def holdfast(self, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         """The command line, as an operator of this cluster uses it."""
         argv = [sys.executable, "-m", "cli.main", *words]
-        env = self.environment()
-        return subprocess.run(argv, cwd=self.project, env=env, capture_output=True, text=True, timeout=timeout)
+        env = self.environment(ROOT, **variables)
+        return subprocess.run(argv, cwd=self.project, env=env, capture_output=True, text=True, timeout=120)
 
     def close(self) -> None:
         for part in (*self.workers, *self.apis, getattr(self, "temporal", None)):

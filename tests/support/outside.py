@@ -1,5 +1,6 @@
 """What a cluster did, seen from outside: through its API, in its histories, and in the files that the skills write."""
 
+import asyncio
 import itertools
 import time
 from collections import Counter
@@ -10,7 +11,7 @@ from typing import Any
 
 import httpx2
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecution
 
 from tests.support.stack import Stack
 
@@ -29,11 +30,11 @@ class Doors:
             client.close()
 
     def ask(self, method: str, path: str, *, seconds: float = 90, **options: Any) -> httpx2.Response:
-        """The first answer that is none of a server in trouble. What is sent must be safe to send twice."""
+        """The first answer that is none of a server in trouble or at its limit. What is sent must be safe to send twice."""
         deadline = time.monotonic() + seconds
         for client in self.turn:
             said = _asked(client, method, path, options)
-            if isinstance(said, httpx2.Response) and said.status_code < 500:
+            if isinstance(said, httpx2.Response) and said.status_code < 500 and said.status_code != 429:
                 return said
             assert time.monotonic() < deadline, f"{method} {path}: {said}"
             time.sleep(0.1)
@@ -94,16 +95,19 @@ class Run:
 
 async def runs(client: Client, task_ids: list[str]) -> list[Run]:
     """All runs of the workflows of these tasks."""
-    return [
-        _read(found.id, await _events(client, found.id, found.run_id))
-        for task_id in task_ids
-        async for found in client.list_workflows(f"WorkflowId STARTS_WITH 'default/{task_id}'")
-    ]
+    slots = asyncio.Semaphore(20)
+
+    async def of(task_id: str) -> list[Run]:
+        query = f"WorkflowId STARTS_WITH 'default/{task_id}'"
+        async with slots:
+            return [await _run(client, found) async for found in client.list_workflows(query)]
+
+    return [run for found in await asyncio.gather(*map(of, task_ids)) for run in found]
 
 
-async def _events(client: Client, workflow_id: str, run_id: str) -> list[Any]:
-    handle = client.get_workflow_handle(workflow_id, run_id=run_id)
-    return [event async for event in handle.fetch_history_events()]
+async def _run(client: Client, found: WorkflowExecution) -> Run:
+    handle = client.get_workflow_handle(found.id, run_id=found.run_id)
+    return _read(found.id, [event async for event in handle.fetch_history_events()])
 
 
 def _read(workflow_id: str, events: list[Any]) -> Run:
