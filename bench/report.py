@@ -103,11 +103,10 @@ def machine(server: Path) -> str:
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     said = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
-    dev_server = re.search(r"(\d+\.\d+\.\d+).*?(\d+\.\d+\.\d+)", said, re.DOTALL)
-    versions = f"{dev_server[1]} (server {dev_server[2]})" if dev_server else said.strip()
+    found = re.search(r"[Ss]erver\D*(\d+\.\d+\.\d+)", said)
     return (
         f"{cores} cores, {memory:.0f} GiB, {platform.system()} on {platform.machine()}, Python "
-        f"{platform.python_version()}, temporalio {version('temporalio')}, Temporal dev server {versions} on SQLite"
+        f"{platform.python_version()}, temporalio {version('temporalio')}, Temporal {found[1] if found else said.strip()} on SQLite"
     )
 
 

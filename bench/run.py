@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from bench import goals, growth, recovery, registry, report, site, venvs, workloads
+from bench import channels, goals, growth, recovery, registry, report, site, venvs, workloads
 from bench.engines import Engine
 from bench.measure import measure
 from bench.ours import Holdfast, Shared
@@ -15,7 +15,7 @@ from bench.site import Site
 from holdfast.config import Settings
 from holdfast.temporal import binary
 
-PARTS = ("walls", "growth", "recovery", "profile")
+PARTS = ("walls", "growth", "recovery", "profile", "channels")
 _TOOLS = {"split": "lookup", "fused": "lookup", "activity": "lookup_activity"}
 
 
@@ -36,8 +36,9 @@ async def profile(workload: str, agent: str, latency_ms: int, runs: int) -> None
 async def full(parts: Sequence[str], kills: int, write: bool) -> None:
     """All parts asked for; with `write`, docs/performance.md is made of them."""
     began = time.monotonic()
-    venvs.prepare()
-    texts: dict[str, str] = {"walls": "", "growth": "", "recovery": "", "profile": ""}
+    if "walls" in parts:
+        venvs.prepare()
+    texts: dict[str, str] = dict.fromkeys(PARTS, "")
     found: list[goals.Goal] = []
     async with site.opened() as here:
         if "walls" in parts:
@@ -48,10 +49,13 @@ async def full(parts: Sequence[str], kills: int, write: bool) -> None:
             texts["recovery"] = await _recovery(here, found, kills)
         if "profile" in parts:
             texts["profile"] = await _profiles(here)
-    texts["goals"] = report.goals(found)
+        if "channels" in parts:
+            _note("channels")
+            texts["channels"] = await channels.measured(here, kills)
+    texts["goals"] = report.goals(found) if found else ""
     texts["machine"] = report.machine(await binary.find(Settings.load()))
     texts["minutes"] = f"{(time.monotonic() - began) / 60:.0f}"
-    _say(*texts.values())
+    _say(*filter(None, texts.values()))
     if write:
         report.DOCUMENT.write_text(report.filled(report.TEMPLATE.read_text(), texts))
 

@@ -15,7 +15,7 @@ TIMEOUT = timedelta(seconds=float(os.environ.get("BENCH_TIMEOUT_S", "60")))
 TUNED = os.environ.get("BENCH_TUNED") == "1"
 """Settings for a fast recovery: heartbeats of 1 s, a sticky timeout of 1 s."""
 
-MODEL = os.environ["BENCH_MODEL"]
+MODEL = os.environ.get("BENCH_MODEL", "")
 
 
 async def serve(workflows: Sequence[type], activities: Sequence[Any], plugins: Sequence[Any] = ()) -> None:
