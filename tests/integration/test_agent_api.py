@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,6 +120,14 @@ def open_question(api: Api, task_id: str) -> dict[str, Any]:
 
     found: dict[str, Any] = until(look)
     return found
+
+
+def show(api: Api, task_id: str) -> str:
+    """What `holdfast show` prints."""
+    command = [sys.executable, "-m", "cli.main", "show", task_id]
+    done = subprocess.run(command, cwd=api.project, env=api.environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def tokens(stub: StubLlm, *replies: str) -> int:
@@ -309,6 +319,31 @@ def test_model_that_is_busy_is_seen_with_the_time_of_the_next_try(api: Api, stub
     assert api.http.post(f"/tasks/{task_id}/cancel").status_code == 202
     assert ended(api, task_id)["state"] == "CANCELLED"
     assert api.get(f"/tasks/{task_id}")["waiting"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+def test_outage_of_a_minute_is_seen_and_waited_out(api: Api, stub: StubLlm, say: Callable[[str], None]) -> None:
+    plans(stub, TEN)
+    stub.stop()
+    down_at = time.monotonic()
+    try:
+        task_id = ask(api, "agent", "count")["id"]
+        [line] = until(lambda: api.get(f"/tasks/{task_id}")["waiting"])
+        assert re.match(r"llm\.plan, attempt \d+: .*next try at", line), line
+        shown = show(api, task_id)
+        assert re.search(r"waits for +llm\.plan, attempt \d+", shown), shown
+        time.sleep(60 - (time.monotonic() - down_at))
+        task = api.get(f"/tasks/{task_id}")
+        assert (task["state"], task["llm_calls"], bool(task["waiting"])) == ("RUNNING", 0, True)
+    finally:
+        stub.start()
+    up_at = time.monotonic()
+    task = ended(api, task_id)
+    say(f"done {time.monotonic() - up_at:.1f} s after the model was back")
+    assert (task["state"], task["output"], task["llm_calls"], task["waiting"]) == ("DONE", 45, 2, [])
+    assert len(stub.requests) == 2
+    assert time.monotonic() - up_at < 30
 
 
 async def test_terminated_task_of_an_agent_is_noticed_with_what_it_did_until_then(

@@ -15,13 +15,22 @@ from tests.support.agents import Handle, begin, models, task_spec
 from tests.support.authors import FUSED, PHRASE, PLAN, PROGRAM, REPAIR, fenced, plans, says
 from tests.support.stack import Stack, progress, until
 from tests.support.stub_llm import Fault, StubLlm
+from tests.support.stub_wires import Wire
 
 TEN = "total = 0\nfor k in range(10):\n    total += skills.echo(i=k)['i']\nresult = total"
 SEVEN = "import asyncio\nfor k in range(7):\n    await skills.echo(i=k)\n"
 WHOLE = SEVEN + "result = 'whole'"
 
+WIRES: dict[Wire, dict[str, str]] = {
+    "openai": {"provider": "openai-compatible"},
+    "anthropic": {"provider": "anthropic"},
+    "converse": {"provider": "bedrock", "model": "meta.llama3-70b-instruct-v1:0"},
+    "invoke": {"provider": "bedrock", "model": "anthropic.claude-3-sonnet-20240229-v1:0"},
+}
+"""What asks for each wire format."""
 
 KEY = "sk-ant-of-a-test-0123456789"
+AWS = {"AWS_ACCESS_KEY_ID": "AKIA0", "AWS_SECRET_ACCESS_KEY": "of-a-test", "AWS_REGION": "us-east-1"}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +39,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     one = Stack(tmp_path_factory.mktemp("agents"))
     try:
         one.start_server()
-        one.start_worker(ANTHROPIC_API_KEY=KEY).wait_up()
+        one.start_worker(ANTHROPIC_API_KEY=KEY, **AWS).wait_up()
         yield one
     finally:
         one.close()
@@ -59,13 +68,14 @@ async def scheduled(stack: Stack, client: Client, handle: Handle) -> dict[str, i
     return dict(await stack.scheduled(client, runs))
 
 
-@pytest.mark.parametrize("provider", ["openai-compatible", "anthropic"])
+@pytest.mark.parametrize("wire", WIRES)
 async def test_ten_lookups_take_two_requests_and_ten_recorded_calls(
-    stack: Stack, client: Client, stub: StubLlm, provider: str
+    stack: Stack, client: Client, stub: StubLlm, wire: Wire
 ) -> None:
     plans(stub, TEN)
-    handle = await begin(client, task_spec(stack, "add ten numbers", models(stub, provider)))
+    handle = await begin(client, task_spec(stack, "add ten numbers", models(stub, **WIRES[wire])))
     result = await handle.result()
+    assert {request.wire for request in stub.requests} == {wire}
     assert stack.value(result) == 45
     assert (result.calls, result.spent.llm_calls, len(stub.requests)) == (10, 2, 2)
     assert [call.step for call in result.llm] == ["plan", "program"]
@@ -75,9 +85,10 @@ async def test_ten_lookups_take_two_requests_and_ten_recorded_calls(
     assert list((await scheduled(stack, client, handle)).values()) == [1] * 10
 
 
-async def test_fused_planning_takes_one_request(stack: Stack, client: Client, stub: StubLlm) -> None:
+@pytest.mark.parametrize("wire", WIRES)
+async def test_fused_planning_takes_one_request(stack: Stack, client: Client, stub: StubLlm, wire: Wire) -> None:
     says(stub, FUSED, fenced(TEN))
-    spec = task_spec(stack, "add ten numbers", models(stub), skills=["echo"], planning="fused")
+    spec = task_spec(stack, "add ten numbers", models(stub, **WIRES[wire]), skills=["echo"], planning="fused")
     result = await (await begin(client, spec)).result()
     assert stack.value(result) == 45
     assert (result.calls, result.spent.llm_calls, len(stub.requests)) == (10, 1, 1)

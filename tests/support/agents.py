@@ -23,8 +23,8 @@ Handle = WorkflowHandle[Any, ProgramResult]
 
 def models(stub: StubLlm, provider: str = "openai-compatible", **fields: Any) -> list[ModelSettings]:
     """The stub as a list of one model."""
-    base = stub.url if provider == "anthropic" else f"{stub.url}/v1"
-    return [ModelSettings(provider=provider, model="stub", api_base=base, **fields)]
+    base = f"{stub.url}/v1" if provider == "openai-compatible" else stub.url
+    return [ModelSettings(**{"provider": provider, "model": "stub", "api_base": base, **fields})]
 
 
 def task_spec(stack: Stack, text: str, asked: list[ModelSettings], **fields: Any) -> TaskSpec:
