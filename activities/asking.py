@@ -10,7 +10,7 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.alive import beating
+from activities.alive import beating, refuse_overtaken
 from activities.replies import utf8
 from holdfast.contracts.model import ModelSettings, Usage
 from holdfast.contracts.principal import TaskRef
@@ -52,6 +52,7 @@ class Asker:
         """
         failures = _Failures()
         async with beating(failures.beat):
+            await refuse_overtaken(failures.count)
             try:
                 async with self._telling(asked) as tell:
                     reply = await self._models.complete(asked.models, request, tell)

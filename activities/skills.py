@@ -7,7 +7,7 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.alive import beating
+from activities.alive import beating, refuse_overtaken, refuse_unwanted
 from activities.nested import Nests
 from activities.values import loaded, stored
 from holdfast.blobs import BlobStore
@@ -41,6 +41,7 @@ class Skills:
             try:
                 skill = self._skill(call)
                 arguments = await loaded(self._blobs, call.arguments)
+                await refuse_overtaken()
                 began = time.monotonic()
                 value = await self._runner.run(skill, arguments, self._context(call))
                 log.info("skill.run", attempt=activity.info().attempt, ms=round((time.monotonic() - began) * 1000, 1))
@@ -88,6 +89,7 @@ class Skills:
             timeout_seconds=call.timeout_seconds,
             project=self._project if tenant == "default" else None,
             ask_model=self._nests(info.workflow_id, info.workflow_run_id, call.call_id),
+            refuse_unwanted=refuse_unwanted,
         )
 
 

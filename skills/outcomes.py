@@ -31,7 +31,7 @@ class Checked(TypedDict):
 
 
 def said(line: bytes) -> dict[str, Any]:
-    """What a runner's process said: {value}, {error: …} as `runner.describe` makes it, or {ask: …}.
+    """What a runner's process said: {value}, {error: …} as `runner.describe` makes it, {ask: …}, or {late}.
 
     Raises:
         Garbled: anything else.
@@ -42,7 +42,7 @@ def said(line: bytes) -> dict[str, Any]:
         raise Garbled(shown(line[:200])) from None
     failure = {"kind": str, "type": str, "message": str, "place": str, "retryable": bool}
     match frame:
-        case {"value": _} | {"ask": dict()} if len(frame) == 1:
+        case {"value": _} | {"ask": dict()} | {"late": True} if len(frame) == 1:
             return dict(frame)
         case {"error": {**found}} if {name: type(item) for name, item in found.items()} == failure:
             return {"error": found}

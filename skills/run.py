@@ -5,8 +5,9 @@ import contextvars
 import inspect
 import json
 import threading
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -38,7 +39,8 @@ class SkillContext:
     """What a call brings along. `workspace` is the agent's lasting folder, made by the caller.
 
     `project` is a folder that skills may read below the workspace. `ask_model` gives the model's text for (prompt,
-    system), or raises a HoldfastError; without it, whoever asks gets NoModel.
+    system), or raises a HoldfastError; without it, whoever asks gets NoModel. `refuse_unwanted` is asked before code
+    is begun later than it was told to: it raises if somebody else has taken the call over meanwhile.
     """
 
     task_id: str
@@ -51,6 +53,7 @@ class SkillContext:
     timeout_seconds: float
     project: Path | None = None
     ask_model: AskModel | None = None
+    refuse_unwanted: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class _Call:
     shared: dict[str, Any]
     secrets: dict[str, str]
     model: Model
+    refuse_unwanted: Callable[[], Awaitable[None]] | None
 
 
 class SkillRunner:
@@ -136,7 +140,9 @@ class SkillRunner:
         try:
             async with asyncio.timeout(context.timeout_seconds) as limit:
                 with Model(skill, arguments, context.ask_model, secrets, limit) as model:
-                    return await where(_Call(skill, function, arguments, shared, secrets, model))
+                    return await where(
+                        _Call(skill, function, arguments, shared, secrets, model, context.refuse_unwanted)
+                    )
         except TimeoutError:
             seconds = f"{context.timeout_seconds:g} s (timeout_seconds)"
             raise SkillTimeout(f"skill {skill.name!r} ran longer than its {seconds}") from None
@@ -203,7 +209,7 @@ class SkillRunner:
         """What the process says in the end; what it asks on the way is answered."""
         skill, process = call.skill, await self._started(key)
         try:
-            heard = await self._heard(process, frame)
+            heard = await self._begun(process, call, frame)
             while "ask" in heard:
                 heard = await self._heard(process, await call.model.reply(heard["ask"]))
         except Gone as gone:
@@ -222,6 +228,13 @@ class SkillRunner:
         if process.tail:
             log.debug("skill.printed", skill=skill.name, tail=hidden(process.tail, call.secrets))
         self._pool.give(key, process)
+        return heard
+
+    async def _begun(self, process: RunnerProcess, call: _Call, frame: dict[str, Any]) -> dict[str, Any]:
+        """The first word of the code. A process that was paused on its way to it does not begin without a new order."""
+        while "late" in (heard := await self._heard(process, {**frame, "sent_at": time.monotonic()})):
+            if call.refuse_unwanted is not None:
+                await call.refuse_unwanted()
         return heard
 
     async def _heard(self, process: RunnerProcess, frame: dict[str, Any]) -> dict[str, Any]:

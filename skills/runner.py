@@ -18,6 +18,7 @@ import select
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -31,6 +32,7 @@ DEFAULT_FUNCTIONS = ("run", "execute", "main")
 WHOLE_INPUT = ("input_data", "input", "arguments", "args", "data", "params")
 FINAL_ERRORS = ("SkillInputError", "PermanentError")
 PR_SET_PDEATHSIG = 1
+LATE_SECONDS = 1.0
 OVER = "the call is over: nobody waits for an answer"
 
 
@@ -219,15 +221,22 @@ class _Runner:
     def answer(self, frame: dict[str, Any]) -> bytes:
         try:
             os.chdir(frame["context"]["workspace"])
+            self._load()
+            # The clock is that of the machine, also for the worker: both may have been paused since it wrote.
+            if time.monotonic() - frame["sent_at"] > LATE_SECONDS:
+                return b'{"late":true}\n'
             return b'{"value":' + encoded(self._call(frame)) + b"}\n"
         except (Exception, SystemExit, KeyboardInterrupt) as exc:  # noqa: BLE001 - whatever the skill raises is its answer
             traceback.print_exc()
             return json.dumps({"error": describe(exc, self.folder)}).encode() + b"\n"
 
-    def _call(self, frame: dict[str, Any]) -> Any:
+    def _load(self) -> None:
         if self.module is None:
             sys.path.insert(0, str(Path(self.folder, self.handler).parent))
             self.module = load_module(self.folder, self.handler, "holdfast_skill")
+
+    def _call(self, frame: dict[str, Any]) -> Any:
+        assert self.module is not None
         function = find_function(self.module, self.handler, frame["function"])
         context = SimpleNamespace(**frame["context"], log=_log, llm=self.llm, ModelError=ModelError)
         args, kwargs = positional_and_named(function, frame["arguments"], context)

@@ -565,6 +565,26 @@ async def test_a_runner_speaks_plain_json_lines(bench: Bench) -> None:
     frame = {"function": None, "arguments": {"a": [1]}, "context": {"workspace": str(bench.workspace), "secrets": {}}}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdin and process.stdout
-        process.stdin.write(json.dumps(frame).encode() + b"\n")
-        process.stdin.flush()
-        assert await asyncio.to_thread(process.stdout.readline) == b'{"value":[1]}\n'
+        for ago, reply in ((0.0, b'{"value":[1]}\n'), (5.0, b'{"late":true}\n')):
+            order = {**frame, "sent_at": time.monotonic() - ago}
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.flush()
+            assert await asyncio.to_thread(process.stdout.readline) == reply
+
+
+async def test_code_that_is_late_begins_after_a_new_order_and_not_if_somebody_else_took_over(bench: Bench) -> None:
+    skill = bench.add("import time\ntime.sleep(1.2)\ndef run(a):\n    return a\n")
+    asked: list[str] = []
+
+    async def wanted() -> None:
+        asked.append("still wanted?")
+
+    assert await bench.run(skill, {"a": 1}, refuse_unwanted=wanted) == 1
+    assert asked == ["still wanted?"]
+
+    async def gone() -> None:
+        raise SkillCrashed("a later attempt took over")
+
+    other = bench.add("import time\ntime.sleep(1.3)\ndef run(a):\n    raise AssertionError('began')\n")
+    with pytest.raises(SkillCrashed, match="took over"):
+        await bench.run(other, {"a": 1}, refuse_unwanted=gone)
