@@ -97,7 +97,7 @@ class Programs:
         if job.inputs_ref is not None:
             values = await asyncio.to_thread(self._blobs.get_json, job.inputs_ref)
             job = job.model_copy(update={"inputs": values})
-        key = f"{info.workflow_id}/{info.activity_id}"
+        key = box_key(info)
         inputs = await asyncio.to_thread(self._inputs, job)
         spec = BoxSpec(name=job.task.task_id, guest=GUEST, limits=_box_limits(job.limits), key=key, inputs=inputs)
         async with self._pool.session(spec) as session:
@@ -134,6 +134,11 @@ class Programs:
             end = host.counted(ends.raised("ProtocolViolation", str(exc)))
         adapter = self._pool.adapter
         return end.model_copy(update={"adapter": adapter.name, "isolation": adapter.isolation})
+
+
+def box_key(info: activity.Info) -> str:
+    """The same for all attempts of an activity. With the run id: activities of each run are counted from 1."""
+    return f"{info.workflow_id}/{info.workflow_run_id}/{info.activity_id}"
 
 
 def _box_limits(limits: Limits) -> BoxLimits:

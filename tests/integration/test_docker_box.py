@@ -8,11 +8,14 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
+from activities.program import box_key
 from holdfast.errors import NoIsolation
 from sandbox import bwrap, docker_image, docker_leftovers, docker_spec, procs
 from sandbox.base import BoxLimits, BoxLost, BoxSpec, ExportRefused
@@ -291,6 +294,22 @@ async def test_a_later_attempt_ends_the_box_of_the_one_before(adapter, engine):
         assert await rest_of(first) == b""
         await first.kill()
         assert [each["Id"] for each in await containers(engine)] == [second.container]
+
+
+def key_of(run: str, attempt: int) -> str:
+    info = ActivityEnvironment.default_info()
+    return box_key(replace(info, workflow_id="default/task", workflow_run_id=run, activity_id="3", attempt=attempt))
+
+
+async def test_a_retried_activity_ends_its_box_and_none_of_another_run_of_the_workflow(adapter, engine):
+    async with started(adapter, key=key_of("run-a", 1)) as (other, channel):
+        first = await adapter.start(BoxSpec(name="task", guest=GUEST, key=key_of("run-b", 1)))
+        async with started(adapter, key=key_of("run-b", 2)) as (second, _):
+            assert await rest_of(first) == b""
+            assert {each["Id"] for each in await containers(engine)} == {other.container, second.container}
+            await first.kill()
+            await channel.send({"t": "job", "source": "result = 1", **lockdown(BoxLimits())})
+            assert await channel.receive() == {"t": "done", "result": 1}
 
 
 async def test_an_idle_box_that_is_given_a_key_ends_the_box_that_had_it(adapter, engine):
