@@ -173,8 +173,8 @@ class Channel:
         self._sending = asyncio.Lock()
         self._received: deque[dict[str, Any]] = deque()
 
-    async def ready(self, timeout_s: float = 30.0) -> None:
-        """Wait until the guest is up: its first frame is `ready`. To be called once, before anything else.
+    async def ready(self, timeout_s: float = 30.0) -> str:
+        """Wait until the guest is up, and tell its Python: its first frame is `ready`. To be called once, and first.
 
         Raises:
             BoxLost: it ended, or said nothing in time; the message holds what it wrote on its way down.
@@ -188,6 +188,7 @@ class Channel:
             raise BoxLost(f"the guest ended with {self._box.exit_code} at start; it wrote {shown(self._box.noise)}")
         if frame.get("t") != "ready":
             raise BoxLost(f"the guest began with {shown(frame)} instead of a 'ready' frame")
+        return str(frame.get("python", ""))
 
     async def send(self, frame: dict[str, Any]) -> None:
         """Hand over a frame of any size. Waits for a guest that reads slowly, so a time limit is the caller's.

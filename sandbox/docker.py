@@ -7,18 +7,21 @@ processes), two seccomp filters of ours beside the engine's, rlimits. With gViso
 import asyncio
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import NoIsolation
-from sandbox import docker_spec, probe
+from sandbox import docker_spec, packages, probe
 from sandbox.base import Box, BoxLost, BoxSpec, Probe
+from sandbox.channel import Channel
 from sandbox.docker_box import DockerBox, remove
 from sandbox.docker_engine import Engine, EngineRefused
 from sandbox.docker_leftovers import reap, worker_label
+from sandbox.interpreter import Interpreter
 
 if TYPE_CHECKING:
     from holdfast.config import Settings
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 GVISOR = "runsc"
 _ATTACH = "/containers/{}/attach?stream=1&stdin=1&stdout=1&stderr=1"
 _NAME_ROUNDS = 5
+_GUEST = Path(__file__).with_name("guest.py")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class _Found:
     engine: Engine
     version: str
     runtime: str
+    packages: Path | None = None
 
 
 class DockerAdapter:
@@ -46,6 +51,7 @@ class DockerAdapter:
     def __init__(self, settings: "Settings") -> None:
         self.image = settings.sandbox_docker_image
         self._host, self._wanted = settings.docker_host, settings.sandbox_docker_runtime
+        self._packages, self._home = settings.sandbox_packages, settings.home
         self._found: _Found | None = None
 
     @property
@@ -58,7 +64,7 @@ class DockerAdapter:
         return f"container: no network, read-only root, no capability, {inside}; {kernel}"
 
     async def probe(self) -> Probe:
-        return await probe.remembered((self.name, self._host, self.image, self._wanted), self._probe)
+        return await probe.remembered((self.name, self._host, self.image, self._wanted, self._packages), self._probe)
 
     async def _probe(self) -> Probe:
         try:
@@ -91,7 +97,9 @@ class DockerAdapter:
     async def _start(self, spec: BoxSpec) -> DockerBox:
         if spec.inputs and not spec.inputs.is_dir():
             raise BoxLost(f"box {spec.name!r} did not start: its inputs {str(spec.inputs)!r} are no folder")
-        found = await self._ready()
+        return await self._begun(await self._ready(), spec)
+
+    async def _begun(self, found: _Found, spec: BoxSpec) -> DockerBox:
         engine, container, stream = found.engine, "", None
         try:
             container = await self._created(found, spec)
@@ -104,12 +112,12 @@ class DockerAdapter:
                 await stream.aclose()
             if container:
                 await remove(engine, container)
-            raise self._explained(exc, spec) from exc
+            raise self._explained(exc, found, spec) from exc
         return box
 
     async def _created(self, found: _Found, spec: BoxSpec) -> str:
         """The new container's id. One that has its name already is that of an attempt before this one: it is ended."""
-        body = docker_spec.container(spec, self.image, found.runtime, worker_label())
+        body = docker_spec.container(spec, self.image, found.runtime, worker_label(), found.packages)
         name = docker_spec.container_name(spec)
         for _ in range(_NAME_ROUNDS):
             try:
@@ -122,14 +130,14 @@ class DockerAdapter:
                 return str(made["Id"])
         raise BoxLost(f"box {spec.name!r} did not start: container {name} of an earlier attempt does not go away")
 
-    def _explained(self, exc: Exception, spec: BoxSpec) -> Exception:
+    def _explained(self, exc: Exception, found: _Found, spec: BoxSpec) -> Exception:
         if isinstance(exc, EngineRefused) and exc.answered == 404:
             return NoIsolation(
                 f"docker has no image {self.image!r}. Make it with `holdfast sandbox build`; where no registry can be "
                 "reached, with `holdfast sandbox build --from-system`. Another image: SANDBOX_DOCKER_IMAGE"
             )
         if isinstance(exc, (EngineRefused, OSError)):
-            runtime = self._found.runtime if self._found else ""
+            runtime = found.runtime
             hint = f". It was to run on {runtime}; the engine's own: SANDBOX_DOCKER_RUNTIME=runc" if runtime else ""
             return BoxLost(f"box {spec.name!r} did not start: {exc}{hint}")
         return exc
@@ -140,8 +148,24 @@ class DockerAdapter:
             version = await engine.version()
             info = await engine.call("GET", "/info")
             runtime = chosen_runtime(self._wanted, list(info["Runtimes"]))
-            self._found = _Found(engine, f"docker {version['Version']}, {runtime or info['DefaultRuntime']}", runtime)
+            told = f"docker {version['Version']}, {runtime or info['DefaultRuntime']}"
+            found = _Found(engine, told, runtime)
+            self._found = replace(found, packages=await self._built(found)) if self._packages else found
         return self._found
+
+    async def _built(self, found: _Found) -> Path:
+        """The folder of `sandbox_packages`, for the Python of the image: which one it is, a box of it tells.
+
+        Raises:
+            SettingsInvalid: they cannot be installed.
+        """
+        box = await self._begun(found, BoxSpec(name="which-python", guest=_GUEST))
+        try:
+            python = await Channel(box).ready()
+        finally:
+            await box.kill()
+        image = Interpreter(path=sys.executable, version=python, binds=(), hidden=())
+        return await packages.built(self._packages, image, self._home, None)
 
 
 def chosen_runtime(wanted: str, present: list[str]) -> str:

@@ -25,6 +25,8 @@ _CHUNK = 1 << 20
 _UNUSED = frozenset({"test", "tests", "idlelib", "turtledemo", "ensurepip", "lib2to3"})
 """Folders of a standard library that no program needs, and that are a third of it."""
 
+_EXPECTED = ("libstdc++.so.6", "libgcc_s.so.1", "librt.so.1", "libpthread.so.0", "libdl.so.2", "libutil.so.1")
+
 
 class ImageFailed(HoldfastError):
     """The image could not be made; holds the engine's last words."""
@@ -98,13 +100,19 @@ async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
 def _write(file: IO[bytes], python: Interpreter) -> None:
     with tarfile.open(fileobj=file, mode="w") as tar:
         written: set[str] = set()
-        for here, there in [*python.binds, ("/usr/share/zoneinfo", "/usr/share/zoneinfo")]:
+        for here, there in [*python.binds, *_beside_libc(python), ("/usr/share/zoneinfo", "/usr/share/zoneinfo")]:
             for path, name in _files(here, there, python.hidden):
                 if name not in written:
                     written.add(name)
                     _add(tar, path, name)
         _link(tar, "usr/local/bin/python3", python.path)
         _folder(tar, "ws")
+
+
+def _beside_libc(python: Interpreter) -> list[tuple[str, str]]:
+    """What wheels expect of any Linux, and Python itself may not need."""
+    folders = {Path(there).parent for _, there in python.binds if Path(there).name.startswith("libc.so")}
+    return [(str(folder / name), str(folder / name)) for folder in folders for name in _EXPECTED]
 
 
 def _files(here: str, there: str, hidden: tuple[str, ...]) -> Iterator[tuple[Path, str]]:

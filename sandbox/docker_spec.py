@@ -10,6 +10,7 @@ from sandbox import bwrap, docker_keeper, seccomp
 from sandbox.base import BoxSpec
 from sandbox.bwrap import PYTHON_OPTIONS
 from sandbox.lockdown import MEMORY_HEADROOM_BYTES
+from sandbox.packages import IN_BOX
 
 LABEL_BOX, LABEL_WORKER = "holdfast.box", "holdfast.worker"
 
@@ -25,7 +26,7 @@ _KEEPER = Path(docker_keeper.__file__)
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
-def container(spec: BoxSpec, image: str, runtime: str, worker: str) -> dict[str, Any]:
+def container(spec: BoxSpec, image: str, runtime: str, worker: str, packages: Path | None = None) -> dict[str, Any]:
     """Body of `POST /containers/create`."""
     variables = {**bwrap.ENVIRONMENT, **spec.environment, "PATH": _PATH}
     uid = next(_uids)
@@ -43,11 +44,11 @@ def container(spec: BoxSpec, image: str, runtime: str, worker: str) -> dict[str,
         "StdinOnce": True,
         **{f"Attach{name}": True for name in ("Stdin", "Stdout", "Stderr")},
         "Labels": {LABEL_BOX: spec.key or spec.name, LABEL_WORKER: worker},
-        "HostConfig": _host_config(spec, uid) | ({"Runtime": runtime} if runtime else {}),
+        "HostConfig": _host_config(spec, uid, packages) | ({"Runtime": runtime} if runtime else {}),
     }
 
 
-def _host_config(spec: BoxSpec, uid: int) -> dict[str, Any]:
+def _host_config(spec: BoxSpec, uid: int, packages: Path | None) -> dict[str, Any]:
     # RLIMIT_AS, set by the guest, is met first, as a MemoryError; this bounds the whole box, with its files.
     disk = spec.limits.disk_bytes
     memory = spec.limits.memory_bytes + MEMORY_HEADROOM_BYTES + disk
@@ -63,7 +64,7 @@ def _host_config(spec: BoxSpec, uid: int) -> dict[str, Any]:
         "PidsLimit": _PROCESSES,
         "Ulimits": [{"Name": name, "Soft": most, "Hard": most} for name, most in _ULIMITS.items()],
         "Tmpfs": {"/ws": f"rw,size={disk},nr_inodes={spec.limits.inodes},mode=0700,uid={uid},gid={GID}"},
-        "Mounts": _inputs(spec),
+        "Mounts": [*_read_only(spec.inputs, "/ws/in"), *_read_only(packages, IN_BOX)],
         "LogConfig": {"Type": "none"},
     }
 
@@ -71,10 +72,10 @@ def _host_config(spec: BoxSpec, uid: int) -> dict[str, Any]:
 _ULIMITS = {"nofile": 256, "core": 0, "memlock": 0, "msgqueue": 0}
 
 
-def _inputs(spec: BoxSpec) -> list[dict[str, Any]]:
-    if spec.inputs is None:
+def _read_only(folder: Path | None, there: str) -> list[dict[str, Any]]:
+    if folder is None:
         return []
-    return [{"Type": "bind", "Source": str(spec.inputs.resolve()), "Target": "/ws/in", "ReadOnly": True}]
+    return [{"Type": "bind", "Source": str(folder.resolve()), "Target": there, "ReadOnly": True}]
 
 
 def container_name(spec: BoxSpec) -> str:

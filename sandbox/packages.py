@@ -50,14 +50,24 @@ async def ready(wanted: Sequence[str], python: Interpreter, home: Path, uid: int
     """
     if not wanted:
         return None
-    name = hashlib.sha256(json.dumps([sorted(wanted), python.path, python.version]).encode()).hexdigest()[:16]
-    folder = await asyncio.to_thread(_place, home / "packages", name, uid)
-    if not (folder / LISTED).is_file():
-        await _build(wanted, python, folder)
+    folder = await built(wanted, python, home, uid)
     installed = tuple(json.loads((folder / LISTED).read_text("utf-8")))
     libraries = await asyncio.to_thread(shared_objects, sorted(map(str, folder.rglob("*.so*"))), uid)
     more = [pair for pair in libraries if pair not in python.binds and not Path(pair[0]).is_relative_to(folder)]
     return Packages(folder, installed, ((str(folder), IN_BOX), *more))
+
+
+async def built(wanted: Sequence[str], python: Interpreter, home: Path, uid: int | None) -> Path:
+    """The folder of the packages alone. `python.path` runs here, and may be of another version than the box's.
+
+    Raises:
+        SettingsInvalid: as `ready`.
+    """
+    name = hashlib.sha256(json.dumps([sorted(wanted), python.path, python.version]).encode()).hexdigest()[:16]
+    folder = await asyncio.to_thread(_place, home / "packages", name, uid)
+    if not (folder / LISTED).is_file():
+        await _build(wanted, python, folder)
+    return folder
 
 
 def _place(root: Path, name: str, uid: int | None) -> Path:
@@ -94,7 +104,8 @@ async def _build(wanted: Sequence[str], python: Interpreter, folder: Path) -> No
 
 
 async def _install(wanted: Sequence[str], python: Interpreter, folder: Path) -> None:
-    command = [_uv(), *_OPTIONS, "--python", python.path, "--target", str(folder), *wanted]
+    which = ["--python", python.path, "--python-version", python.version]
+    command = [_uv(), *_OPTIONS, *which, "--target", str(folder), *wanted]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=pipe, umask=0o022
