@@ -24,6 +24,7 @@ from holdfast import filenames
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue
 from holdfast.contracts.program import (
+    NO_SANDBOX,
     PROGRAM_RUN,
     UPDATE_HELLO,
     HelloMessage,
@@ -32,11 +33,13 @@ from holdfast.contracts.program import (
     ProgramEnd,
     ProgramJob,
 )
+from holdfast.errors import NoIsolation
 from holdfast.names import identifier
 from sandbox.base import BoxLimits, BoxLost, BoxSpec, MemoryShort, ProtocolViolation
 from sandbox.inputs import ready
 from sandbox.lockdown import lockdown
-from sandbox.pool import Pool, Session
+from sandbox.pool import Session
+from sandbox.pools import Pools
 
 GUEST = Path(sandbox.__file__).parent / "guest.py"
 LOSSES = 3
@@ -46,18 +49,19 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Programs:
-    """Runs programs in the boxes of a pool."""
+    """Runs programs in the boxes of a worker."""
 
-    def __init__(self, client: Client, pool: Pool, blobs: BlobStore, home: Path) -> None:
-        self._client, self._pool, self._blobs, self._home = client, pool, blobs, home
+    def __init__(self, client: Client, pools: Pools, blobs: BlobStore, home: Path) -> None:
+        self._client, self._pools, self._blobs, self._home = client, pools, blobs, home
 
     @activity.defn(name=PROGRAM_RUN.name)
     async def run(self, job: ProgramJob) -> ProgramEnd:
         """Run a program until it ends, fails of its own making, or is told to stop and wait.
 
         Raises:
-            ApplicationError: `BoxLost` (the box died under us; retryable), `MemoryShort` (no box was begun; retryable)
-                or `Overtaken` (a later attempt, or the workflow's end, has made this one pointless; not retryable).
+            ApplicationError: `BoxLost` (the box died under us; retryable), `MemoryShort` (no box was begun; retryable),
+                `NoSandbox` (the adapter that is asked for is not here; not retryable) or `Overtaken` (a later attempt,
+                or the workflow's end, has made this one pointless; not retryable).
         """
         structlog.contextvars.bind_contextvars(trace_id=job.task.trace_id, task_id=job.task.task_id)
         losses = _Losses()
@@ -100,8 +104,13 @@ class Programs:
         key = box_key(info)
         inputs = await asyncio.to_thread(self._inputs, job)
         spec = BoxSpec(name=job.task.task_id, guest=GUEST, limits=_box_limits(job.limits), key=key, inputs=inputs)
-        async with self._pool.session(spec) as session:
-            return await self._hosted(job, info.attempt, session, updates, known, catalogue)
+        try:
+            pool = await self._pools.named(job.adapter)
+        except NoIsolation as exc:
+            raise ApplicationError(str(exc), type=NO_SANDBOX, non_retryable=True) from exc
+        async with pool.session(spec) as session:
+            end = await self._hosted(job, info.attempt, session, updates, known, catalogue)
+        return end.model_copy(update={"adapter": pool.adapter.name, "isolation": pool.adapter.isolation})
 
     def _inputs(self, job: ProgramJob) -> Path | None:
         """The folder of the files that the task was given."""
@@ -132,8 +141,7 @@ class Programs:
             end = host.counted(ends.ended_without_a_word(session.box, job.limits))
         except ProtocolViolation as exc:
             end = host.counted(ends.raised("ProtocolViolation", str(exc)))
-        adapter = self._pool.adapter
-        return end.model_copy(update={"adapter": adapter.name, "isolation": adapter.isolation})
+        return end
 
 
 def box_key(info: activity.Info) -> str:

@@ -26,6 +26,7 @@ from providers.seen import seen
 from providers.table import Models
 from sandbox.base import Probe, choose
 from sandbox.pool import Pool
+from sandbox.pools import Pools
 from skills.run import SkillRunner
 from store.database import Database
 from store.deltas import Deltas
@@ -84,11 +85,12 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             found.activities[QUEUE_AGENTS] = [skills.run, recorder.save_segment, recorder.save_record]
         if QUEUE_SANDBOX in queues:
             adapter = await choose(settings)
-            opening = Pool(adapter, TEMPLATE, settings.sandbox_max_sessions, settings.sandbox_warm)
-            pool = await stack.enter_async_context(opening)
+            own = Pool(adapter, TEMPLATE, settings.sandbox_max_sessions, settings.sandbox_warm)
+            pools = Pools(settings, own, await adapter.probe(), TEMPLATE)
+            await stack.enter_async_context(pools)
             found.slots[QUEUE_SANDBOX] = settings.sandbox_max_sessions
-            found.sandboxes.append((pool, await adapter.probe()))
-            found.activities[QUEUE_SANDBOX] = [Programs(client, pool, blobs, settings.home).run]
+            found.sandboxes = pools.opened
+            found.activities[QUEUE_SANDBOX] = [Programs(client, pools, blobs, settings.home).run]
         stack.enter_context(_seen(Workers(database), queues, found))
         yield found
 

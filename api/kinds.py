@@ -200,6 +200,7 @@ def _agent(wanted: Wanted, name: str) -> Start:
         phrase=agent.phrase if request.phrase is None else request.phrase,
         output_schema=agent.output_schema,
         skills=skills,
+        adapter=agent.sandbox,
         limits=_limits(request.limits, agent),
         tuning=request.tuning,
     )

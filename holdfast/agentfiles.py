@@ -75,6 +75,7 @@ def _spec(keys: AgentKeys, prompt: str, file: AgentFile, draft: AgentDraft) -> A
         event_subscriptions=keys.event_subscriptions,
         limits=AgentLimits(**keys.limits.model_dump(include=_LIMITS)),
         retry=Retry(max_retries=keys.retry.max_retries),
+        sandbox=_sandbox(keys, draft),
         output_schema=_output_schema(keys, draft),
         extra=_extra(keys),
         origin=file.origin,
@@ -94,6 +95,14 @@ def _skills(keys: AgentKeys, draft: AgentDraft) -> list[str] | None:
         if not canonical_name(name):
             raise draft.wrong(f"skills[{number}]", f"found {shown(name)}; allowed is the name of a skill")
     return list(dict.fromkeys(map(canonical_name, names)))
+
+
+def _sandbox(keys: AgentKeys, draft: AgentDraft) -> str:
+    """Only a name: which adapters there are is for the worker to say."""
+    found = (keys.sandbox or {}).get("adapter", "")
+    if not isinstance(found, str):
+        raise draft.wrong("sandbox.adapter", f"found {shown(found)}; allowed is the name of a sandbox adapter")
+    return found
 
 
 def _output_schema(keys: AgentKeys, draft: AgentDraft) -> dict[str, Any] | None:
@@ -116,6 +125,7 @@ def _extra(keys: AgentKeys) -> dict[str, Any]:
         "skills": entries,
         "limits": keys.limits.model_dump(exclude=_LIMITS, exclude_none=True),
         "retry": keys.retry.model_dump(exclude={"max_retries"}, exclude_none=True),
+        "sandbox": {key: value for key, value in (keys.sandbox or {}).items() if key != "adapter"},
     }
     return found | {name: part for name, part in parts.items() if part}
 

@@ -98,12 +98,12 @@ class AgentKeys(_Keys):
     continuous_config: dict[str, Json] | None = Field(default=None, description="kept, not acted on yet")
     clarification: dict[str, Json] | None = Field(default=None, description="kept, not acted on yet")
     collaborative_config: dict[str, Json] | None = Field(default=None, description="kept, not acted on yet")
-    sandbox: dict[str, Json] | None = Field(default=None, description="kept, not acted on yet")
+    sandbox: dict[str, Json] | None = Field(default=None, description="`adapter` of its programs; the rest is kept")
 
 
 LATER = (
     *("class_", "subagents", "schedule_config", "session", "continuous_config"),
-    *("clarification", "collaborative_config", "sandbox"),
+    *("clarification", "collaborative_config"),
 )
 """Fields that are read and kept; nothing acts on them in this version."""
 

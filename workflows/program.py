@@ -119,7 +119,7 @@ class ProgramWorkflow:
             self.journal.see(end.seen_from, end.seen)
             if end.outcome != "suspended":
                 self.parked_on = []
-            if end.outcome == "raised":
+            if end.outcome == "raised" and not (end.error and end.error.type == contracts.NO_SANDBOX):
                 end = await self._mended(end)
             if end.outcome != "suspended":
                 return await self._ended(end)
@@ -499,6 +499,7 @@ class ProgramWorkflow:
             catalogue=self.spec.catalogue,
             skills=[facts.name for facts in self.spec.skills],
             scope=self.spec.scope,
+            adapter=self.spec.adapter,
             limits=self.limits,
             tuning=self.tuning,
         )

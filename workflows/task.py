@@ -234,6 +234,7 @@ class TaskWorkflow:
             skills=spec.skills,
             models=spec.brief.models,
             author=Author(brief=spec.brief, head=self.head, skills=self.chosen),
+            adapter=spec.adapter,
             limits=spec.limits.model_copy(update={"task_seconds": max(0.001, self._left())}),
             tuning=spec.tuning,
         ).pinned()

@@ -48,6 +48,7 @@ class AgentSpec(Contract):
     event_subscriptions: list[str] = []
     limits: AgentLimits = AgentLimits()
     retry: Retry = Retry()
+    sandbox: str = Field(default="", description="adapter that its programs run on; empty: the worker's own")
     output_schema: dict[str, Json] | None = None
     extra: dict[str, Any] = Field(default={}, description="keys that are read, and not acted on by this version")
     origin: Origin = "project"

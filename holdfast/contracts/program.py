@@ -77,7 +77,8 @@ class ProgramSpec(Contract):
 
     `inputs_ref` names the blob of inputs that are large, `files_ref` that of the list of files in /ws/in. With an
     `author` it is the program of an agent's task: a model mends it, its record is the task's, and what it asks people
-    is reported to the task's workflow. With a `call` there is no program: that one call is the whole work.
+    is reported to the task's workflow. With a `call` there is no program: that one call is the whole work. `adapter` is
+    the sandbox that its agent asks for; "": the worker's own.
     """
 
     task: TaskRef
@@ -93,6 +94,7 @@ class ProgramSpec(Contract):
     files_ref: Sha256 | None = None
     catalogue: Sha256
     skills: list[SkillFacts] = []
+    adapter: str = ""
     limits: Limits = Limits()
     tuning: Tuning = Tuning()
     on_error: Literal["fail", "ask"] = "fail"
@@ -267,6 +269,7 @@ class ProgramJob(Contract):
     catalogue: Sha256
     skills: list[str] = []
     scope: str = "program"
+    adapter: str = ""
     limits: Limits = Limits()
     tuning: Tuning = Tuning()
 
@@ -382,6 +385,8 @@ QUERY_JOURNAL = "journal"
 QUEUE_AGENTS = "agents"
 QUEUE_SKILLS = "skills"
 QUEUE_SANDBOX = "sandbox"
+NO_SANDBOX = "NoSandbox"
+"""Type of a failure that no other text of a program can mend: the sandbox that is asked for is not there."""
 QUEUE_LLM = "llm"
 
 ProgramSpec.model_rebuild()

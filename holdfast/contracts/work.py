@@ -21,6 +21,7 @@ class TaskSpec(Contract):
     phrase: bool = False
     output_schema: dict[str, Json] | None = None
     skills: list[SkillFacts] = []
+    adapter: str = ""
     limits: Limits = Limits()
     tuning: Tuning = Tuning()
 

@@ -7,7 +7,7 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from holdfast.contracts.program import ProgramResult
+from holdfast.contracts.program import ProgramEnd, ProgramResult
 from holdfast.contracts.question import AnswerMessage
 from store.database import Database
 from store.deltas import Deltas
@@ -256,6 +256,29 @@ async def test_a_question_of_the_program_is_answered_at_the_task(
     result = await handle.result()
     assert stack.value(result) == "fine"
     assert list((await scheduled(stack, client, handle)).values()) == [1]
+
+
+async def test_a_program_runs_on_the_sandbox_that_its_agent_asks_for(
+    stack: Stack, client: Client, stub: StubLlm
+) -> None:
+    plans(stub, TEN)
+    handle = await begin(client, task_spec(stack, "add ten", models(stub), adapter="landlock"))
+    assert stack.value(await handle.result()) == 45
+    history = client.get_workflow_handle(f"{handle.id}/program").fetch_history_events()
+    told = [event.activity_task_completed_event_attributes.result.payloads async for event in history]
+    ends = [ProgramEnd.model_validate_json(one.data) for [one] in filter(None, told) if b'"outcome"' in one.data]
+    assert {(end.adapter, end.isolation.partition(",")[0]) for end in ends} == {("landlock", "Landlock")}
+
+
+async def test_a_sandbox_that_is_not_there_ends_the_task_and_no_model_is_asked_to_mend_it(
+    stack: Stack, client: Client, stub: StubLlm
+) -> None:
+    plans(stub, TEN)
+    result = await ended(await begin(client, task_spec(stack, "add ten", models(stub), adapter="moon")))
+    assert (result.state, result.repairs, result.calls, len(stub.requests)) == ("ERROR", 0, 0, 2)
+    assert result.error is not None and result.error.type == "NoSandbox"
+    for said in ("asks for sandbox 'moon'", "it has 'local'", "known: docker, landlock, local", "holdfast doctor"):
+        assert said in result.error.message
 
 
 async def test_cancelling_a_task_ends_its_program(stack: Stack, client: Client, stub: StubLlm) -> None:

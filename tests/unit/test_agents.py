@@ -184,7 +184,7 @@ GOOD = [
     ),
     Good("unicode", 'name: a\ndescription: "Räumt auf — 整理"', {"description": "Räumt auf — 整理"}),
     Good("class", "name: a\nclass: agents.mine.Summarizer", {"extra": {"class": "agents.mine.Summarizer"}}),
-    Good("subagents", "name: a\nsubagents: [b]\nsandbox: {adapter: local}", {}),
+    Good("subagents", "name: a\nsubagents: [b]\nsandbox: {adapter: local}", {"sandbox": "local"}),
 ]
 
 
