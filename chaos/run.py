@@ -28,6 +28,8 @@ from holdfast.config import Settings
 from holdfast.contracts.program import FINAL
 from holdfast.errors import HoldfastError, UserError
 from holdfast.temporal.connect import converter
+from workflows.program import ProgramWorkflow
+from workflows.task import TaskWorkflow
 
 T = TypeVar("T")
 
@@ -198,9 +200,6 @@ def _settled(world: World) -> list[str]:
 
 async def _replayed(found: dict[str, Evidence]) -> list[str]:
     """Histories that the workflows of this code do not replay, and why."""
-    from workflows.program import ProgramWorkflow
-    from workflows.task import TaskWorkflow
-
     replayer = Replayer(workflows=[TaskWorkflow, ProgramWorkflow], data_converter=converter())
     wrong = []
     for one in found.values():

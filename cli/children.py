@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from cli.screen import USAGE
 from holdfast.errors import OperatorError
@@ -41,7 +42,7 @@ class Child:
     pause_s: float = FIRST_PAUSE_S
     started: float = field(default_factory=time.monotonic)
     log_begins: int = 0
-    module: str = "cli.main"
+    module: ClassVar[str] = "cli.main"
 
     @property
     def pid(self) -> int:
