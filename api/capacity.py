@@ -19,6 +19,13 @@ LONGEST_SECONDS = 60
 _SLOWEST = 1.0
 """Ends a second, at least, by which a waiting caller is told to come back: coming too early costs little."""
 _TENANTS = 1000
+CHECKS = 4
+"""Requests that are checked at once: each takes a processor for 50 ms, and threads that others need."""
+STARTS = 16
+"""Workflows that are being started at once: a server that is asked for hundreds answers few of them in time."""
+WAITING = 1000
+"""Tasks that are recorded and wait to be started: a dev server starts 20 to 30 a second."""
+_SOON_SECONDS = 5
 
 Count = Callable[[str | None], Awaitable[int]]
 
@@ -87,6 +94,9 @@ class Capacity:
         self._tenant_limit = max_tenant_tasks
         self._house = Bound(max_tasks, lambda: in_work(None))
         self._tenants: dict[str, Bound] = {}
+        self.checks = asyncio.Semaphore(CHECKS)
+        self._turns = asyncio.Semaphore(STARTS)
+        self._starting = 0
 
     @asynccontextmanager
     async def place(self, tenant: str) -> AsyncIterator[Place]:
@@ -95,6 +105,8 @@ class Capacity:
         Raises:
             TooManyTasks: there is none now (says when to come back).
         """
+        if self._starting >= WAITING:
+            raise _too_fast()
         bounds = {"tenant": self._of(tenant), "house": self._house}
         for bound in bounds.values():
             await bound.look()
@@ -110,6 +122,16 @@ class Capacity:
             for bound in bounds.values():
                 bound.free(place.is_used)
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A turn to start a workflow."""
+        self._starting += 1
+        try:
+            async with self._turns:
+                yield
+        finally:
+            self._starting -= 1
+
     async def in_work(self) -> int:
         """Tasks in work, as counted within the last second."""
         await self._house.look()
@@ -119,6 +141,11 @@ class Capacity:
         if tenant not in self._tenants and len(self._tenants) >= _TENANTS:
             self._tenants = {name: bound for name, bound in self._tenants.items() if not bound.is_forgettable}
         return self._tenants.setdefault(tenant, Bound(self._tenant_limit, lambda: self._in_work(tenant)))
+
+
+def _too_fast() -> TooManyTasks:
+    text = f"{WAITING} tasks wait to be started; nothing was recorded. Send the same request again in {_SOON_SECONDS} s"
+    return TooManyTasks(text, _SOON_SECONDS, scope="starts", limit=WAITING, retry_after_seconds=_SOON_SECONDS)
 
 
 def _refusal(whose: str, tenant: str, bound: Bound) -> TooManyTasks:

@@ -60,7 +60,8 @@ async def accept(house: House, request: TaskRequest, tenant: str, trace_id: str)
         NoTemporal: not started. With a key, the same request again starts it.
     """
     async with _place(house, request, tenant) as place:
-        asked, new = await asyncio.to_thread(_checked, house, request, tenant, trace_id)
+        async with house.capacity.checks:
+            asked, new = await asyncio.to_thread(_checked, house, request, tenant, trace_id)
         row, is_new = await house.records.create(new)
         place.is_used = is_new
     if row.state not in FINAL and (is_new or row.state == "PENDING"):

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from holdfast.log import get_logger
@@ -18,6 +18,7 @@ SECONDS = 2.0
 """A program takes 0.05 s, the very first one more; a text made to be slow shall not hold up those behind it."""
 
 _MEMORY_BYTES = 2 << 30
+_REMEMBERED = 16
 _OPTIONS = ("check", "--output-format", "concise", "--python-version", "3.11", "--exit-zero", "--color", "never")
 _ROW = re.compile(r"^program\.py:(\d+):(\d+): \w+\[([\w-]+)\] (.*)$", re.MULTILINE)
 
@@ -37,11 +38,17 @@ class Finding:
 def findings(program: str, stubs: Mapping[str, str]) -> list[Finding]:
     """All that ty says of a program beside these stub files (`skills.pyi`: its text)."""
     try:
-        said = _run(program, stubs)
+        said = _said(program, tuple(stubs.items()))
     except (ImportError, OSError, subprocess.SubprocessError) as exc:
         _say_once(str(exc))
         return []
     return [Finding(int(line), int(column), rule, text) for line, column, rule, text in _ROW.findall(said)]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _said(program: str, stubs: tuple[tuple[str, str], ...]) -> str:
+    """One program sent by the hundred, with other inputs, is checked once."""
+    return _run(program, dict(stubs))
 
 
 def _run(program: str, stubs: Mapping[str, str]) -> str:

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Self, cast
 
+from sqlalchemy import CursorResult, Delete, Insert, Update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
@@ -33,6 +34,7 @@ class Database:
         self._engine = engine
         self._read = async_sessionmaker(engine, expire_on_commit=False)
         self._write = async_sessionmaker(engine.execution_options(begins="IMMEDIATE"), expire_on_commit=False)
+        self._alone = async_sessionmaker(engine.execution_options(begins=""), expire_on_commit=False)
         self._turn = asyncio.Lock()
 
     @classmethod
@@ -72,6 +74,23 @@ class Database:
             # Connect, and on SQLite lock, now: an error here is not an error of the first statement.
             await session.connection()
             yield session
+
+    async def run(self, statement: Insert | Update | Delete) -> int:
+        """Run one statement that writes, and commit; how many rows it wrote. With RETURNING it would be two steps.
+
+        On SQLite the file is locked for just the statement. A lock that is held from one turn of a busy event loop to
+        the next keeps the writers of other processes out for whole seconds (measured, with 500 tasks at once).
+
+        Raises:
+            StoreUnavailable: the database is locked, full, damaged or gone. Nothing was written.
+        """
+        async with AsyncExitStack() as stack:
+            if self.address.file:
+                await self._take_turn(stack)
+            stack.enter_context(explained(self.address))
+            session = await stack.enter_async_context(self._alone.begin())
+            written = cast("CursorResult[Any]", await session.execute(statement))
+            return written.rowcount
 
     def insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`, alike in both dialects."""

@@ -14,7 +14,8 @@ BUSY = timedelta(seconds=5)
 
 
 def make_engine(address: Address, busy: timedelta = BUSY, **options: Any) -> AsyncEngine:
-    """An engine that has not connected yet. With `begins="IMMEDIATE"` as execution option SQLite locks first."""
+    """An engine that has not connected yet. With `begins="IMMEDIATE"` as execution option SQLite locks first;
+    with `begins=""` each statement is a transaction of its own."""
     engine = create_async_engine(
         address.url,
         connect_args=dict(address.connect_args),
@@ -39,7 +40,8 @@ def _set_up_sqlite(engine: AsyncEngine, busy: timedelta) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begins', 'DEFERRED')}")
+        if begins := connection.get_execution_options().get("begins", "DEFERRED"):
+            connection.exec_driver_sql(f"BEGIN {begins}")
 
 
 def _strict_json(value: Any) -> str:

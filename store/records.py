@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, extract, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, extract, func, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.contracts.program import FINAL, TaskState
@@ -136,16 +136,14 @@ class Records:
             IdempotencyMismatch: it is there, and was made by a request with another hash.
         """
         values = {**vars(new), "state": "PENDING", "updated_at": new.created_at}
-        insert = self.db.insert(TaskRow).values(values).on_conflict_do_nothing()
-        async with self.db.session() as session:
-            made = await session.scalar(insert.returning(TaskRow))
-            row = made or await _one(session, new.tenant, new.id)
+        is_new = await self.db.run(self.db.insert(TaskRow).values(values).on_conflict_do_nothing()) == 1
+        row = await self.get(new.tenant, new.id)
         if new.request_hash and row.request_hash != new.request_hash:
             raise IdempotencyMismatch(
                 f"task {new.id!r} was made with this idempotency key by another request; "
                 "send the same body again, or another key"
             )
-        return row, made is not None
+        return row, is_new
 
     async def get(self, tenant: str, task_id: str) -> TaskRow:
         """
@@ -210,36 +208,33 @@ class Records:
             NotFound: this tenant has no such task.
             Conflict: no task may go from its state to this one.
         """
-        async with self.db.session() as session:
-            row = await _one(session, tenant, task_id, lock=True)
-            if row.state in FINAL:
-                return Change("repeated" if row.state == state else "refused", row)
-            if state not in _EDGES[row.state]:
-                allowed = ", ".join(sorted(_EDGES[row.state]))
-                raise Conflict(f"task {task_id!r} is {row.state} and cannot become {state}; allowed: {allowed}")
-            _write(row, state, changes)
-            await session.flush()
-        return Change("written", row)
+        may = [before for before, after in _EDGES.items() if state in after]
+        this = update(TaskRow).where(TaskRow.tenant == tenant, TaskRow.id == task_id, TaskRow.state.in_(may))
+        is_written = await self.db.run(this.values(_written(state, changes))) == 1
+        row = await self.get(tenant, task_id)
+        if is_written:
+            return Change("written", row)
+        if row.state in FINAL:
+            return Change("repeated" if row.state == state else "refused", row)
+        allowed = ", ".join(sorted(_EDGES[row.state]))
+        raise Conflict(f"task {task_id!r} is {row.state} and cannot become {state}; allowed: {allowed}")
 
 
-async def _one(session: AsyncSession, tenant: str, task_id: str, lock: bool = False) -> TaskRow:
-    query = select(TaskRow).where(TaskRow.tenant == tenant, TaskRow.id == task_id)
-    row = await session.scalar(query.with_for_update() if lock else query)
+async def _one(session: AsyncSession, tenant: str, task_id: str) -> TaskRow:
+    row = await session.scalar(select(TaskRow).where(TaskRow.tenant == tenant, TaskRow.id == task_id))
     if row is None:
         raise NotFound(f"no task {shown(task_id)} of tenant {tenant!r}; `GET /tasks` lists those that there are")
     return row
 
 
-def _write(row: TaskRow, state: TaskState, changes: Changes) -> None:
+def _written(state: TaskState, changes: Changes) -> dict[str, Any]:
     now = datetime.now(UTC)
-    for key, value in changes.items():
-        setattr(row, key, value)
-    row.state = state
-    row.updated_at = now
+    values: dict[str, Any] = {"state": state, "updated_at": now}
     if state != "PENDING":
-        row.started_at = row.started_at or now
+        values["started_at"] = func.coalesce(TaskRow.started_at, literal(now, Utc))
     if state in FINAL:
-        row.finished_at = now
+        values["finished_at"] = now
+    return values | changes
 
 
 def _same(**wanted: str | None) -> list[ColumnElement[bool]]:
