@@ -56,9 +56,7 @@ class Usage:
 
     async def add(self, new: NewUsage) -> bool:
         """Write one call down. False: it was there already, by its id."""
-        insert = self.db.insert(UsageRow).values(vars(new)).on_conflict_do_nothing()
-        async with self.db.session() as session:
-            return await session.scalar(insert.returning(UsageRow.id)) is not None
+        return await self.db.run(self.db.insert(UsageRow).values(vars(new)).on_conflict_do_nothing()) == 1
 
     async def of_tenant(self, tenant: str, since: datetime | None = None) -> Sum:
         return await self._sum(UsageRow.tenant == tenant, *_from(since))

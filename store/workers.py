@@ -35,8 +35,7 @@ class Workers:
         """Write that a worker lives, now or `at`, and what it serves."""
         values = {**vars(worker), "seen_at": at or datetime.now(UTC)}
         insert = self.db.insert(WorkerRow).values(values)
-        async with self.db.session() as session:
-            await session.execute(insert.on_conflict_do_update(index_elements=["id"], set_=values))
+        await self.db.run(insert.on_conflict_do_update(index_elements=["id"], set_=values))
 
     async def list(self, since: datetime) -> Sequence[WorkerRow]:
         """Workers that were seen at `since` or later, the longest-lived first."""
