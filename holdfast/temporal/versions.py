@@ -68,7 +68,7 @@ async def promote(client: Client, deployment: str, build_id: str, seconds: float
     deadline = time.monotonic() + seconds
     while missing := await _missing(client, deployment, build_id):
         if time.monotonic() > deadline:
-            queues = ", ".join(sorted(missing))
+            queues = ",".join(sorted(missing))
             raise Conflict(
                 f"version {build_id!r} of {deployment!r} has no worker for {queues}; new tasks would wait there. Start "
                 f"one: HOLDFAST_DEPLOYMENT={deployment} HOLDFAST_BUILD_ID={build_id} holdfast worker --queues {queues}"
