@@ -10,6 +10,7 @@ from api.house import House, opened
 from bench.ours import Holdfast
 from bench.site import Site
 from bench.task import Task
+from holdfast import log
 from holdfast.config import Settings
 from holdfast.contracts.program import ProgramResult
 from holdfast.contracts.task import TaskRequest
@@ -25,6 +26,7 @@ class AtOnce(Holdfast):
 
     async def start(self, site: Site) -> float:
         boot_s = await super().start(site)
+        log.configure("bench", "WARNING", "json")
         settings = Settings.load(self.house.project, home=self.house.home, temporal_address=site.temporal)
         self.opened = await self.stack.enter_async_context(opened(settings))
         return boot_s

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,16 +137,21 @@ class Holdfast:
             return []
 
     async def stored(self, task: Task) -> Stored:
-        size_bytes = records = 0
-        for workflow_id in self.workflow_ids(task):
+        found = [one for workflow_id in self.workflow_ids(task) async for one in self._runs(workflow_id)]
+        return Stored(sum(one.size_bytes for one in found), sum(one.records for one in found))
+
+    async def _runs(self, workflow_id: str) -> AsyncIterator[Stored]:
+        """Each run of a workflow, the last first (a long program continues as new); none without such a workflow."""
+        run_id: str | None = None
+        while run_id != "":
+            handle = self.house.site.client.get_workflow_handle(workflow_id, run_id=run_id)
             try:
-                description = await self.house.site.client.get_workflow_handle(workflow_id).describe()
+                info = (await handle.describe()).raw_description.workflow_execution_info
             except RPCError:
-                continue
-            info = description.raw_description.workflow_execution_info
-            size_bytes += info.history_size_bytes
-            records += info.history_length
-        return Stored(size_bytes, records)
+                return
+            yield Stored(info.history_size_bytes, info.history_length)
+            first = await anext(aiter(handle.fetch_history_events(page_size=1)))
+            run_id = first.workflow_execution_started_event_attributes.continued_execution_run_id
 
     def worker_pid(self) -> int:
         return self.house.worker.pid

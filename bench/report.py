@@ -104,9 +104,10 @@ def machine(server: Path) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     said = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"[Ss]erver\D*(\d+\.\d+\.\d+)", said)
+    temporal = found[1] if found else said.strip()
     return (
         f"{cores} cores, {memory:.0f} GiB, {platform.system()} on {platform.machine()}, Python "
-        f"{platform.python_version()}, temporalio {version('temporalio')}, Temporal {found[1] if found else said.strip()} on SQLite"
+        f"{platform.python_version()}, temporalio {version('temporalio')}, Temporal {temporal} on SQLite"
     )
 
 

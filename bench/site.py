@@ -1,10 +1,11 @@
 """Where a bench runs: a scratch folder, the stub model, and the Temporal dev server that holdfast ships, for all."""
 
+import fcntl
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,33 @@ class Site:
 
 @asynccontextmanager
 async def opened(scratch: Path = DATA / "scratch") -> AsyncIterator[Site]:
-    """All that engines stand on; stopped at the end."""
+    """All that engines stand on; stopped at the end.
+
+    Raises:
+        Busy: another bench uses the folder.
+    """
+    with _alone(scratch):
+        async with _opened(scratch) as site:
+            yield site
+
+
+class Busy(Exception):
+    """Two benches at once would measure each other, and have one scratch folder."""
+
+
+@contextmanager
+def _alone(scratch: Path) -> Iterator[None]:
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    with scratch.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(f"another bench runs in {scratch}; wait for its end") from None
+        yield
+
+
+@asynccontextmanager
+async def _opened(scratch: Path) -> AsyncIterator[Site]:
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / "tools").mkdir(parents=True)
     # Workers of other engines run in their own environments, and must find this folder and nothing else of ours.
