@@ -104,7 +104,8 @@ class _Reader:
     def read(self, events: list[HistoryEvent]) -> None:
         kind = events[0].workflow_execution_started_event_attributes.workflow_type.name
         self.is_program = kind == "ProgramWorkflow"
-        self._state(events[0], "START" if self.is_program else "PLAN")
+        again = bool(events[0].workflow_execution_started_event_attributes.continued_execution_run_id)
+        self._state(events[0], "CAN" if again else "START" if self.is_program else "PLAN")
         for event in events:
             if read := _READ.get(event.event_type):
                 read(self, event)

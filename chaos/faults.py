@@ -19,7 +19,7 @@ from chaos.evidence import runs
 from chaos.world import World
 from cli import processes
 from cli.children import Child
-from holdfast.contracts.program import PROGRAM_RUN
+from holdfast.contracts.program import PROGRAM_RUN, PROGRAM_WORKFLOW
 from holdfast.contracts.work import program_workflow_id
 from holdfast.ids import workflow_id
 
@@ -30,13 +30,15 @@ _BALLAST = "ballast"
 
 @dataclass
 class Strike:
-    """One fault. `held`: tasks whose box or call was at what was struck. `aimed`: the state that it waited for."""
+    """One fault. `held`: tasks whose box was at what was struck. `aimed`: the state that it waited for, and
+    which `task` came to."""
 
     kind: str
     at: float
     until: float
     held: list[str] = field(default_factory=list)
     aimed: str = ""
+    task: str = ""
 
     @property
     def is_kill(self) -> bool:
@@ -136,41 +138,61 @@ class AtStates:
 
     async def __call__(self, world: World, chance: random.Random, tasks: list[str]) -> Strike | None:
         state = STATES[self._turn % len(STATES)]
-        fault = (worker, server, box if state == "BOX" else worker)[self._turn // len(STATES) % 3]
+        kill = (_worker_at_once, server, box)[self._turn // len(STATES) % 3]
+        if kill is box and state != "BOX":
+            kill = _worker_at_once
         self._turn += 1
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_AIM_S):
-                await _reached(world, tasks, state)
-        strike = await fault(world, chance, tasks)
-        if strike is not None:
-            strike.aimed = state
+        task = await _first_to_reach(world, tasks, state)
+        strike = await kill(world, chance, tasks)
+        world.wishes += _LEADS_TO.get(STATES[self._turn % len(STATES)], [])
+        if strike is not None and task:
+            strike.aimed, strike.task = state, task
         return strike
 
 
-async def _reached(world: World, tasks: list[str], state: str) -> None:
-    """Until one of the tasks comes to a state."""
+_LEADS_TO = {"DRAIN": ["park"], "WAIT": ["question"], "CAN": ["renew"], "REPAIR": ["repair"]}
+"""Scenarios that come to a state which others do not."""
+
+
+async def _worker_at_once(world: World, chance: random.Random, tasks: list[str]) -> Strike | None:
+    """SIGKILL of any worker, without a look at what it has: some states last for milliseconds."""
+    up = world.up()
+    if len(up) < 2:
+        return None
+    world.kill(chance.choice(up))
+    return _struck("worker")
+
+
+async def _first_to_reach(world: World, tasks: list[str], state: str) -> str:
+    """The task that comes to a state first; empty if none does for a while."""
     client = await world.temporal()
     watches = [asyncio.create_task(_comes_to(client, task, state)) for task in tasks]
     try:
-        for watch in asyncio.as_completed(watches):
-            if await watch:
-                return
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(_AIM_S):
+            for watch in asyncio.as_completed(watches):
+                if task := await watch:
+                    return task
+    except (TimeoutError, RPCError):
+        return ""
     finally:
         for one in watches:
             one.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
+    return ""
 
 
-async def _comes_to(client: Client, task: str, state: str) -> bool:
-    """Follow a program's history from now on. False: it ended without."""
+async def _comes_to(client: Client, task: str, state: str) -> str:
+    """Follow a program's history from now on; gives the task once it came to the state, empty if it ended without."""
     own = workflow_id("default", task)
-    for one in (program_workflow_id(own), own):
-        with contextlib.suppress(RPCError):
-            before = sum(len(events) for events in (await runs(client, one))[-1:])
-            if before and await _follow(client, one, before, state):
-                return True
-    return False
+    while True:
+        for one in (program_workflow_id(own), own):
+            newest = (await runs(client, one))[-1:]
+            if (
+                newest
+                and newest[0][0].workflow_execution_started_event_attributes.workflow_type.name == PROGRAM_WORKFLOW
+            ):
+                return task if await _follow(client, one, len(newest[0]), state) else ""
+        await asyncio.sleep(0.2)
 
 
 async def _follow(client: Client, one: str, before: int, state: str) -> bool:
@@ -189,11 +211,8 @@ async def _follow(client: Client, one: str, before: int, state: str) -> bool:
             seen = _left(data) if is_box else ""
         else:
             seen = "CAN" if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW else ""
-        if event.event_id > before and seen == state:
-            if state == "WAIT":
-                await asyncio.sleep(0.15)
-            return True
-        if event.event_id > before and seen == "WAIT" and state == "DRAIN":
+        if event.event_id > before and state in (seen, "DRAIN" if seen == "WAIT" else seen):
+            await asyncio.sleep(0.15 if state == "WAIT" else 0)
             return True
     return False
 
@@ -217,7 +236,7 @@ async def _victim(world: World, chance: random.Random, tasks: list[str]) -> tupl
 
 
 async def _holding(world: World, tasks: list[str]) -> dict[int, list[str]]:
-    """Which worker, by its process id, has the box or a call of which task."""
+    """Which worker, by its process id, has the box of which task."""
     client, found = await world.temporal(), dict[int, list[str]]()
     for task in tasks:
         own = workflow_id("default", task)
@@ -230,7 +249,8 @@ async def _holding(world: World, tasks: list[str]) -> dict[int, list[str]]:
 
 def _workers_of(description: WorkflowExecutionDescription) -> set[int]:
     pending = description.raw_description.pending_activities
-    names = {one.last_worker_identity.rpartition(":")[2] for one in pending if one.HasField("last_started_time")}
+    boxes = [one for one in pending if one.activity_type.name == PROGRAM_RUN.name and one.HasField("last_started_time")]
+    names = {one.last_worker_identity.rpartition(":")[2] for one in boxes}
     return {int(name) for name in names if name.isdigit()}
 
 

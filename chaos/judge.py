@@ -258,7 +258,7 @@ _RULES: tuple[Callable[[Facts], Promise], ...] = (
 
 @dataclass(frozen=True)
 class Recovery:
-    """Seconds from a worker's death to the next finished call, or the end, of tasks that it had (R6)."""
+    """Seconds from a worker's death to the next finished call, or the end, of tasks whose box it had (R6)."""
 
     times: list[float]
 
@@ -294,10 +294,10 @@ def _took(strike: Strike, facts: Facts, ends: dict[str, list[float]]) -> Iterabl
 
 
 def struck_in(facts: Facts) -> dict[str, Counter[str]]:
-    """Kind of kill -> state of the programs that it struck -> how often: of those it held, else of all in flight."""
+    """Kind of kill -> state of the programs that it struck -> how often: its target, those it held, else all."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for strike in facts.strikes:
-        tasks = strike.held or [one.task for one in facts.played if one.task]
+        tasks = [strike.task] if strike.task else strike.held or [one.task for one in facts.played if one.task]
         states = {facts.evidence[task].state_at(strike.at) for task in tasks if task in facts.evidence} - {""}
         found[strike.kind].update(states)
     return found

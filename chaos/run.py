@@ -134,10 +134,17 @@ class Run:
     async def _lane(self, client: AsyncClient, names: "itertools.chain[str]") -> None:
         """One task after the other, until no more are wanted."""
         while not self.over or not self.played:
-            name = next(names)
+            name = self._wished() or next(names)
             one = Played(f"{self.options.seed}.{name}-{len(self.played)}", self.mix[name])
             self.played.append(one)
             await self._task(client, one)
+
+    def _wished(self) -> str:
+        """A scenario that a fault waits for."""
+        while self.world.wishes:
+            if (name := self.world.wishes.pop(0)) in self.mix:
+                return name
+        return ""
 
     async def _task(self, client: AsyncClient, one: Played) -> None:
         request = one.scenario.request(one.key)
@@ -152,18 +159,19 @@ class Run:
             one.error = f"{type(exc).__name__}: {exc}"
 
     async def _strike(self) -> None:
-        """Faults by chance, each when what the last one broke serves again, up to the end of the time or the kills."""
+        """Each fault once, then by chance, when what the last one broke serves again; to the end of time or kills."""
         chance, known = random.Random(f"{self.options.seed} faults"), faults()  # noqa: S311 - replayable
         end = time.monotonic() + self.options.seconds
-        weights = [WEIGHTS[kind] for kind in self.kinds]
+        weights, first = [WEIGHTS[kind] for kind in self.kinds], chance.sample(self.kinds, len(self.kinds))
         while time.monotonic() < end and not self._has_enough():
             await asyncio.sleep(chance.uniform(0.3, 1.8))
             if not self.kinds or not await self._is_ready():
                 continue
             flying = [one.task for one in self.played if one.task and not one.state and not one.error]
-            kind = chance.choices(self.kinds, weights)[0]
+            kind = first[0] if first else chance.choices(self.kinds, weights)[0]
             if (strike := await known[kind](self.world, chance, flying)) is not None:
                 self.strikes.append(strike)
+                first = first[1:]
 
     def _has_enough(self) -> bool:
         kills = self.options.kills

@@ -50,6 +50,7 @@ class World:
         for child in self.stack.children:
             child.env = {name: value for name, value in child.env.items() if not name.endswith("API_KEY")}
         self.pids: set[int] = set()
+        self.wishes: list[str] = []
         self._temporal: Temporal | None = None
 
     @property

@@ -4,15 +4,15 @@ from chaos.scenario import Scenario, program
 
 _SOURCE = """
 total = 0
-for i in range(80):
-    total += skills.note(i=i, ms=80)["i"]
+for i in range(50):
+    total += skills.note(i=i, ms=60)["i"]
 result = total
 """
 
 SCENARIO = Scenario(
     name="march",
-    about="eighty calls in a row",
+    about="fifty calls in a row",
     body=program(_SOURCE),
-    output=sum(range(80)),
-    calls=80,
+    output=sum(range(50)),
+    calls=50,
 )
