@@ -12,6 +12,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from holdfast.errors import HoldfastError
@@ -25,6 +26,11 @@ class Overtaken(HoldfastError):
     """The workflow does not want this box any more: it is over, or a later attempt has spoken."""
 
     code = "OVERTAKEN"
+
+
+def _is_unprocessed(exc: WorkflowUpdateFailedError) -> bool:
+    """Whether the server, not the workflow, gave it up: a worker that lost its cache answered without looking at it."""
+    return isinstance(exc.cause, ApplicationError) and exc.cause.type == "UnprocessedUpdate"
 
 
 class Updates:
@@ -47,7 +53,8 @@ class Updates:
                 reply: Reply = await self._handle.execute_update(name, message, id=update_id, result_type=gives)
                 return reply
             except WorkflowUpdateFailedError as exc:
-                raise Overtaken(f"update {name!r} refused: {exc.cause}") from exc
+                if not _is_unprocessed(exc):
+                    raise Overtaken(f"update {name!r} refused: {exc.cause}") from exc
             except WorkflowUpdateRPCTimeoutOrCancelledError:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
