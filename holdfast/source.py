@@ -77,7 +77,8 @@ def check(source: Source, skills: Collection[str]) -> list[Problem]:
     tree = _compiled(source.source)
     if not tree.body:
         return [Problem(1, 1, "the program is empty; it needs at least one statement")]
-    lines = source.source.splitlines()
+    # Not splitlines: for Python a form feed, or U+2028 in a text, ends no line.
+    lines = re.split(r"\r\n?|\n", source.source)
     known = {canonical_name(name) for name in skills} | _ALWAYS
     found = [
         Problem(node.lineno, _column(lines, node), _unknown(name, skills))

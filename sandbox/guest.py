@@ -1046,7 +1046,8 @@ def lock_down(rlimits: dict[str, int], program_filter: str) -> None:
 
 def numbered(source: str, first_line: int) -> list[str]:
     """The program's lines, each where its number leads: `first_line` is below 1 for lines that we put before it."""
-    lines = source.splitlines(keepends=True)
+    # Not splitlines: for Python a form feed, or U+2028 in a text, ends no line.
+    lines = [f"{line}\n" for line in re.split(r"\r\n?|\n", source)]
     return lines[1 - first_line :] if first_line < 1 else ["\n"] * (first_line - 1) + lines
 
 

@@ -150,6 +150,12 @@ ERRORS: dict[str, tuple[str, str, list[str], int | None]] = {
         ["two (2 sub-exceptions)", "| ValueError: a", "| KeyError: 'b'"],
         1,
     ),
+    "signs that end no line": (
+        "x = 'a\u2028b\x0c'\n\x0c# c\u2028d\x85\r\ny = 'e\x1cf\u2029'\n1/0",
+        "ZeroDivisionError",
+        ["line 4, in <module>: 1/0"],
+        4,
+    ),
     "syntax at run": ("x = 1\nexec('y = (')", "SyntaxError", ["line 2, in <module>"], 2),
     "recursion": ("def f(): f()\nf()", "RecursionError", ["line 1, in f: def f(): f()"], 1),
     "str raises": (

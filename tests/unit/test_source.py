@@ -204,3 +204,8 @@ def test_unknown_skill_message_guesses_and_lists() -> None:
         "line 2, column 1: no skill named 'web_serch'; did you mean 'web-search'? "
         "Known: 'ask', 'code-analysis', 'list-files', 'web-search'"
     )
+
+
+def test_a_sign_that_ends_no_line_for_python_moves_no_column() -> None:
+    (problem,) = problems("x = 'a\u2028b\x0cc'\ny = 'é'; skills.ecco(i=1)")
+    assert (problem.line, problem.column) == (2, 10)
