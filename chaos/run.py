@@ -105,7 +105,7 @@ class Run:
             async with AsyncClient(self.world.settings.url, "") as client:
                 await self._play(client)
             lines, found = self.world.lines(), await self._evidence()
-        diverged = await _replayed(found)
+        diverged = await _replayed(found, self.world.root / "kept")
         asked = list(self.world.model.asked)
         left = await asyncio.to_thread(_settled, self.world)
         return Facts(self.played, self.strikes, lines, asked, found, left, diverged)
@@ -206,13 +206,16 @@ def _settled(world: World) -> list[str]:
     return left
 
 
-async def _replayed(found: dict[str, Evidence]) -> list[str]:
-    """Histories that the workflows of this code do not replay, and why."""
+async def _replayed(found: dict[str, Evidence], kept: Path) -> list[str]:
+    """Histories that the workflows of this code do not replay, and why. They are kept as files."""
     replayer = Replayer(workflows=[TaskWorkflow, ProgramWorkflow], data_converter=converter())
-    wrong = []
+    wrong: list[str] = []
     for one in found.values():
         for name, events in one.histories:
-            result = await replayer.replay_workflow(WorkflowHistory(name, events), raise_on_replay_failure=False)
+            history = WorkflowHistory(name, events)
+            result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
             if result.replay_failure is not None:
+                kept.mkdir(exist_ok=True)
+                (kept / f"history-{len(wrong) + 1}.json").write_text(history.to_json(), "utf-8")
                 wrong.append(f"{name}: {str(result.replay_failure)[:200]}")
     return wrong
