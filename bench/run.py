@@ -41,21 +41,20 @@ async def full(parts: Sequence[str], kills: int, write: bool) -> None:
     texts: dict[str, str] = dict.fromkeys(PARTS, "")
     found: list[goals.Goal] = []
     async with site.opened() as here:
-        if "walls" in parts:
-            texts["walls"] = await _walls(here, found)
-        if "growth" in parts:
-            texts["growth"] = await _growth(here, found)
-        if "recovery" in parts:
-            texts["recovery"] = await _recovery(here, found, kills)
-        if "profile" in parts:
-            texts["profile"] = await _profiles(here)
-        if "channels" in parts:
-            _note("channels")
-            texts["channels"] = await channels.measured(here, kills)
+        steps = {
+            "walls": lambda: _walls(here, found),
+            "growth": lambda: _growth(here, found),
+            "recovery": lambda: _recovery(here, found, kills),
+            "profile": lambda: _profiles(here),
+            "channels": lambda: _channels(here, kills),
+        }
+        for part in parts:
+            texts[part] = await steps[part]()
+            _say(texts[part])
     texts["goals"] = report.goals(found) if found else ""
     texts["machine"] = report.machine(await binary.find(Settings.load()))
     texts["minutes"] = f"{(time.monotonic() - began) / 60:.0f}"
-    _say(*filter(None, texts.values()))
+    _say(texts["goals"], texts["machine"])
     if write:
         report.DOCUMENT.write_text(report.filled(report.TEMPLATE.read_text(), texts))
 
@@ -111,6 +110,11 @@ async def _profiles(here: Site) -> str:
     async with started(here, [engine]):
         _note("profiles")
         return "\n".join([await profiled(engine, "W1", 1, 15), await profiled(engine, "W4", 10, 15)])
+
+
+async def _channels(here: Site, kills: int) -> str:
+    _note("channels")
+    return await channels.measured(here, kills)
 
 
 @asynccontextmanager
