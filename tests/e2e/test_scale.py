@@ -2,8 +2,11 @@
 turn, and its workers are replaced by others while fifty tasks run."""
 
 import asyncio
+import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -56,6 +59,21 @@ SOURCES = {"program": PROGRAM, "slow": PROGRAM.replace("ms=100", "ms=1500"), "as
 RESULTS = {"program": 15 + 46, "slow": 15 + 46, "asking": [1, "yes", 2], "agent": "yes"}
 CALLS = {"program": 10, "slow": 10, "asking": 2, "agent": 5}
 ASK = ("asking", "agent")
+REPLAY = """
+import asyncio, sys
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+from temporalio.workflow import NondeterminismError
+from holdfast.temporal.connect import converter
+from workflows.program import ProgramWorkflow
+
+replayer = Replayer(workflows=[ProgramWorkflow], data_converter=converter(), workflow_runner=UnsandboxedWorkflowRunner())
+try:
+    asyncio.run(replayer.replay_workflow(WorkflowHistory.from_json('default/x', sys.stdin.read())))
+    print('replays')
+except NondeterminismError:
+    print('diverges')
+"""
 LLM_S = 0.3
 SETTLED_S = 0.5
 
@@ -107,7 +125,7 @@ class Mix:
             if kind in ASK:
                 self.doors.answer_all(task_id, "yes")
 
-    def finish(self, seconds: float = 120) -> None:
+    def finish(self, seconds: float = 300) -> None:
         """All tasks are answered what they ask, and end with their results."""
         self.answer()
         deadline = time.monotonic() + seconds
@@ -191,7 +209,8 @@ def test_rolling_deploy_of_changed_workers_loses_none_of_fifty_tasks(
 ) -> None:
     """The new workers run workflows that begin otherwise: a history of the old ones would not replay on them."""
     old, began = list(house.workers), time.monotonic()
-    new = house.start_workers("two", [1], source=changed(tmp_path / "changed"))
+    other = changed(tmp_path / "changed")
+    new = house.start_workers("two", [1], source=other)
     before, after = Mix(doors, "before"), Mix(doors, "after")
     for kind in ["asking"] * 30 + ["agent"] * 10 + ["slow"] * 10:
         before.add(kind, tuning={"bound_events": 60})
@@ -202,6 +221,8 @@ def test_rolling_deploy_of_changed_workers_loses_none_of_fifty_tasks(
         after.add(kind)
     before.finish()
     after.finish()
+    history = asyncio.run(_history(house, next(iter(before.kinds))))
+    assert (replayed(ROOT, history), replayed(other, history)) == ("replays", "diverges")
     _ran(house, "drain", "one")
     with ThreadPoolExecutor(len(old)) as pool:
         assert set(pool.map(Process.stop, old)) == {0}
@@ -218,6 +239,20 @@ def test_rolling_deploy_of_changed_workers_loses_none_of_fifty_tasks(
         f"50 tasks in flight ({dict(in_flight)}), {continued} continued as new, all ended on the version that began "
         f"them; {len(after.kinds)} new ones on the next; {time.monotonic() - began:.0f} s"
     )
+
+
+async def _history(house: Cluster, task_id: str) -> str:
+    handle = (await house.look.client()).get_workflow_handle(f"default/{task_id}")
+    return (await handle.fetch_history()).to_json()
+
+
+def replayed(source: Path, history: str) -> str:
+    """Whether the code below `source` replays the history of a program."""
+    env = {**os.environ, "PYTHONPATH": str(source)}
+    argv = [sys.executable, "-c", REPLAY]
+    done = subprocess.run(argv, cwd=source, env=env, input=history, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-1]
 
 
 def _ran(house: Cluster, *words: str) -> None:
@@ -264,7 +299,7 @@ def _asked_again(stub: StubLlm, mix: Mix, kills: list[float]) -> None:
             assert 2 <= len(asked) <= 2 + flying, (name, asked, down)
 
 
-def _until(condition: Callable[[], Any], seconds: float = 60) -> None:
+def _until(condition: Callable[[], Any], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
