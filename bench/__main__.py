@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 
 from bench import run
 
@@ -18,6 +19,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=15, help="with --profile")
     parser.add_argument("--kills", type=int, default=20, help="of each engine's worker")
     asked = parser.parse_args()
+    # As Ctrl-C: the processes that were started are stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if asked.profile:
         asyncio.run(run.profile(asked.profile, asked.agent, asked.latency, asked.runs))
     elif asked.quick:
