@@ -18,9 +18,6 @@ from store.database import Database
 from store.records import Records
 from store.workers import Workers
 
-_TRUST_SECONDS = 0.2
-"""A look at every file of the project costs 1.5 ms: more than any other check of a task."""
-
 
 @dataclass(frozen=True)
 class House:
@@ -46,7 +43,7 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
     database = await Database.open(settings)
     blobs = BlobStore(settings.blobs)
     temporal = Temporal(settings)
-    library = Library(settings.project, BUILTIN, blobs, settings.undeclared_effect, trust_seconds=_TRUST_SECONDS)
+    library = Library(settings.project, BUILTIN, blobs, settings.undeclared_effect)
     try:
         records = Records(database)
         capacity = Capacity(records.in_work, settings.max_tasks, settings.max_tenant_tasks)

@@ -30,6 +30,8 @@ from store.records import NewTask, TaskRow
 from workflows import policies
 
 MAX_INPUT_BYTES = 1 << 20
+_TRUST_SECONDS = 0.2
+"""A look at every file of the project costs 1.5 ms: more than all other checks of a task."""
 
 log = get_logger(__name__)
 
@@ -96,7 +98,7 @@ def _checked(house: House, request: TaskRequest, tenant: str, trace_id: str) -> 
     """What a request starts, and its record. All that reads or writes files is in here, for a thread of its own."""
     inputs, asker = _without_mail(request)
     _check_input(inputs)
-    catalogue, sha, _ = house.library.current()
+    catalogue, sha, _ = house.library.current(_TRUST_SECONDS)
     key = request.idempotency_key
     task = TaskRef(
         task_id=task_id_from_key(tenant, key) if key else new_task_id(),

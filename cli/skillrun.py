@@ -78,8 +78,11 @@ class _Call:
 
         runner = SkillRunner(self.blobs, self.settings.home, self.settings.environment(), self._python())
         workspace.mkdir(parents=True, exist_ok=True)
+        name = f"by-hand-{uuid4()}"
         context = SkillContext(
-            **dict.fromkeys(("task_id", "call_id", "key"), f"by-hand-{uuid4()}"),
+            task_id=name,
+            call_id=name,
+            key=name,
             tenant="default",
             trace_id=self.trace_id,
             attempt=1,

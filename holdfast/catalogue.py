@@ -170,21 +170,20 @@ class Library:
         blobs: BlobStore,
         undeclared: UndeclaredEffect = "guess",
         builtin_agents: Path = BUILTIN_AGENTS,
-        trust_seconds: float = 0.0,
     ) -> None:
-        """`trust_seconds`: so long a look at the files counts, and an edit is not seen."""
-        self.trust_seconds, self._looked_at = trust_seconds, -math.inf
         self.project, self.builtin, self.blobs, self.undeclared = project, builtin, blobs, undeclared
         self.builtin_agents = builtin_agents
         self._lock = threading.Lock()
         self._stamp: tuple[frozenset[Look], dict[Path, Look]] | None = None
         self._sha = ""
         self._loaded = Loaded(Catalogue())
+        self._looked_at = -math.inf
 
-    def current(self) -> tuple[Catalogue, str, list[Problem]]:
-        """The catalogue, its hash (stored in the blobs) and the folders that were left out. Costs a stat per file."""
+    def current(self, trust_seconds: float = 0.0) -> tuple[Catalogue, str, list[Problem]]:
+        """The catalogue, its hash (stored in the blobs) and the folders that were left out. Costs a stat per file, but
+        within `trust_seconds` of the last look."""
         with self._lock:
-            if time.monotonic() - self._looked_at < self.trust_seconds:
+            if time.monotonic() - self._looked_at < trust_seconds:
                 return self._loaded.catalogue, self._sha, self._loaded.problems
             began = time.monotonic()
             stamp = self._stamped()
