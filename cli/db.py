@@ -2,30 +2,29 @@
 
 from cli import screen
 from holdfast.config import Settings
-from store import database
-from store.database import Migration
+from store import migrate
 
 
 def upgrade(settings: Settings, revision: str) -> None:
-    _told(database.upgrade(settings, revision))
+    _told(migrate.upgrade(settings, revision))
 
 
 def downgrade(settings: Settings, revision: str) -> None:
-    _told(database.downgrade(settings, revision))
+    _told(migrate.downgrade(settings, revision))
 
 
 def revision(settings: Settings, message: str) -> None:
-    screen.result(str(database.revision(settings, message)))
+    screen.result(str(migrate.revision(settings, message)))
 
 
 def current(settings: Settings, as_json: bool) -> None:
-    found = database.current(settings)
+    found = migrate.current(settings)
     screen.result({"revision": found} if as_json else found or "none")
     if found is None:
         screen.say("no tables yet; make them with: holdfast db upgrade")
 
 
-def _told(change: Migration) -> None:
+def _told(change: migrate.Migration) -> None:
     before, after = change.before or "no tables", change.after or "no tables"
     screen.result(f"already at {after}" if before == after else f"{before} -> {after}")
     if change.backup:

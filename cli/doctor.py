@@ -192,7 +192,7 @@ def _bounds(settings: Settings, probe: "Probe") -> list[Finding]:
 
 async def _database(settings: Settings) -> list[Finding]:
     from store.address import Address
-    from store.database import current
+    from store.migrate import current
 
     try:
         place = str(Address.of(settings))

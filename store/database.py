@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from sqlalchemy import CursorResult, Delete, Insert, Update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from holdfast.config import Settings
@@ -16,10 +16,11 @@ from holdfast.log import get_logger
 from store.address import Address
 from store.engine import BUSY, make_engine
 from store.faults import explained
-from store.migrate import Migration, current, downgrade, migrated, revision, upgrade
+from store.revisions import migrated
 from store.tables import Base
 
-__all__ = ["Database", "Migration", "current", "downgrade", "revision", "upgrade"]
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 _TURN_SECONDS = 30.0
 
@@ -92,9 +93,13 @@ class Database:
             written = cast("CursorResult[Any]", await session.execute(statement))
             return written.rowcount
 
-    def insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    def insert(self, table: type[Base]) -> "sqlite.Insert | postgresql.Insert":
         """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`, alike in both dialects."""
-        return sqlite.insert(table) if self.address.file else postgresql.insert(table)
+        if self.address.file:
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
 
     async def _take_turn(self, stack: AsyncExitStack) -> None:
         # SQLite waits by polling, which is unfair: within a process, writers queue here.

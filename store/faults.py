@@ -2,10 +2,10 @@
 
 import errno
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -58,12 +58,19 @@ def explained(address: Address) -> Iterator[None]:
     """
     try:
         yield
-    except (DBAPIError, PoolTimeout, OSError, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+    except _known() as exc:
         found = _told(exc)
         if found is None:
             raise
         fault, advice = found
         raise StoreUnavailable(f"database {address} {fault}; {advice} ({_cause(exc)})") from exc
+
+
+def _known() -> tuple[type[Exception], ...]:
+    """What PostgreSQL's driver raises by itself counts, where something has loaded it."""
+    driver = sys.modules.get("asyncpg")
+    own = (driver.PostgresError, driver.InterfaceError) if driver else ()
+    return DBAPIError, PoolTimeout, OSError, sqlite3.Error, *own
 
 
 def _told(exc: Exception) -> tuple[str, str] | None:

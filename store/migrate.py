@@ -9,34 +9,26 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
-from sqlalchemy.pool import NullPool
 
 from holdfast.config import Settings
 from holdfast.errors import Conflict, NotFound, StoreUnavailable, shown
 from holdfast.log import get_logger
-from store import backup
+from store import backup, revisions
 from store.address import Address
-from store.engine import make_engine
 from store.faults import explained
+from store.revisions import SCRIPTS, WAIT
 from store.tables import Base
 
-T = TypeVar("T")
-
-SCRIPTS = Path(__file__).parent / "migrations"
-_WAIT = timedelta(seconds=60)
 _POLL_SECONDS = 0.05
 _ADVISORY_KEY = 0x686F6C64
 
@@ -84,26 +76,22 @@ def revision(settings: Settings, message: str) -> Path:
     address = Address.of(settings)
     try:
         with explained(address):
-            return asyncio.run(_connected(address, lambda connection: _written(connection, message)))
+            return asyncio.run(revisions.connected(address, lambda connection: _written(connection, message)))
     except CommandError as exc:
         raise Conflict(f"no revision written for {address}: {exc} Run `holdfast db upgrade` first") from exc
 
 
 def current(settings: Settings) -> str | None:
     """The revision of the database; None if it has no tables, or is not there. Changes nothing."""
-    return asyncio.run(_found(Address.of(settings)))
-
-
-async def migrated(settings: Settings, busy: timedelta = _WAIT) -> None:
-    """Upgrade if the database is not at the newest revision. Many processes may ask this at once; one does it."""
-    if await _found(Address.of(settings), busy) != _order()[-1]:
-        await asyncio.to_thread(upgrade, settings)
+    return asyncio.run(revisions.found(Address.of(settings)))
 
 
 def _change(settings: Settings, target: str, *, up: bool) -> Migration:
     address = Address.of(settings)
     with explained(address), _alone(address):
-        change = asyncio.run(_connected(address, lambda connection: _moved(connection, address, settings, target, up)))
+        change = asyncio.run(
+            revisions.connected(address, lambda connection: _moved(connection, address, settings, target, up))
+        )
     if change.before != change.after:
         saved = str(change.backup or "")
         log.info("store.migrated", database=str(address), before=change.before, after=change.after, backup=saved)
@@ -112,7 +100,7 @@ def _change(settings: Settings, target: str, *, up: bool) -> Migration:
 
 def _moved(connection: Connection, address: Address, settings: Settings, target: str, up: bool) -> Migration:
     if not address.file:
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_WAIT.seconds}s'")
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT.seconds}s'")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_KEY})")
     order = _order()
     before = _checked(connection, address)
@@ -127,7 +115,7 @@ def _moved(connection: Connection, address: Address, settings: Settings, target:
 
 def _checked(connection: Connection, address: Address) -> str | None:
     """The database's revision, once it is sure that this holdfast may change this database."""
-    found = _revision(connection)
+    found = revisions.read(connection)
     ours = set(inspect(connection).get_table_names()) & set(Base.metadata.tables)
     if found is None and ours:
         raise StoreUnavailable(
@@ -169,29 +157,6 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-async def _found(address: Address, busy: timedelta = _WAIT) -> str | None:
-    with explained(address):
-        if address.file and not address.file.exists():
-            return None
-        return await _connected(address, _revision, busy, begins="DEFERRED")
-
-
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-async def _connected(
-    address: Address, work: Callable[[Connection], T], busy: timedelta = _WAIT, begins: str = "IMMEDIATE"
-) -> T:
-    """Do `work` in one transaction on a connection of its own."""
-    engine = make_engine(address, busy, poolclass=NullPool, execution_options={"begins": begins})
-    try:
-        async with engine.begin() as connection:
-            return await connection.run_sync(work)
-    finally:
-        await engine.dispose()
-
-
 @contextmanager
 def _alone(address: Address) -> Iterator[None]:
     """On SQLite: make the folder, let one process in at a time, and turn write-ahead logging on."""
@@ -201,20 +166,20 @@ def _alone(address: Address) -> Iterator[None]:
     address.file.parent.mkdir(parents=True, exist_ok=True)
     with address.file.with_name(f"{address.file.name}.lock").open("w") as lock:
         _wait_for(lock.fileno(), address)
-        with closing(sqlite3.connect(address.file, timeout=_WAIT.total_seconds())) as connection:
+        with closing(sqlite3.connect(address.file, timeout=WAIT.total_seconds())) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
         yield
 
 
 def _wait_for(descriptor: int, address: Address) -> None:
-    until = time.monotonic() + _WAIT.total_seconds()
+    until = time.monotonic() + WAIT.total_seconds()
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > until:
                 raise StoreUnavailable(
-                    f"database {address} is being migrated by another process for more than {_WAIT.seconds} s; "
+                    f"database {address} is being migrated by another process for more than {WAIT.seconds} s; "
                     f"`fuser -v '{address}.lock'` names it"
                 ) from None
             time.sleep(_POLL_SECONDS)

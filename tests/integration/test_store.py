@@ -24,9 +24,10 @@ from sqlalchemy import Connection, inspect, text
 from holdfast.config import VARIABLES, Settings
 from holdfast.contracts.program import TaskState
 from holdfast.errors import Conflict, NotFound, SettingsInvalid, StoreUnavailable
-from store import migrate
+from store import revisions
 from store.address import Address
-from store.database import Database, current, downgrade, upgrade
+from store.database import Database
+from store.migrate import current, downgrade, upgrade
 from store.records import Changes, CursorInvalid, IdempotencyMismatch, NewTask, Records
 from store.tables import Base, TaskRow
 from store.usage import NewUsage, Usage
@@ -437,7 +438,7 @@ def test_migrations_make_what_the_code_expects(settings: Settings):
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
 
-    assert asyncio.run(migrate._connected(Address.of(settings), differences)) == []
+    assert asyncio.run(revisions.connected(Address.of(settings), differences)) == []
 
 
 def test_down_to_base_first_saves_what_it_drops(settings: Settings):
@@ -504,7 +505,7 @@ async def test_database_of_a_newer_holdfast_is_left_alone(settings: Settings):
 
 async def test_database_of_somebody_else_is_left_alone(settings: Settings):
     async def occupy() -> None:
-        await migrate._connected(
+        await revisions.connected(
             Address.of(settings), lambda connection: connection.exec_driver_sql("CREATE TABLE tasks (id INTEGER)")
         )
 
@@ -517,7 +518,7 @@ def test_failed_migration_leaves_everything_as_it_was(settings: Settings):
     upgrade(settings, "0001")
 
     async def collide() -> None:
-        await migrate._connected(
+        await revisions.connected(
             Address.of(settings),
             lambda connection: connection.exec_driver_sql("CREATE INDEX ix_tasks_parent_id ON tasks (id)"),
         )
@@ -526,7 +527,7 @@ def test_failed_migration_leaves_everything_as_it_was(settings: Settings):
     with pytest.raises(Exception, match="already exists"):
         upgrade(settings)
     assert current(settings) == "0001"
-    columns = asyncio.run(migrate._connected(Address.of(settings), _worker_columns))
+    columns = asyncio.run(revisions.connected(Address.of(settings), _worker_columns))
     assert "adapters" not in columns
 
 
@@ -543,7 +544,7 @@ def test_revision_writes_what_differs(tmp_path: Path, settings: Settings):
     )
     tables.write_text(changed)
     script = (
-        "import sys; from pathlib import Path; from holdfast.config import Settings; from store.database import *\n"
+        "import sys; from pathlib import Path; from holdfast.config import Settings; from store.migrate import *\n"
         "s = Settings(project=Path('.').resolve(), home=Path('.').resolve(), database_url=sys.argv[1])\n"
         "upgrade(s); print(revision(s, 'Workers have a mood')); print(upgrade(s).after)"
     )
