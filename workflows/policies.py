@@ -39,7 +39,7 @@ SAVE: dict[str, Any] = {
 
 SAVE_LOCALLY: dict[str, Any] = {
     "start_to_close_timeout": SAVE["start_to_close_timeout"],
-    "retry_policy": SAVE["retry_policy"],
+    "retry_policy": RetryPolicy(maximum_attempts=1),
 }
 
 
@@ -91,6 +91,8 @@ def light(facts: SkillFacts, cap_seconds: float | None) -> dict[str, Any]:
     return {
         "start_to_close_timeout": timedelta(seconds=_limit(facts, cap_seconds) + 15),
         "retry_policy": skill(facts, cap_seconds)["retry_policy"],
+        # A longer pause before the next try is a timer: the workflow task is not held open for it.
+        "local_retry_threshold": timedelta(seconds=1),
         "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     }
 

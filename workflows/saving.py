@@ -8,6 +8,7 @@ import asyncio
 from typing import Any
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.program import (
@@ -70,4 +71,10 @@ async def segment(part: Segment) -> SavedSegment:
 
 
 async def _locally(name: str, request: Any, **options: Any) -> Any:
-    return await workflow.execute_local_activity(name, request, **options, **policies.SAVE_LOCALLY)
+    """Once. What cannot be saved now is left to an activity, which tries for as long as it takes without a trace."""
+    try:
+        return await workflow.execute_local_activity(name, request, **options, **policies.SAVE_LOCALLY)
+    except (ActivityError, ApplicationError) as exc:
+        if is_cancelled_exception(exc):
+            raise
+        return await workflow.execute_activity(name, request, **options, **policies.SAVE)

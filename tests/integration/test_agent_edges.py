@@ -96,19 +96,19 @@ async def test_the_record_of_a_cancelled_task_has_its_calls_and_what_it_took(
 async def test_a_task_that_is_cancelled_while_its_end_is_written_down_ends_as_it_is_written(
     tmp_path: Path, stub: StubLlm
 ) -> None:
-    """The store is not reachable when the task is done: nobody takes `record.save` yet."""
+    """Nobody can write to the store when the task is done."""
     stack = Stack(tmp_path / "home")
     try:
         await asyncio.to_thread(stack.start_server)
-        stack.start_worker("agents", "llm")
+        await asyncio.to_thread(stack.start_worker("agents", "llm", "skills").wait_up)
         client = await stack.client()
         stub.rule(".", "Paris")
         spec = task_spec(stack, "capital?", models(stub), strategy="direct")
-        handle = await begin(client, spec)
-        await until(lambda: _is_state(handle, "DONE"), seconds=60)
-        await handle.cancel()
-        await asyncio.sleep(1)
-        await asyncio.to_thread(stack.start_worker("skills").wait_up)
+        with stack.locked_store():
+            handle = await begin(client, spec)
+            await until(lambda: _is_state(handle, "DONE"), seconds=60)
+            await handle.cancel()
+            await asyncio.sleep(1)
         assert (await asyncio.wait_for(handle.result(), 60)).state == "DONE"
         assert (await _row(stack, spec.brief.task.task_id)).state == "DONE"
     finally:

@@ -1,7 +1,6 @@
 """What goes wrong before, in and around a program: each message says what was found, what is allowed and what to do,
 and no task is lost by any of it. Faults of a program alone are in `test_programs.py`, of a request in `test_api.py`."""
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 
-from store.address import Address
 from store.database import Database
 from store.records import Records
 from tests.support.api import Api
@@ -195,14 +193,9 @@ async def test_a_path_with_blanks_and_umlauts_and_a_broken_skill_beside_it_stop_
 
 async def test_a_locked_database_delays_a_task_and_loses_nothing(alone: Stack, worker: WorkerProcess) -> None:
     client = await alone.client()
-    held = sqlite3.connect(str(Address.of(alone.settings)), isolation_level=None)
-    held.execute("BEGIN IMMEDIATE")
-    try:
+    with alone.locked_store():
         handle = await alone.start(client, "result = skills.shout(text='late')['said']")
         await until(lambda: "is locked: another process holds its write lock" in worker.log.read_text(), 30)
-    finally:
-        held.execute("ROLLBACK")
-        held.close()
     assert alone.value(await handle.result()) == "LATE"
     assert (await record(alone, handle)).state == "DONE"
     assert set((await alone.scheduled(client, handle)).values()) == {1}

@@ -11,16 +11,17 @@ from tests.support.stack import Stack
 
 
 async def test_a_program_that_is_cancelled_before_its_first_record_has_a_final_one(tmp_path: Path) -> None:
-    """The store is not reachable: nobody takes `record.save` yet."""
+    """Nobody can write to the store."""
     stack = Stack(tmp_path / "home")
     try:
         await asyncio.to_thread(stack.start_server)
-        await asyncio.to_thread(stack.start_worker("agents").wait_up)
+        await asyncio.to_thread(stack.start_worker("agents", "skills").wait_up)
         client = await stack.client()
-        handle = await stack.start(client, "result = 1")
-        await asyncio.sleep(1)
-        await handle.cancel()
-        await asyncio.to_thread(stack.start_worker("skills").wait_up)
+        with stack.locked_store():
+            handle = await stack.start(client, "result = 1")
+            await asyncio.sleep(1.5)
+            await handle.cancel()
+            await asyncio.sleep(1)
         try:
             await asyncio.wait_for(handle.result(), 60)
         except WorkflowFailureError as exc:

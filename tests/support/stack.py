@@ -1,15 +1,17 @@
 """A whole holdfast for tests: a dev server, workers as processes of their own, and a client. No part is a stand-in."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from holdfast.contracts.program import (
 from holdfast.ids import new_task_id, new_trace_id
 from holdfast.temporal import devserver
 from holdfast.temporal.connect import connect
+from store.address import Address
 from workflows import policies
 
 ROOT = Path(__file__).parents[2]
@@ -152,6 +155,17 @@ class Stack:
         if result.value.ref is None:
             return result.value.inline
         return BlobStore(self.settings.blobs).get_json(result.value.ref)
+
+    @contextlib.contextmanager
+    def locked_store(self) -> Iterator[None]:
+        """As long as it lasts, nobody else can write to the database."""
+        held = sqlite3.connect(str(Address.of(self.settings)), isolation_level=None)
+        held.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            held.execute("ROLLBACK")
+            held.close()
 
     # what can be seen from outside
 
