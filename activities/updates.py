@@ -12,10 +12,10 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from holdfast.errors import HoldfastError
+from holdfast.temporal.updates import is_unprocessed
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -26,11 +26,6 @@ class Overtaken(HoldfastError):
     """The workflow does not want this box any more: it is over, or a later attempt has spoken."""
 
     code = "OVERTAKEN"
-
-
-def _is_unprocessed(exc: WorkflowUpdateFailedError) -> bool:
-    """Whether the server, not the workflow, gave it up: a worker that lost its cache answered without looking at it."""
-    return isinstance(exc.cause, ApplicationError) and exc.cause.type == "UnprocessedUpdate"
 
 
 class Updates:
@@ -53,7 +48,7 @@ class Updates:
                 reply: Reply = await self._handle.execute_update(name, message, id=update_id, result_type=gives)
                 return reply
             except WorkflowUpdateFailedError as exc:
-                if not _is_unprocessed(exc):
+                if not is_unprocessed(exc):
                     raise Overtaken(f"update {name!r} refused: {exc.cause}") from exc
             except WorkflowUpdateRPCTimeoutOrCancelledError:
                 task = asyncio.current_task()

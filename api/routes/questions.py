@@ -21,6 +21,7 @@ from holdfast.contracts.question import OUTCOMES, AnswerMessage, Question
 from holdfast.contracts.task import Body
 from holdfast.errors import Conflict, NoTemporal, NotFound, shown
 from holdfast.snapshot import Catalogue
+from holdfast.temporal.updates import is_unprocessed
 
 router = APIRouter(prefix="/tasks/{task_id}/questions", tags=["questions"])
 
@@ -105,7 +106,7 @@ async def _tell(house: House, seen: Seen, message: AnswerMessage) -> None:
     handle: Any = await handle_of(house, seen.row)
     try:
         async with answering(10.0):
-            await handle.execute_update(UPDATE_ANSWER, message)
+            await _sent(handle, message)
     except WorkflowUpdateFailedError as exc:
         raise refusal(exc.cause) or exc from exc
     except NoTemporal as exc:
@@ -116,3 +117,14 @@ async def _tell(house: House, seen: Seen, message: AnswerMessage) -> None:
         if exc.status != RPCStatusCode.NOT_FOUND:
             raise
         raise Conflict(f"task {seen.row.id} is over; its questions can no longer be answered") from exc
+
+
+async def _sent(handle: Any, message: AnswerMessage) -> None:
+    while True:
+        try:
+            await handle.execute_update(UPDATE_ANSWER, message)
+        except WorkflowUpdateFailedError as exc:
+            if not is_unprocessed(exc):
+                raise
+        else:
+            return
