@@ -1,9 +1,11 @@
-"""How a workflow ends although it is cancelled meanwhile."""
+"""How a workflow ends although it is cancelled meanwhile, and how what happens at once is put in order."""
 
 import asyncio
 import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from temporalio import workflow
 
 Ended = TypeVar("Ended")
 
@@ -15,3 +17,12 @@ async def through(close: Coroutine[Any, Any, Ended]) -> Ended:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(closing)
     return closing.result()
+
+
+async def settled() -> None:
+    """Until all that waits for what has happened has gone on.
+
+    A timer may fire beside the end of a call. The SDK tells a worker the two one after the other, and a replay both at
+    once: what the timer begins must come behind what the call's end lets go on, in either case.
+    """
+    await workflow.wait_condition(lambda: True)

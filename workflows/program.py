@@ -44,7 +44,7 @@ from holdfast.contracts.work import SIGNAL_REPORT, ProgramReport
 from workflows import policies, saving
 from workflows.box import BoxState
 from workflows.effects import TASK_TIMEOUT, failure
-from workflows.endings import through
+from workflows.endings import settled, through
 from workflows.journal import Journal
 from workflows.mending import Mender, NotMended
 from workflows.questions import Questions
@@ -416,6 +416,7 @@ class ProgramWorkflow:
         """The end of the task's time. On the way there, what runs for a second is recorded as running."""
         if self.spec.carried is None and self.spec.author is None:
             await workflow.sleep(min(policies.UNRECORDED.total_seconds(), self._left()))
+            await settled()
             if not self.record.is_begun:
                 await self._record("RUNNING")
         await workflow.sleep(self._left())

@@ -46,7 +46,7 @@ from holdfast.contracts.work import (
 )
 from workflows import policies
 from workflows.effects import TASK_TIMEOUT, failure, is_overdue
-from workflows.endings import through
+from workflows.endings import settled, through
 from workflows.mending import ask_model, noted
 from workflows.questions import Questions
 from workflows.saving import Record
@@ -332,6 +332,7 @@ class TaskWorkflow:
     async def _deadline(self, story: "asyncio.Task[Value]") -> None:
         """The end of the task's time. On the way there, what runs for a second is recorded as running."""
         await workflow.sleep(min(policies.UNRECORDED.total_seconds(), self._left()))
+        await settled()
         if not self.record.is_begun:
             self._record("RUNNING")
         await workflow.sleep(self._left())
