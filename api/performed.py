@@ -1,6 +1,5 @@
 """What the activities of one run did, as milestones: plans, programs, attempts, calls, and what models took."""
 
-import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -27,11 +26,9 @@ from holdfast.contracts.milestone import AttemptMade, CallMade, Milestone, PlanM
 from holdfast.contracts.model import Usage
 from holdfast.contracts.program import PROGRAM_RUN, ProgramEnd, ProgramJob
 from holdfast.contracts.skill import SKILL_RUN, SkillAnswer, SkillCall
+from holdfast.temporal.markers import local_activity
 
 M = TypeVar("M", bound=Contract)
-_LOCAL = "core_local_activity"
-"""The name of markers that Temporal's SDKs leave for a local activity. Their `data` is the SDK's own JSON."""
-
 Begun = tuple["Work", list[Milestone]]
 
 
@@ -102,18 +99,14 @@ class Performed:
 
     async def marked(self, event: HistoryEvent) -> list[Milestone]:
         """A call of a light skill: a local activity leaves one event, at its end."""
-        marker = event.marker_recorded_event_attributes
-        if marker.marker_name != _LOCAL:
+        ran, marker = local_activity(event), event.marker_recorded_event_attributes
+        if ran is None or ran.kind != SKILL_RUN.name:
             return []
-        ran = json.loads(marker.details["data"].payloads[0].data)
-        if ran["activity_type"] != SKILL_RUN.name:
-            return []
-        began, ended = (_seconds(ran[name]) for name in ("original_schedule_time", "complete_time"))
         [summary] = await self._converter.decode([event.user_metadata.summary], [str])
-        told = CallMade(at=began, id=ran["activity_id"], skill=summary.partition("(")[0], summary=summary)
+        told = CallMade(at=ran.began, id=ran.id, skill=summary.partition("(")[0], summary=summary)
         if marker.HasField("failure"):
-            return [told, _ended(told, ended, state="failed", error=marker.failure.message)]
-        return [told, *await self._returned(Work(SKILL_RUN.name, began, told), ended, marker.details["result"])]
+            return [told, _ended(told, ran.ended, state="failed", error=marker.failure.message)]
+        return [told, *await self._returned(Work(ran.kind, ran.began, told), ran.ended, marker.details["result"])]
 
     def failed(self, event: HistoryEvent, scheduled: int, why: str) -> list[Milestone]:
         told = self.open.pop(scheduled).told
@@ -201,10 +194,6 @@ class Performed:
         self.version = version
         lines = len(source.splitlines())
         return [ProgramWritten(at=when, version=version, lines=lines, why=why, problems=problems)]
-
-
-def _seconds(at: dict[str, int]) -> float:
-    return at["seconds"] + at["nanos"] / 1e9
 
 
 def _ended(told: Milestone, when: float, **change: object) -> Milestone:

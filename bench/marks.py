@@ -1,14 +1,11 @@
 """Moments of a run, read from a workflow's history: when what was asked for, begun and done."""
 
-import json
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
-LOCAL = "core_local_activity"
-"""The name of the markers in which the SDK's core records local activities."""
+from holdfast.temporal.markers import local_activity
 
 _PLAIN = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: "workflow starts",
@@ -46,17 +43,11 @@ def moments(events: Iterable[HistoryEvent]) -> Iterator[tuple[str, float]]:
 
 def _local(event: HistoryEvent) -> Iterator[tuple[str, float]]:
     """Two moments of a local activity: its end by the worker's clock, and when it stood in the history."""
-    marker = event.marker_recorded_event_attributes
-    if marker.marker_name != LOCAL:
+    ran = local_activity(event)
+    if ran is None:
         return
-    told = json.loads(marker.details["data"].payloads[0].data)
-    kind = f"{told['activity_type']} (local)"
-    ended = told["complete_time"]
-    if isinstance(ended, str):
-        ended_at = datetime.fromisoformat(ended).timestamp()
-    else:
-        ended_at = ended["seconds"] + ended["nanos"] / 1e9
-    yield f"{kind} has run", ended_at
+    kind = f"{ran.kind} (local)"
+    yield f"{kind} has run", ran.ended
     yield f"{kind} is recorded", event.event_time.ToNanoseconds() / 1e9
 
 

@@ -19,12 +19,11 @@ from holdfast.contracts.program import JOURNAL_SAVE, PROGRAM_RUN, UPDATE_CALLS, 
 from holdfast.contracts.skill import SKILL_RUN
 from holdfast.contracts.work import program_workflow_id
 from holdfast.ids import workflow_id
+from holdfast.temporal.markers import local_activity
 
 CALLS = frozenset(ref.name for ref in (SKILL_RUN, LLM_SKILL, LLM_ASK))
 """Activities that are calls: their id is the call's."""
 MODEL = frozenset(ref.name for ref in (LLM_PLAN, LLM_PROGRAM, LLM_ANSWER, LLM_SKILL, LLM_ASK))
-LOCAL = "core_local_activity"
-"""The marker that a finished local activity leaves."""
 
 _Type = EventType
 _OVER = (
@@ -144,15 +143,13 @@ class _Reader:
 
     def marked(self, event: HistoryEvent) -> None:
         """A local activity has ended: it counts as scheduled and completed at once."""
-        attributes = event.marker_recorded_event_attributes
-        if attributes.marker_name != LOCAL:
+        ran = local_activity(event)
+        if ran is None:
             return
-        data = _json(attributes.details["data"])
-        name, one = data.get("activity_type"), str(data.get("activity_id"))
-        if name in CALLS:
-            self.found.scheduled[one] += 1
-            self.found.completed.setdefault(one, moment(event))
-        if name == JOURNAL_SAVE.name and self.park in _PARKED:
+        if ran.kind in CALLS:
+            self.found.scheduled[ran.id] += 1
+            self.found.completed.setdefault(ran.id, moment(event))
+        if ran.kind == JOURNAL_SAVE.name and self.park in _PARKED:
             self._state(event, _PARKED[self.park])
             self.park = ""
 

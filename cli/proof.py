@@ -1,18 +1,18 @@
 """What Temporal's history says about a task: how often each call was begun, finished, and begun again after that."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.history.v1 import HistoryEvent, MarkerRecordedEventAttributes
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
 from holdfast.contracts.llm import LLM_ANSWER, LLM_ASK, LLM_PLAN, LLM_PROGRAM, LLM_SKILL
 from holdfast.contracts.program import PROGRAM_RUN, ProgramEnd
 from holdfast.contracts.skill import SKILL_RUN
+from holdfast.temporal.markers import local_activity
 
 LLM = frozenset(ref.name for ref in (LLM_PLAN, LLM_PROGRAM, LLM_ANSWER, LLM_SKILL, LLM_ASK))
 
@@ -85,7 +85,7 @@ def count(found: Proof, events: Iterable[HistoryEvent]) -> list[HistoryEvent]:
                 found.answered |= {asked[begin]} if begin in asked else set()
                 ends += [event] if kind == PROGRAM_RUN.name else []
             case EventType.EVENT_TYPE_MARKER_RECORDED:
-                _marked(found, event.marker_recorded_event_attributes)
+                _marked(found, event)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
                 failed = event.activity_task_failed_event_attributes
                 _failed(found, *kinds[failed.scheduled_event_id])
@@ -109,14 +109,13 @@ def _scheduled(found: Proof, kind: str, call: str) -> None:
         found.scheduled[call] += 1
 
 
-def _marked(found: Proof, marker: MarkerRecordedEventAttributes) -> None:
-    """A local activity, the call of a light skill among them, leaves one event, at its end."""
-    if marker.marker_name == "core_local_activity":
-        ran = json.loads(marker.details["data"].payloads[0].data)
-        kind, call = ran["activity_type"], ran["activity_id"]
-        _scheduled(found, kind, call)
-        _started(found, kind, ran["attempt"])
-        (_failed if marker.HasField("failure") else _finished)(found, kind, call)
+def _marked(found: Proof, event: HistoryEvent) -> None:
+    """A local activity, the call of a light skill among them: begun and over in one event."""
+    if ran := local_activity(event):
+        _scheduled(found, ran.kind, ran.id)
+        _started(found, ran.kind, ran.attempt)
+        has_failed = event.marker_recorded_event_attributes.HasField("failure")
+        (_failed if has_failed else _finished)(found, ran.kind, ran.id)
 
 
 def _started(found: Proof, kind: str, attempt: int) -> None:
