@@ -67,11 +67,7 @@ class Database:
         Raises:
             StoreUnavailable: the database is locked, full, damaged or gone. Nothing was written.
         """
-        async with AsyncExitStack() as stack:
-            if self.address.file:
-                await self._take_turn(stack)
-            stack.enter_context(explained(self.address))
-            session = await stack.enter_async_context(self._write.begin())
+        async with self._writing(self._write) as session:
             # Connect, and on SQLite lock, now: an error here is not an error of the first statement.
             await session.connection()
             yield session
@@ -85,11 +81,7 @@ class Database:
         Raises:
             StoreUnavailable: the database is locked, full, damaged or gone. Nothing was written.
         """
-        async with AsyncExitStack() as stack:
-            if self.address.file:
-                await self._take_turn(stack)
-            stack.enter_context(explained(self.address))
-            session = await stack.enter_async_context(self._alone.begin())
+        async with self._writing(self._alone) as session:
             written = cast("CursorResult[Any]", await session.execute(statement))
             return written.rowcount
 
@@ -100,6 +92,15 @@ class Database:
         from sqlalchemy.dialects import postgresql
 
         return postgresql.insert(table)
+
+    @asynccontextmanager
+    async def _writing(self, sessions: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
+        """One of these sessions, in this process's turn, that commits at its end."""
+        async with AsyncExitStack() as stack:
+            if self.address.file:
+                await self._take_turn(stack)
+            stack.enter_context(explained(self.address))
+            yield await stack.enter_async_context(sessions.begin())
 
     async def _take_turn(self, stack: AsyncExitStack) -> None:
         # SQLite waits by polling, which is unfair: within a process, writers queue here.
