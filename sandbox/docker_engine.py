@@ -88,16 +88,26 @@ class Engine:
         head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         try:
             reader, writer = await asyncio.open_unix_connection(self.socket, limit=_READ_BYTES)
+        except OSError as exc:
+            raise self._unreachable(exc) from exc
+        try:
             writer.write(head.encode("ascii") + content)
+            await self._upgraded(reader, path)
+        except BaseException:
+            # Whoever gives up here (a box that is killed while it starts) has no stream yet that could be closed.
+            await _close(writer)
+            raise
+        return Stream(reader, writer)
+
+    async def _upgraded(self, reader: asyncio.StreamReader, path: str) -> None:
+        try:
             said = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         except (OSError, asyncio.IncompleteReadError) as exc:
             raise self._unreachable(exc) from exc
         status = int(said.split(" ", 2)[1])
         if status not in (101, 200):
             message = (await reader.read(2000)).decode("utf-8", "replace")
-            await _close(writer)
             raise EngineRefused(f"docker refused {path}: {message}", status)
-        return Stream(reader, writer)
 
     async def _path(self, path: str) -> str:
         if not self._prefix:
