@@ -8,7 +8,7 @@ from activities.replies import read_program
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Sha256
 from holdfast.contracts.llm import Turn
-from holdfast.contracts.message import BlobPart, Message, Part, TextPart
+from holdfast.contracts.message import BlobPart, CallPart, Message, Part, TextPart
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def add(blobs: BlobStore, head: Sha256 | None, messages: list[Message], said: st
 
 def text(parts: list[Part]) -> str:
     """The text of a message; a blob is named, not read."""
-    return "\n".join(part.text if isinstance(part, TextPart) else _named(part) for part in parts)
+    return "\n".join(map(_named, parts))
 
 
 def of(role: str, words: str, *more: Part) -> Message:
@@ -62,5 +62,11 @@ def _turn(root: Path, ref: Sha256) -> Turn:
     return Turn.model_validate(BlobStore(root).get_json(ref))
 
 
-def _named(part: BlobPart) -> str:
-    return f"[{part.name or part.media_type}, {part.size_bytes} bytes]"
+def _named(part: Part) -> str:
+    match part:
+        case BlobPart():
+            return f"[{part.name or part.media_type}, {part.size_bytes} bytes]"
+        case CallPart():
+            return f"[calls {part.skill}]"
+        case _:
+            return part.text

@@ -9,10 +9,9 @@ from starlette.datastructures import Headers, MutableHeaders
 
 from api import problems
 from api.guard import Guard
-from api.problems import TooLarge
 from holdfast import log
 from holdfast.config import Settings
-from holdfast.errors import Forbidden, HoldfastError
+from holdfast.errors import Forbidden, HoldfastError, TooLarge
 from holdfast.ids import new_trace_id
 
 Message = MutableMapping[str, Any]

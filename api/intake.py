@@ -14,17 +14,16 @@ from temporalio.service import RPCError
 
 from api.capacity import Place
 from api.house import House
-from api.kinds import Start, Wanted, kept, start
-from api.problems import InvalidRequest, TooLarge
 from api.temporal import answering
 from holdfast.contracts.base import Failure, Json, Sha256
 from holdfast.contracts.principal import Principal, TaskRef
 from holdfast.contracts.program import FINAL, QUEUE_AGENTS
 from holdfast.contracts.task import TaskRequest
-from holdfast.errors import NoTemporal, NotFound, TooManyTasks
+from holdfast.errors import InvalidRequest, NoTemporal, NotFound, TooLarge, TooManyTasks
 from holdfast.ids import canonical, new_task_id, task_id_from_key
 from holdfast.log import get_logger
 from holdfast.snapshot import Catalogue
+from holdfast.starts import Start, Wanted, kept, start
 from holdfast.temporal import attributes
 from store.records import NewTask, TaskRow
 from workflows import policies

@@ -13,7 +13,7 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from holdfast.errors import Forbidden, HoldfastError, TooManyTasks, UserError, shown
+from holdfast.errors import Forbidden, HoldfastError, InvalidRequest, TooManyTasks, UserError, shown
 from holdfast.log import get_logger
 
 MEDIA_TYPE = "application/problem+json"
@@ -29,26 +29,9 @@ class Unauthorized(Forbidden):
     status = 401
 
 
-class TooLarge(UserError):
-    code = "TOO_LARGE"
-    status = 413
-
-
 class WrongMediaType(UserError):
     code = "UNSUPPORTED_MEDIA_TYPE"
     status = 415
-
-
-class InvalidRequest(UserError):
-    """A field, a parameter or the JSON itself is wrong."""
-
-    code = "INVALID_REQUEST"
-    status = 422
-
-
-class UnknownTaskType(UserError):
-    code = "UNKNOWN_TASK_TYPE"
-    status = 422
 
 
 class ErrorDetail(BaseModel):

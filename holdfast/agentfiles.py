@@ -73,7 +73,7 @@ def _spec(keys: AgentKeys, prompt: str, file: AgentFile, draft: AgentDraft) -> A
         skills=skills,
         tags=keys.tags,
         event_subscriptions=keys.event_subscriptions,
-        limits=AgentLimits(**keys.limits.model_dump(include=_LIMITS)),
+        limits=AgentLimits(**keys.limits.model_dump(include=_LIMITS, exclude_none=True)),
         retry=Retry(max_retries=keys.retry.max_retries),
         sandbox=_sandbox(keys, draft),
         output_schema=_output_schema(keys, draft),

@@ -7,6 +7,10 @@
     |  |- SkillInputError    arguments do not fit the skill's input schema
     |  |- UnknownSkill       no skill of that name, or not granted to this task
     |  |- UnknownAgent       no agent of that name
+    |  |- UnknownFlow        no flow of that name
+    |  |- UnknownTaskType    a task's type that is none
+    |  |- InvalidRequest     a field, a parameter or the JSON of a request is wrong
+    |  |- TooLarge           more bytes than are allowed
     |  |- NotFound           no task, question or blob of that id
     |  |- Conflict           same idempotency key with another body, or a task that is over
     |  `- Forbidden          missing or wrong key, Host or Origin
@@ -85,6 +89,26 @@ class UnknownSkill(UserError):
 class UnknownAgent(UserError):
     code = "AGENT_NOT_FOUND"
     status = 404
+
+
+class UnknownFlow(UserError):
+    code = "WORKFLOW_NOT_FOUND"
+    status = 404
+
+
+class UnknownTaskType(UserError):
+    code = "UNKNOWN_TASK_TYPE"
+    status = 422
+
+
+class InvalidRequest(UserError):
+    code = "INVALID_REQUEST"
+    status = 422
+
+
+class TooLarge(UserError):
+    code = "TOO_LARGE"
+    status = 413
 
 
 class NotFound(UserError):

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from holdfast.contracts.message import BlobPart, Message, Part
+from holdfast.contracts.message import BlobPart, CallPart, Message, Part
 from holdfast.errors import ModelRefused
 from providers.base import ModelRequest
 from providers.rows import Row, Structured
@@ -101,6 +101,8 @@ def _pieces(message: Message, request: ModelRequest) -> list[Piece]:
 
 
 def _piece(part: Part, request: ModelRequest) -> Piece:
+    if isinstance(part, CallPart):
+        return f"[calls {part.skill}({json.dumps(part.arguments, ensure_ascii=False)})]"
     if not isinstance(part, BlobPart):
         return part.text
     data = request.read(part.ref)

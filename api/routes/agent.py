@@ -13,12 +13,12 @@ from pydantic.alias_generators import to_camel
 
 from api import intake, problems
 from api.house import House, OurHouse, OurTenant
-from api.said import plain
 from api.view import Seen, as_task, current
 from holdfast.contracts.base import Contract, Json
 from holdfast.contracts.program import FINAL
 from holdfast.contracts.task import MAX_PROMPT_CHARACTERS, Body, SessionId, Task, TaskRequest
 from holdfast.errors import NotFound, UserError, shown
+from holdfast.said import plain
 from store.records import MAX_PAGE, TaskRow
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

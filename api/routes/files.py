@@ -13,11 +13,10 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from api.house import House, OurHouse, OurTenant
-from api.problems import InvalidRequest, TooLarge
 from holdfast import filenames
 from holdfast.contracts.base import Sha256
 from holdfast.contracts.file import File, FileName, Uploaded
-from holdfast.errors import NotFound, shown
+from holdfast.errors import InvalidRequest, NotFound, TooLarge, shown
 
 router = APIRouter(tags=["files"])
 

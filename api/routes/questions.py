@@ -10,8 +10,6 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.house import House, OurHouse, OurTenant
 from api.intake import user_hash
-from api.kinds import checked_source
-from api.problems import InvalidRequest
 from api.progress import handle_of
 from api.temporal import answering, refusal
 from api.view import Seen, current, questions
@@ -19,8 +17,9 @@ from holdfast.contracts.base import Json
 from holdfast.contracts.program import FINAL, UPDATE_ANSWER
 from holdfast.contracts.question import OUTCOMES, AnswerMessage, Question
 from holdfast.contracts.task import Body
-from holdfast.errors import Conflict, NoTemporal, NotFound, shown
+from holdfast.errors import Conflict, InvalidRequest, NoTemporal, NotFound, shown
 from holdfast.snapshot import Catalogue
+from holdfast.starts import checked_source
 from holdfast.temporal.updates import is_unprocessed
 
 router = APIRouter(prefix="/tasks/{task_id}/questions", tags=["questions"])

@@ -7,7 +7,7 @@ grows by what was said, not by all that was said before.
 
 from typing import Literal
 
-from holdfast.contracts.base import ActivityRef, CallId, Contract, Json, Sha256, Value
+from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Json, Sha256, Value
 from holdfast.contracts.message import Message, Part
 from holdfast.contracts.model import ModelSettings, Usage
 from holdfast.contracts.principal import TaskRef
@@ -31,7 +31,8 @@ class Brief(Contract):
 
     `models` are asked in this order: the next one when one is down; empty: the worker's default. `system` names the
     blob of the system prompt's text. `skills` are those that the task may use. `files_ref` names the blob of the list
-    of files that its program finds in /ws/in.
+    of files that its program finds in /ws/in. `subagents` are agents that it may delegate to. `max_output_tokens` caps
+    a reply, where a budget was reserved for no more.
     """
 
     task: TaskRef
@@ -42,6 +43,10 @@ class Brief(Contract):
     skills: list[str] = []
     files_ref: Sha256 | None = None
     max_retries: int = 2
+    retry_delay_seconds: float | None = None
+    retry_backoff: float | None = None
+    subagents: list[str] = []
+    max_output_tokens: int | None = None
 
 
 class PlanRequest(Contract):
@@ -121,6 +126,103 @@ class Answer(Contract):
     usage: list[Usage] = []
 
 
+class ToolUse(Contract):
+    """A tool call of a turn. `id` is the model's; `digest` the part of the call id that says what is asked. With
+    `problem` it cannot be made (no such skill, wrong arguments): that is what the model gets back."""
+
+    id: str
+    skill: str
+    digest: str = ""
+    arguments: Value = Value()
+    summary: str = ""
+    problem: str = ""
+
+
+class ToolResult(Contract):
+    """What became of a tool call, for the model: exactly one of `value` and `error` is set."""
+
+    id: str
+    skill: str
+    value: Value | None = None
+    error: Failure | None = None
+
+
+class TurnRequest(Contract):
+    """Input of `llm.turn`: one turn of the loop. Without a `head`, `say` is the task; later `results` answer the calls
+    of the last turn, and `say` is what is added: a word of guidance, what a person says."""
+
+    brief: Brief
+    head: Sha256 | None = None
+    say: list[Part] = []
+    results: list[ToolResult] = []
+    output_schema: dict[str, Json] | None = None
+
+
+class LoopTurn(Contract):
+    """What the model did: it answered, or it calls. `text` is what it said beside its calls, cut at 200 characters."""
+
+    kind: Literal["answer", "calls"]
+    answer: Value | None = None
+    calls: list[ToolUse] = []
+    text: str = ""
+    head: Sha256
+    prompt: str = ""
+    usage: list[Usage] = []
+
+
+class Delegated(Contract):
+    """A step of a delegation plan. `delegate_to` is canonical; empty: the master itself. `after` are numbers (from 1)
+    of steps whose results it needs."""
+
+    task: str
+    delegate_to: str = ""
+    reason: str = ""
+    after: list[int] = []
+
+
+class DelegationRequest(Contract):
+    """Input of `llm.delegate`. Without a `head`, `say` is the task; else it is what was added: an answer, a complaint,
+    or steps that failed and are to be planned anew."""
+
+    brief: Brief
+    head: Sha256 | None = None
+    say: list[Part]
+    max_steps: int = 10
+
+
+class DelegationPlan(Contract):
+    """Which way a master's task goes. `problems` is what was wrong with a reply that is no plan."""
+
+    kind: Literal["steps", "answer", "ask", "invalid"]
+    steps: list[Delegated] = []
+    reasoning: str = ""
+    answer: Value | None = None
+    question: str = ""
+    options: list[str] = []
+    problems: str = ""
+    head: Sha256
+    prompt: str = ""
+    usage: list[Usage] = []
+
+
+class Contribution(Contract):
+    """What one step of a delegation gave."""
+
+    who: str
+    task: str
+    value: Value | None = None
+    error: Failure | None = None
+
+
+class MergeRequest(Contract):
+    """Input of `llm.merge`: one answer, made of what the steps gave. The output is an `Answer`."""
+
+    brief: Brief
+    head: Sha256 | None = None
+    parts: list[Contribution]
+    output_schema: dict[str, Json] | None = None
+
+
 class SkillPrompt(Contract):
     """Input of `llm.skill`: answer a call of a prompt skill by its template."""
 
@@ -144,5 +246,10 @@ class ModelAsk(Contract):
 LLM_PLAN: ActivityRef[PlanRequest, Plan] = ActivityRef(name="llm.plan", takes=PlanRequest, gives=Plan)
 LLM_PROGRAM: ActivityRef[DraftRequest, Draft] = ActivityRef(name="llm.program", takes=DraftRequest, gives=Draft)
 LLM_ANSWER: ActivityRef[AnswerRequest, Answer] = ActivityRef(name="llm.answer", takes=AnswerRequest, gives=Answer)
+LLM_TURN: ActivityRef[TurnRequest, LoopTurn] = ActivityRef(name="llm.turn", takes=TurnRequest, gives=LoopTurn)
+LLM_DELEGATE: ActivityRef[DelegationRequest, DelegationPlan] = ActivityRef(
+    name="llm.delegate", takes=DelegationRequest, gives=DelegationPlan
+)
+LLM_MERGE: ActivityRef[MergeRequest, Answer] = ActivityRef(name="llm.merge", takes=MergeRequest, gives=Answer)
 LLM_SKILL: ActivityRef[SkillPrompt, SkillAnswer] = ActivityRef(name="llm.skill", takes=SkillPrompt, gives=SkillAnswer)
 LLM_ASK: ActivityRef[ModelAsk, SkillAnswer] = ActivityRef(name="llm.ask", takes=ModelAsk, gives=SkillAnswer)

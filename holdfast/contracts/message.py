@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from holdfast.contracts.base import Contract, Sha256
+from holdfast.contracts.base import Contract, Json, Sha256
 
 
 class _Kind(Contract):
@@ -29,7 +29,26 @@ class BlobPart(_Kind):
     name: str | None = None
 
 
-Part = Annotated[TextPart | BlobPart, Field(discriminator="type")]
+class CallPart(_Kind):
+    """A tool call in a reply. `id` is the provider's own, or one that we made; `skill` is as the model wrote it."""
+
+    type: Literal["call"] = "call"
+    id: str
+    skill: str
+    arguments: dict[str, Json] = {}
+
+
+class ResultPart(_Kind):
+    """What a tool call gave, for the model: text, mostly JSON."""
+
+    type: Literal["result"] = "result"
+    id: str
+    skill: str
+    text: str
+    is_error: bool = False
+
+
+Part = Annotated[TextPart | BlobPart | CallPart | ResultPart, Field(discriminator="type")]
 
 
 class Message(Contract):

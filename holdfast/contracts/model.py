@@ -81,7 +81,7 @@ class Spent(Contract):
         )
 
 
-LlmStep = Literal["plan", "program", "answer"]
+LlmStep = Literal["plan", "program", "answer", "turn", "merge"]
 
 
 class LlmCall(Contract):

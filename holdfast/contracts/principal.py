@@ -20,7 +20,10 @@ class Principal(Contract):
 
 
 class TaskRef(Contract):
-    """Which task, whose, and under which trace. Part of every request from the API down to the box."""
+    """Which task, whose, and under which trace. Part of every request from the API down to the box.
+
+    The id of a task that another one started is a path: `<id of that one>/<part>`.
+    """
 
     task_id: str
     principal: Principal = Principal()
@@ -29,3 +32,28 @@ class TaskRef(Contract):
     @property
     def workflow_id(self) -> str:
         return workflow_id(self.principal.tenant, self.task_id)
+
+    @property
+    def root_workflow_id(self) -> str:
+        """The workflow of the task that a person asked for: it keeps the budget of all."""
+        return workflow_id(self.principal.tenant, self.task_id.partition("/")[0])
+
+    @property
+    def parent_workflow_id(self) -> str | None:
+        """The workflow that started this task; None: it is the root."""
+        parent, slash, _ = self.workflow_id.rpartition("/")
+        return parent if slash and "/" in self.task_id else None
+
+    @property
+    def part(self) -> str:
+        """The last part of the id: what the parent calls this task."""
+        return self.task_id.rpartition("/")[2]
+
+    def child(self, part: str, of_program: bool = False) -> "TaskRef":
+        """A task that this one starts; `of_program`: that its program starts, whose workflow is then the parent."""
+        under = f"{self.task_id}/{PROGRAM}" if of_program else self.task_id
+        return self.model_copy(update={"task_id": f"{under}/{part}"})
+
+
+PROGRAM = "program"
+"""The last part of the id of the workflow of a task's program: `<tenant>/<task id>/program`."""

@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Json, Nothing, Sha256, Value
+from holdfast.contracts.budget import Budget, BudgetState
+from holdfast.contracts.flow import FlowState, StepRun
 from holdfast.contracts.journal import Entry
 from holdfast.contracts.llm import Brief
 from holdfast.contracts.model import LlmCall, ModelSettings, Spent
@@ -78,7 +80,8 @@ class ProgramSpec(Contract):
     `inputs_ref` names the blob of inputs that are large, `files_ref` that of the list of files in /ws/in. With an
     `author` it is the program of an agent's task: a model mends it, its record is the task's, and what it asks people
     is reported to the task's workflow. With a `call` there is no program: that one call is the whole work. `adapter` is
-    the sandbox that its agent asks for; "": the worker's own.
+    the sandbox that its agent asks for; "": the worker's own. `depth` counts the tasks above it. `budget` is that of a
+    root; `is_budgeted`: some budget holds for the tree, and its root is asked before anything is spent.
     """
 
     task: TaskRef
@@ -99,6 +102,9 @@ class ProgramSpec(Contract):
     tuning: Tuning = Tuning()
     on_error: Literal["fail", "ask"] = "fail"
     scope: str = "program"
+    depth: int = 0
+    budget: Budget = Budget()
+    is_budgeted: bool = False
     carried: "Carried | None" = None
 
     def pinned(self) -> "ProgramSpec":
@@ -317,6 +323,9 @@ class ProgramResult(Contract):
     source: Sha256 | None = None
     spent: Spent = Spent()
     llm: list[LlmCall] = []
+    steps: list[StepRun] = []
+    flow: FlowState | None = None
+    budget: BudgetState | None = None
 
 
 class Progress(Contract):
@@ -339,6 +348,9 @@ class Progress(Contract):
     source: str = ""
     questions: list[Question] = []
     open_calls: list[Entry] = []
+    steps: list[StepRun] = []
+    flow: FlowState | None = None
+    budget: BudgetState | None = None
 
 
 class SaveSegment(Contract):

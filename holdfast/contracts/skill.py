@@ -13,8 +13,9 @@ Effect = Literal["pure", "idempotent", "keyed", "once"]
 Weight = Literal["normal", "light"]
 """`light` is for pure scripts that answer in milliseconds: a call is a local activity, 6 events instead of 11."""
 
-Kind = Literal["prompt", "script", "hybrid", "native"]
-"""`prompt` skills are answered by a model, `native` ones by the workflow itself: `ask` and `sleep`."""
+Kind = Literal["prompt", "script", "hybrid", "native", "agent", "class"]
+"""`prompt` skills are answered by a model, `native` ones by the workflow itself: `ask` and `sleep`; `agent` is an agent
+that is called as a skill: a child task; `class` is a tool of the project in Python, with a base class of ours."""
 
 MODEL = "llm"
 """The name under which a hybrid skill's questions to the model stand in the journal. No skill can have it."""

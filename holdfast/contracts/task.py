@@ -9,7 +9,9 @@ from pydantic.config import JsonDict
 
 from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Contract, Failure, Json, Sha256
+from holdfast.contracts.budget import Budget, BudgetState
 from holdfast.contracts.file import File, FileName
+from holdfast.contracts.flow import FlowState
 from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.principal import Tenant
 from holdfast.contracts.program import Limits, TaskState, Tuning
@@ -67,7 +69,7 @@ class Body(BaseModel):
         return given
 
 
-_TYPE: JsonDict = {"pattern": "^(agent|agent:.+|skill:.+|tool:.+|program)$"}
+_TYPE: JsonDict = {"pattern": "^(agent|agent:.+|workflow:.+|skill:.+|tool:.+|program)$"}
 """Documented, and not enforced by the schema: what is wrong with a type is told with those that are available."""
 
 
@@ -82,7 +84,8 @@ class TaskRequest(Body):
     """Body of `POST /tasks`.
 
     `agent:<name>` (or `agent`, the default one) takes the task in plain words as `input`: text, or a mapping that holds
-    it as `prompt`, `task`, `text`, `message`, `question`, `query` or `input`. `skill:<name>` (or `tool:<name>`) takes
+    it as `prompt`, `task`, `text`, `message`, `question`, `query` or `input`. `workflow:<name>` takes the flow's input:
+    JSON that fits its `input_schema`. `skill:<name>` (or `tool:<name>`) takes
     the skill's arguments as `input`. `program` takes `program`, the source text, and `input`, its `inputs`.
     """
 
@@ -104,6 +107,7 @@ class TaskRequest(Body):
     phrase: bool | None = Field(default=None, description="instead of the agent's")
     limits: Limits = Limits()
     tuning: Tuning = Tuning()
+    budget: Budget = Field(default=Budget(), description="of this task and all that it starts, together")
     on_error: Annotated[str, StringConstraints(pattern="^(fail|ask)$")] = "fail"
     priority: TaskPriority = Field(
         default=3,
@@ -156,7 +160,36 @@ class Task(Contract):
     stdout: str = ""
     files: list[File] = []
     url: str | None = None
+    subtasks: list["Subtask"] = []
+    workflow_state: FlowState | None = None
+    budget: BudgetState | None = None
     note: str = Field(default="", description="why what is shown may be old; empty if it is not")
+
+
+class Subtask(Contract):
+    """A task that this one started (P-03). `state` is one of TaskState, or SKIPPED: its condition was false, or what it
+    depends on failed. `status` is P's word for it. `agent_type` is the name of the agent, flow or skill."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+    id: str
+    name: str
+    agent_type: str
+    kind: str
+    iteration: int = 1
+    status: str
+    state: str
+    reason: str = ""
+    input: Json = None
+    output: Json = None
+    error: str | None = None
+    model_used: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_cost: float | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    url: str | None = None
 
 
 class Step(Contract):
@@ -173,3 +206,6 @@ class Step(Contract):
     error: str | None = None
     model: str | None = None
     cost: float | None = None
+
+
+Task.model_rebuild()

@@ -1,10 +1,10 @@
 import pytest
 
-from api.given import files_ref
-from api.problems import InvalidRequest, TooLarge
 from holdfast import filenames
 from holdfast.blobs import BlobStore
 from holdfast.contracts.task import GivenFile
+from holdfast.errors import InvalidRequest, TooLarge
+from holdfast.given import files_ref
 
 
 @pytest.mark.parametrize(

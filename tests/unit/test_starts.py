@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-from api.kinds import Start, Wanted, start
-from api.problems import InvalidRequest, UnknownTaskType
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue, load
 from holdfast.contracts.agent import AgentLimits, AgentSpec, Retry
@@ -16,8 +14,9 @@ from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.program import PROGRAM_WORKFLOW, Limits, ProgramSpec
 from holdfast.contracts.task import TaskRequest
 from holdfast.contracts.work import TASK_WORKFLOW, TaskSpec
-from holdfast.errors import Conflict, SkillInputError, UnknownAgent, UnknownSkill
+from holdfast.errors import Conflict, InvalidRequest, SkillInputError, UnknownAgent, UnknownSkill, UnknownTaskType
 from holdfast.ids import call_hash, call_id
+from holdfast.starts import Start, Wanted, start
 
 ROOT = Path(__file__).parents[2]
 TASK = TaskRef(task_id="task-1", trace_id="ab" * 16)

@@ -3,9 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from api.given import files_ref
-from api.problems import InvalidRequest, UnknownTaskType
-from api.said import brief, said
 from holdfast.blobs import BlobStore
 from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.base import INLINE_ARGUMENT_BYTES, NATIVE_BYTES, Json, Value
@@ -16,9 +13,20 @@ from holdfast.contracts.program import PROGRAM_WORKFLOW, Ask, Limits, ProgramSpe
 from holdfast.contracts.skill import SkillFacts
 from holdfast.contracts.task import TaskRequest
 from holdfast.contracts.work import TASK_WORKFLOW, TaskSpec
-from holdfast.errors import Conflict, ProgramInvalid, SkillInputError, UnknownAgent, UnknownSkill, shown
+from holdfast.errors import (
+    Conflict,
+    InvalidRequest,
+    ProgramInvalid,
+    SkillInputError,
+    UnknownAgent,
+    UnknownSkill,
+    UnknownTaskType,
+    shown,
+)
+from holdfast.given import files_ref
 from holdfast.ids import call_hash, call_id, canonical
 from holdfast.names import listed
+from holdfast.said import brief, said
 from holdfast.snapshot import Catalogue, CatalogueSkill
 from holdfast.source import Source, check, describe, normalise
 from holdfast.typecheck import check_calls

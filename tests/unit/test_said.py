@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from api.problems import InvalidRequest, TooLarge
-from api.said import MAX_REST_BYTES, MAX_TEXT_BYTES, brief, plain, said
+from holdfast.errors import InvalidRequest, TooLarge
+from holdfast.said import MAX_REST_BYTES, MAX_TEXT_BYTES, brief, plain, said
 
 
 @pytest.mark.parametrize(

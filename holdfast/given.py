@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from api.problems import InvalidRequest, TooLarge
 from holdfast import filenames
 from holdfast.blobs import BlobStore
 from holdfast.contracts.file import File
 from holdfast.contracts.task import GivenFile
-from holdfast.errors import NotFound
+from holdfast.errors import InvalidRequest, NotFound, TooLarge
 
 
 def files_ref(given: Sequence[GivenFile], blobs: BlobStore, max_bytes: int) -> str | None:

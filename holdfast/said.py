@@ -3,9 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from api.problems import InvalidRequest, TooLarge
 from holdfast.contracts.base import Json
-from holdfast.errors import shown
+from holdfast.errors import InvalidRequest, TooLarge, shown
 
 KEYS = ("prompt", "task", "text", "message", "question", "query", "input")
 """Where the text of a mapping is looked for, in this order."""

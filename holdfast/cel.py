@@ -1,0 +1,59 @@
+"""The one expression language: CEL (Common Expression Language), for conditions, convergence and approval.
+
+It has no side effects, no loops without end, and no access to anything but the names that it is given.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import cel
+
+from holdfast.contracts.base import Json
+from holdfast.errors import shown
+
+MAX_CHARACTERS = 4000
+
+
+@lru_cache(maxsize=512)
+def _compiled(expression: str) -> cel.Program:
+    if len(expression) > MAX_CHARACTERS:
+        raise ValueError(f"an expression has {len(expression)} characters; {MAX_CHARACTERS} are allowed")
+    return cel.compile(expression)
+
+
+def check(expression: str) -> None:
+    """
+    Raises:
+        ValueError: it is no CEL; says where.
+    """
+    try:
+        _compiled(expression)
+    except ValueError as exc:
+        raise ValueError(f"{shown(expression)} is no CEL expression: {exc}") from None
+
+
+def evaluate(expression: str, names: Mapping[str, Json]) -> Json:
+    """The value of an expression.
+
+    Raises:
+        ValueError: it is no CEL, or it fails with these values: a name or key that is not there, types that do not fit.
+    """
+    check(expression)
+    try:
+        value: Any = _compiled(expression).execute(dict(names))
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as exc:
+        raise ValueError(f"{shown(expression)} cannot be evaluated: {exc}") from None
+    return value
+
+
+def is_true(expression: str, names: Mapping[str, Json]) -> bool:
+    """Whether an expression is true.
+
+    Raises:
+        ValueError: as `evaluate`, or its value is neither true nor false.
+    """
+    value = evaluate(expression, names)
+    if not isinstance(value, bool):
+        raise ValueError(f"{shown(expression)} gives {shown(value)}; allowed is true or false")
+    return value

@@ -1,0 +1,223 @@
+"""What the workflow of every task does beside its story: its time, its record, its children, what it asks people."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
+
+from holdfast.contracts import program as contracts
+from holdfast.contracts.base import Failure, Value
+from holdfast.contracts.principal import TaskRef
+from holdfast.contracts.program import Limits, ProgramResult, TaskState
+from holdfast.contracts.question import AnswerMessage, Question
+from holdfast.contracts.work import SIGNAL_REPORT, ProgramReport
+from workflows import policies
+from workflows.children import Children, Failed
+from workflows.effects import TASK_TIMEOUT, failure
+from workflows.endings import settled, through
+from workflows.questions import Questions
+from workflows.saving import Record
+
+
+class Work:
+    """The life of a task around its story. A workflow of ours says what is done (`_live` with a story, `_result`)."""
+
+    def __init__(
+        self,
+        task: TaskRef,
+        kind: str,
+        limits: Limits,
+        *,
+        reports_end: bool = False,
+        started_at: float | None = None,
+        questions: Iterable[Question] = (),
+    ) -> None:
+        self.task, self.limits, self.reports_end = task, limits, reports_end
+        self.is_carried = started_at is not None
+        self.began_at = workflow.now().timestamp() if started_at is None else started_at
+        self.state: TaskState = "RUNNING"
+        self.phase = ""
+        self.questions = Questions(questions)
+        self.children = Children(task)
+        self.blocked = 0
+        """How many parts of the story wait for people, here and not in a child."""
+        self.expired = False
+        self.closing = False
+        # A report may have been on its way when the run before this one ended: a later run reports at once.
+        self.reported: tuple[TaskState, int] = (self.state, -1 if self.is_carried else 0)
+        self.record = Record(task, kind, self.began_at)
+
+    # --- the life -------------------------------------------------------------------------------------------------
+
+    async def _live(self, story: Coroutine[Any, Any, Value]) -> ProgramResult:
+        telling = asyncio.create_task(story)
+        watches = [asyncio.create_task(one) for one in self._watching(telling)]
+        try:
+            value = await telling
+        except Failed as exc:
+            # A child and the model's activity have the task's deadline, and may be the first to notice it.
+            state: TaskState = "TIMED_OUT" if exc.failure.type == TASK_TIMEOUT else "ERROR"
+            return await through(self._close(state, error=exc.failure))
+        except (asyncio.CancelledError, FailureError) as exc:
+            if not is_cancelled_exception(exc):
+                return await through(self._close("ERROR", error=failure(exc)))
+            self.questions.withdraw_all()
+            if self.expired:
+                return await through(self._close("TIMED_OUT", error=self.overdue()))
+            await through(self._close("CANCELLED"))
+            raise asyncio.CancelledError from exc
+        finally:
+            for watch in watches:
+                watch.cancel()
+        return await through(self._close("DONE", value=value))
+
+    def _watching(self, telling: "asyncio.Task[Value]") -> list[Coroutine[Any, Any, None]]:
+        watching = [self._deadline(telling), self._follow()]
+        return watching if self.task.parent_workflow_id is None else [*watching, self._report()]
+
+    def _result(self, result: ProgramResult) -> ProgramResult:
+        """The result with what only this kind of work knows."""
+        return result
+
+    async def ask(self, question_id: str, text: str, options: list[str]) -> Any:
+        """What a person answers to a question of the story itself."""
+        now = workflow.now().timestamp()
+        return (await self.settle(Question(id=question_id, text=text, options=options, asked_at=now))).answer
+
+    async def settle(self, question: Question) -> Question:
+        """A question of the story itself, once it is closed."""
+        self.questions.ask(question)
+        self.blocked += 1
+        try:
+            return await self.questions.wait(question.id)
+        finally:
+            self.blocked -= 1
+
+    # --- what others say ------------------------------------------------------------------------------------------
+
+    @workflow.signal(name=SIGNAL_REPORT)
+    def program_report(self, report: ProgramReport) -> None:
+        """How a child stands, and what it asks; of a cancelled program, what it did."""
+        self.children.report(report)
+
+    @workflow.update(name=contracts.UPDATE_ANSWER)
+    async def answer(self, message: AnswerMessage) -> None:
+        """Answer an open question, of the task or of what it started. A second answer is refused."""
+        await self._take(message)
+
+    @answer.validator
+    def _check_answer(self, message: AnswerMessage) -> None:
+        self._check(message)
+
+    @workflow.signal(name=contracts.SIGNAL_ANSWER)
+    async def answer_question(self, message: AnswerMessage) -> None:
+        """The same by signal. What cannot be taken is logged: a signal has no reply."""
+        try:
+            self._check(message)
+            await self._take(message)
+        except ApplicationError as exc:
+            workflow.logger.warning(
+                "question.answer_refused", extra={"reason": exc.message, "trace_id": self.task.trace_id}
+            )
+
+    async def _take(self, message: AnswerMessage) -> None:
+        if message.question_id in self.questions.all:
+            self.questions.answer(message)
+        else:
+            await self.children.hand_on(message)
+
+    def _check(self, message: AnswerMessage) -> None:
+        self.all_questions().check(message)
+        self.children.check(message)
+
+    def all_questions(self) -> Questions:
+        return Questions([*self.questions.all.values(), *self.children.questions()])
+
+    # --- watching -------------------------------------------------------------------------------------------------
+
+    async def _deadline(self, telling: "asyncio.Task[Value]") -> None:
+        """The end of the task's time. On the way there, what runs for a second is recorded as running."""
+        await workflow.sleep(min(policies.UNRECORDED.total_seconds(), self.left()))
+        await settled()
+        if not self.record.is_begun and not self.is_carried:
+            self._record("RUNNING")
+        await workflow.sleep(self.left())
+        self.expired = True
+        telling.cancel()
+
+    async def _follow(self) -> None:
+        """Record when the task begins to wait for people, and when it goes on."""
+        while True:
+            await workflow.wait_condition(lambda: not self.closing and self._standing() != self.state)
+            self._record(self._standing())
+
+    def _standing(self) -> TaskState:
+        """WAITING: all that is under way waits for people."""
+        if self.children.are_open:
+            return self.children.standing(self.state)
+        return "WAITING" if self.blocked else "RUNNING"
+
+    async def _report(self) -> None:
+        """Tell the parent how this task stands, whenever that or what is asked of people changes."""
+        while True:
+            await workflow.wait_condition(lambda: self._marks() != self.reported)
+            self.reported = self._marks()
+            await self._tell()
+
+    def _marks(self) -> tuple[TaskState, int]:
+        return self.state, self.questions.changes + self.children.changes
+
+    async def _tell(self, result: ProgramResult | None = None) -> None:
+        parent = self.task.parent_workflow_id
+        assert parent is not None
+        questions = list(self.all_questions().all.values())
+        report = ProgramReport(child=self.task.part, state=self.state, questions=questions, result=result)
+        await workflow.get_external_workflow_handle(parent).signal(SIGNAL_REPORT, report)
+
+    # --- parts ----------------------------------------------------------------------------------------------------
+
+    def is_cancelled(self) -> bool:
+        """Whether what runs here was cancelled: an activity may fail, or be lost, before it hears of that."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+    def left(self) -> float:
+        """Seconds until the task's deadline."""
+        return max(0.0, self.began_at + self.limits.task_seconds - workflow.now().timestamp())
+
+    def overdue(self) -> Failure:
+        text = f"the task ran longer than its limit of {self.limits.task_seconds:g} s (limits.task_seconds)"
+        return Failure(type=TASK_TIMEOUT, message=text, details={"kind": "timeout"})
+
+    async def _close(self, state: TaskState, value: Value | None = None, error: Failure | None = None) -> ProgramResult:
+        """END: the record is final. A task that failed fails its workflow: it is never shown as a success."""
+        self.closing = True
+        self.phase = ""
+        result = self._result(ProgramResult(state=state, value=value, error=error))
+        self._record(state, result)
+        await self.record.written()
+        if self.reports_end:
+            await self._tell(result)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if error is None:
+            return result
+        raise ApplicationError(error.message, result.model_dump(mode="json"), type=error.type, non_retryable=True)
+
+    def _record(self, state: TaskState, result: ProgramResult | None = None) -> None:
+        """Write the state down, after what was written before. The work does not wait for it."""
+        self.state = state
+        self.show(self.phase)
+        self.record.write(state, self.all_questions().open, result)
+
+    def show(self, phase: str) -> None:
+        """What the Temporal UI shows as current details."""
+        self.phase = phase
+        lines = [f"**{self.state}** {phase}", *self._details()]
+        lines += [f"- question `{one.id}`: {one.text[:200]}" for one in self.all_questions().open]
+        workflow.set_current_details("\n".join(lines))
+
+    def _details(self) -> list[str]:
+        """More lines for the Temporal UI."""
+        return []
