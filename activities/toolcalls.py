@@ -1,4 +1,4 @@
-"""Tool calls in what a model said, where a program was asked for: they become the program that makes them.
+"""Tool calls in what a model said in words. Where a program was asked for, they become the program that makes them.
 
 Three forms (L-07, L-08, L-09): the function-calling JSON of chat APIs, `<tool name="x">{json}</tool>`, and a call as
 Python writes it, alone on its line. A name counts only if it is a skill's.
@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from activities.replies import between, objects
@@ -34,6 +35,15 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A call as it is written: `arguments` by name, or a text that should hold them, or anything else."""
+
+    name: str
+    arguments: Any
+    args: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class CallsRead:
     """The calls of the first form in which there are any; `problems` is what is wrong with them, for the model."""
 
@@ -46,7 +56,8 @@ def read_calls(text: str, skills: Collection[str]) -> CallsRead:
     known = {canonical_name(name): name for name in skills}
     for form in (_tagged, _functions, _pythonic):
         calls, problems = [], []
-        for found in form(text, known):
+        for one in form(text, known):
+            found = one if isinstance(one, str) else _checked(one, known)
             if isinstance(found, ToolCall):
                 calls.append(found)
             else:
@@ -56,6 +67,19 @@ def read_calls(text: str, skills: Collection[str]) -> CallsRead:
         if calls or problems:
             return CallsRead(calls, "\n".join(problems))
     return CallsRead()
+
+
+def written_calls(text: str, skills: Collection[str]) -> list[Written | str]:
+    """Calls in a reply that may also be the answer: those of the first form in which there are any, at most 100.
+
+    Tags and function calls are calls whatever they name; a call as Python writes it is one only if it names a skill and
+    nothing stands behind the last of them. A text says what is wrong with one.
+    """
+    known = {canonical_name(name): name for name in skills}
+    for form in (_tagged, _functions, _last_lines):
+        if found := list(islice(form(text, known), _MAX_CALLS)):
+            return found
+    return []
 
 
 def as_program(calls: list[ToolCall]) -> str:
@@ -72,23 +96,38 @@ def _written(call: ToolCall) -> str:
     return ", ".join([*map(repr, call.args), *named])
 
 
-def _tagged(text: str, known: dict[str, str]) -> Iterator[ToolCall | str]:
+def _tagged(text: str, known: dict[str, str]) -> Iterator[Written | str]:
     for tag, body in between(_TAG, text):
         if tag[2]:
-            yield _named(tag[2], body, known)
+            yield Written(tag[2], body)
 
 
-def _functions(text: str, known: dict[str, str]) -> Iterator[ToolCall | str]:
+def _functions(text: str, known: dict[str, str]) -> Iterator[Written | str]:
     for found in objects(text):
         listed_calls = found.get("tool_calls")
         for one in listed_calls if isinstance(listed_calls, list) else [found]:
             function = one.get("function", one) if isinstance(one, dict) else {}
             function = function if isinstance(function, dict) else {}
             if isinstance(function.get("name"), str) and "arguments" in function:
-                yield _named(function["name"], function["arguments"], known)
+                yield Written(function["name"], function["arguments"])
 
 
-def _pythonic(text: str, known: dict[str, str]) -> Iterator[ToolCall | str]:
+def _last_lines(text: str, known: dict[str, str]) -> Iterator[Written | str]:
+    """Calls as Python writes them, if the reply ends with one."""
+    called = [match for match in _LINE.finditer(text) if canonical_name(match[1]) in known]
+    rest = text[called[-1].start() :].rstrip().removesuffix("```").strip() if called else ""
+    if called and len(rest) <= _MAX_CALL and _is_call(rest):
+        yield from _pythonic(text, known)
+
+
+def _is_call(text: str) -> bool:
+    try:
+        return isinstance(ast.parse(text, mode="eval").body, ast.Call)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+
+
+def _pythonic(text: str, known: dict[str, str]) -> Iterator[Written | str]:
     called = [match for match in _LINE.finditer(text) if canonical_name(match[1]) in known]
     if len(called) > _MAX_CALLS:
         yield f"found {len(called)} calls, and no program; at most {_MAX_CALLS} are read: write a program that loops"
@@ -97,14 +136,20 @@ def _pythonic(text: str, known: dict[str, str]) -> Iterator[ToolCall | str]:
         yield _parsed(text[match.start() : match.start() + _MAX_CALL].lstrip(), known)
 
 
-def _named(name: str, arguments: Any, known: dict[str, str]) -> ToolCall | str:
+def _checked(found: Written, known: dict[str, str]) -> ToolCall | str:
+    name, arguments = found.name, found.arguments
     if canonical_name(name) not in known:
         hint = suggestion(canonical_name(name[:100]), known)
         return f"no skill named {shown(name)};{hint} known: {listed(sorted(known.values()))}"
-    found = _object(arguments) if isinstance(arguments, str) else arguments
-    if not isinstance(found, dict):
+    read = as_object(arguments)
+    if not isinstance(read, dict):
         return f"the arguments of {name} are no JSON object: {shown(arguments)}"
-    return ToolCall(known[canonical_name(name)], kwargs=found)
+    return ToolCall(known[canonical_name(name)], found.args, read)
+
+
+def as_object(arguments: Any) -> Any:
+    """Arguments by name, also where a text holds them; whatever else they are, as it is."""
+    return _object(arguments) if isinstance(arguments, str) else arguments
 
 
 def _object(text: str) -> Any:
@@ -121,7 +166,7 @@ def _object(text: str) -> Any:
         return None
 
 
-def _parsed(text: str, known: dict[str, str]) -> ToolCall | str:
+def _parsed(text: str, known: dict[str, str]) -> Written | str:
     """The call that a text begins with: the shortest beginning that is one, so that it may span lines."""
     ends = [match.end() for match in re.finditer(r"\)", text)]
     for end in ends[:200]:
@@ -134,10 +179,10 @@ def _parsed(text: str, known: dict[str, str]) -> ToolCall | str:
     return f"this call is not complete: {shown(text.splitlines()[0])}"
 
 
-def _literal(call: ast.Call, skill: str) -> ToolCall | str:
+def _literal(call: ast.Call, skill: str) -> Written | str:
     try:
         args = [ast.literal_eval(one) for one in call.args]
         kwargs = {one.arg: ast.literal_eval(one.value) for one in call.keywords if one.arg}
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return f"the arguments of {skill} are not all literals: {shown(ast.unparse(call))}; write a program instead"
-    return ToolCall(skill, args, kwargs)
+    return Written(skill, kwargs, args)

@@ -16,12 +16,14 @@ import httpx2
 from anthropic import RequestOptions
 from anthropic.types import Message, RawMessageStreamEvent
 
-from providers.base import ModelReply, ModelRequest, OnDelta
+from holdfast.contracts.message import CallPart, ResultPart
+from providers.base import ModelReply, ModelRequest, OnDelta, Tool
 from providers.endpoint import Endpoint
 from providers.faults import Asked
 from providers.http import headers, limits, lost
 from providers.prices import Tokens
 from providers.reply import Stop, reply
+from providers.tools import Growing, called, wire_name
 from providers.turns import Image, Piece, Talk, talk
 
 _PATH = "/v1/messages"
@@ -80,6 +82,7 @@ def _body(endpoint: Endpoint, request: ModelRequest) -> dict[str, Any]:
         "stop_sequences": settings.stop_sequences or None,
         "cache_control": {"type": "ephemeral"} if endpoint.row.caching else None,
         "output_config": _output_config(request, spoken),
+        "tools": [_tool(tool) for tool in spoken.tools] or None,
     }
     return {name: value for name, value in body.items() if value is not None}
 
@@ -94,18 +97,31 @@ def _options(request: ModelRequest) -> RequestOptions:
     return {"headers": headers(request), "timeout": limits(request)}
 
 
+def _tool(tool: Tool) -> dict[str, Any]:
+    return {"name": tool.name, "description": tool.description, "input_schema": tool.schema}
+
+
 def _block(piece: Piece) -> dict[str, Any]:
-    if not isinstance(piece, Image):
-        return {"type": "text", "text": piece}
-    data = base64.b64encode(piece.data).decode()
-    return {"type": "image", "source": {"type": "base64", "media_type": piece.media_type, "data": data}}
+    match piece:
+        case Image():
+            data = base64.b64encode(piece.data).decode()
+            return {"type": "image", "source": {"type": "base64", "media_type": piece.media_type, "data": data}}
+        case CallPart():
+            return {"type": "tool_use", "id": piece.id, "name": wire_name(piece.skill), "input": piece.arguments}
+        case ResultPart():
+            failed = {"is_error": True} if piece.is_error else {}
+            return {"type": "tool_result", "tool_use_id": piece.id, "content": piece.text, **failed}
+        case _:
+            return {"type": "text", "text": piece}
 
 
 def _whole(asked: Asked, body: dict[str, Any], message: Message | str) -> ModelReply:
     if not isinstance(message, Message) or not isinstance(message.content, list):
         raise asked.failed("its reply is no message of Anthropic's format")
     text = "".join(block.text for block in message.content if block.type == "text")
-    return reply(asked, text, _STOPS.get(message.stop_reason, "end"), _tokens(message.usage), body["max_tokens"])
+    calls = [called(block.id, block.name, block.input) for block in message.content if block.type == "tool_use"]
+    stop = _STOPS.get(message.stop_reason, "end")
+    return reply(asked, text, stop, _tokens(message.usage), body["max_tokens"], calls)
 
 
 async def _opened(
@@ -120,6 +136,7 @@ async def _in_pieces(
     asked: Asked, body: dict[str, Any], events: AsyncIterator[RawMessageStreamEvent], on_delta: OnDelta
 ) -> ModelReply:
     texts: list[str] = []
+    calls: dict[int, Growing] = {}
     stop: str | None = None
     tokens, over = Tokens(0, 0), False
     async for event in events:
@@ -129,6 +146,10 @@ async def _in_pieces(
             case "content_block_delta" if event.delta.type == "text_delta":
                 texts.append(event.delta.text)
                 await on_delta(event.delta.text)
+            case "content_block_start" if event.content_block.type == "tool_use":
+                calls[event.index] = Growing(event.content_block.id, event.content_block.name)
+            case "content_block_delta" if event.delta.type == "input_json_delta" and event.index in calls:
+                calls[event.index].text += event.delta.partial_json
             case "message_delta":
                 stop = event.delta.stop_reason
                 tokens = Tokens(tokens.input, event.usage.output_tokens, tokens.cached, tokens.written)
@@ -136,7 +157,8 @@ async def _in_pieces(
                 over = True
     if not over:
         raise asked.failed(f"its stream ended after {len(texts)} pieces, without its end")
-    return reply(asked, "".join(texts), _STOPS.get(stop, "end"), tokens, body["max_tokens"])
+    whole = [one.whole() for one in calls.values()]
+    return reply(asked, "".join(texts), _STOPS.get(stop, "end"), tokens, body["max_tokens"], whole)
 
 
 def _tokens(usage: anthropic.types.Usage | None) -> Tokens | None:

@@ -9,7 +9,7 @@ from holdfast.contracts.message import Message
 from holdfast.contracts.model import ModelSettings, Usage
 from holdfast.snapshot import CatalogueSkill
 
-Purpose = Literal["plan", "program", "repair", "answer", "phrase", "skill", "ask"]
+Purpose = Literal["plan", "program", "repair", "answer", "phrase", "skill", "ask", "turn"]
 OnDelta = Callable[[str], Awaitable[None]]
 
 
@@ -32,8 +32,30 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Tool:
+    """What a model may call. `name` is 1 to 64 letters, digits, `_` and `-`; `schema` is that of its arguments."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Called:
+    """A tool call in a reply, as the model wrote it. `arguments` is a text where they are no JSON object."""
+
+    id: str
+    name: str
+    arguments: dict[str, Json] | str
+
+
+@dataclass(frozen=True)
 class ModelRequest:
-    """One request. `read` gives the bytes of a blob part; `schema` is the JSON Schema that the reply should fit."""
+    """One request. `read` gives the bytes of a blob part; `schema` is the JSON Schema that the reply should fit.
+
+    `tools` are told in the way that the wire format has for them, or, `in_words`, in the system text: then calls are
+    to be read from the reply's text.
+    """
 
     purpose: Purpose
     messages: list[Message]
@@ -43,15 +65,19 @@ class ModelRequest:
     schema: dict[str, Any] | None = None
     known: Known = field(default_factory=Known)
     trace_id: str = ""
+    tools: tuple[Tool, ...] = ()
+    in_words: bool = False
 
 
 @dataclass(frozen=True)
 class ModelReply:
-    """The whole reply. `stop`: it ended by itself, at the length limit, or the model declined."""
+    """The whole reply. `stop`: it ended by itself, at the length limit, or the model declined. With `calls` the text
+    may be empty."""
 
     text: str
     usage: Usage
     stop: Literal["end", "length", "refusal"] = "end"
+    calls: tuple[Called, ...] = ()
 
 
 class Provider(Protocol):

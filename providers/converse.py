@@ -24,12 +24,14 @@ from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+from holdfast.contracts.message import CallPart, ResultPart
 from holdfast.contracts.model import TASK_HEADER
-from providers.base import ModelReply, ModelRequest, OnDelta
+from providers.base import Called, ModelReply, ModelRequest, OnDelta, Tool
 from providers.endpoint import Endpoint
 from providers.faults import Asked
 from providers.prices import Tokens
 from providers.reply import Stop, reply
+from providers.tools import Growing, called, wire_name
 from providers.turns import Image, Piece, Talk, talk
 
 _STOPS: dict[str, Stop] = {
@@ -153,13 +155,26 @@ def _body(request: ModelRequest, spoken: Talk) -> dict[str, Any]:
         messages[0]["content"].insert(0, {"text": spoken.system})
     elif spoken.system:
         body["system"] = [{"text": spoken.system}]
+    if spoken.tools:
+        body["toolConfig"] = {"tools": [_tool(tool) for tool in spoken.tools]}
     return body
 
 
+def _tool(tool: Tool) -> dict[str, Any]:
+    return {"toolSpec": {"name": tool.name, "description": tool.description, "inputSchema": {"json": tool.schema}}}
+
+
 def _block(piece: Piece) -> dict[str, Any]:
-    if not isinstance(piece, Image):
-        return {"text": piece}
-    return {"image": {"format": piece.media_type.removeprefix("image/"), "source": {"bytes": piece.data}}}
+    match piece:
+        case Image():
+            return {"image": {"format": piece.media_type.removeprefix("image/"), "source": {"bytes": piece.data}}}
+        case CallPart():
+            return {"toolUse": {"toolUseId": piece.id, "name": wire_name(piece.skill), "input": piece.arguments}}
+        case ResultPart():
+            # Not its `status`: models of others than Anthropic and Amazon refuse it.
+            return {"toolResult": {"toolUseId": piece.id, "content": [{"text": piece.text}]}}
+        case _:
+            return {"text": piece}
 
 
 def _whole(asked: Asked, body: dict[str, Any], answer: dict[str, Any]) -> ModelReply:
@@ -167,27 +182,46 @@ def _whole(asked: Asked, body: dict[str, Any], answer: dict[str, Any]) -> ModelR
     if message is None:
         raise asked.failed("its reply holds no message")
     text = "".join(block.get("text", "") for block in message.get("content", []))
-    return _reply(asked, body, text, answer.get("stopReason", ""), answer.get("usage"))
+    used = [block["toolUse"] for block in message.get("content", []) if "toolUse" in block]
+    calls = [called(one.get("toolUseId"), one.get("name"), one.get("input")) for one in used]
+    return _reply(asked, body, text, answer.get("stopReason", ""), answer.get("usage"), calls)
 
 
 def _in_pieces(asked: Asked, body: dict[str, Any], answer: dict[str, Any], say: Say) -> ModelReply:
     texts: list[str] = []
+    calls: dict[int, Growing] = {}
     stop, usage = "", None
     with closing(answer["stream"]) as events:
         for event in events:
             stop = event.get("messageStop", {}).get("stopReason", stop)
             usage = event.get("metadata", {}).get("usage", usage)
+            _grow(calls, event)
             if text := event.get("contentBlockDelta", {}).get("delta", {}).get("text"):
                 texts.append(text)
                 say(text)
     if not stop:
         raise asked.failed(f"its stream ended after {len(texts)} pieces, without its end")
-    return _reply(asked, body, "".join(texts), stop, usage)
+    return _reply(asked, body, "".join(texts), stop, usage, [one.whole() for one in calls.values()])
 
 
-def _reply(asked: Asked, body: dict[str, Any], text: str, stop: str, usage: dict[str, int] | None) -> ModelReply:
+def _grow(calls: dict[int, Growing], event: dict[str, Any]) -> None:
+    if begun := event.get("contentBlockStart", {}).get("start", {}).get("toolUse"):
+        calls[event["contentBlockStart"]["contentBlockIndex"]] = Growing(begun["toolUseId"], begun["name"])
+    more = event.get("contentBlockDelta", {})
+    if piece := more.get("delta", {}).get("toolUse"):
+        calls.setdefault(more["contentBlockIndex"], Growing()).text += piece.get("input", "")
+
+
+def _reply(
+    asked: Asked,
+    body: dict[str, Any],
+    text: str,
+    stop: str,
+    usage: dict[str, int] | None,
+    calls: list[Called],
+) -> ModelReply:
     max_tokens = body["inferenceConfig"].get("maxTokens")
-    return reply(asked, text, _STOPS.get(stop, "end"), _tokens(usage), max_tokens)
+    return reply(asked, text, _STOPS.get(stop, "end"), _tokens(usage), max_tokens, calls)
 
 
 def _tokens(usage: dict[str, int] | None) -> Tokens | None:

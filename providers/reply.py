@@ -1,22 +1,31 @@
 """A reply, made of what a wire format gave: refused when it is none, with its usage and cost."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from holdfast.contracts.model import Usage
-from providers.base import ModelReply
+from providers.base import Called, ModelReply
 from providers.faults import Asked
 from providers.prices import Tokens, cost
 
 Stop = Literal["end", "length", "refusal"]
 
 
-def reply(asked: Asked, text: str, stop: Stop, tokens: Tokens | None, max_tokens: int | None) -> ModelReply:
+def reply(
+    asked: Asked,
+    text: str,
+    stop: Stop,
+    tokens: Tokens | None,
+    max_tokens: int | None,
+    calls: Iterable[Called] = (),
+) -> ModelReply:
     """The reply. `tokens` None: it did not say what it took, so the cost is not known either.
 
     Raises:
-        ModelFailed: there is no text, and it is no refusal.
+        ModelFailed: there is neither text nor a call, and it is no refusal.
     """
-    if not text.strip() and stop != "refusal":
+    calls = tuple(calls)
+    if not text.strip() and not calls and stop != "refusal":
         raise asked.empty(max_tokens, at_limit=stop == "length")
     known = tokens or Tokens(0, 0)
     usage = Usage(
@@ -27,4 +36,4 @@ def reply(asked: Asked, text: str, stop: Stop, tokens: Tokens | None, max_tokens
         cached_tokens=known.cached,
         cost=cost(asked, tokens),
     )
-    return ModelReply(text, usage, stop)
+    return ModelReply(text, usage, stop, calls)

@@ -16,6 +16,7 @@ COMPATIBLE = "openai-compatible"
 OFFLINE = "offline"
 
 Structured = Literal["json_schema", "json_object", "prompt"]
+Tools = Literal["native", "prompt"]
 
 
 class Price(BaseModel):
@@ -32,7 +33,8 @@ class Row(BaseModel):
     """One provider. `keys`, `base_env` and `model_env` name variables; the first that is set counts.
 
     `structured` says how a JSON Schema is asked for, `structured_except` (a regular expression) which models know no
-    such thing. `price` is an id of genai-prices, `free`, or empty: then a cost is known by `prices` only.
+    such thing; `tools` and `tools_except` say the same of tools, which are then told in the system text.
+    `price` is an id of genai-prices, `free`, or empty: then a cost is known by `prices` only.
     `yields_to` names a variable; when it is set, `base_env` and `model_env` belong to its provider.
     `concurrency` and `requests_per_minute` hold for one process.
     """
@@ -50,6 +52,8 @@ class Row(BaseModel):
     yields_to: str = ""
     structured: Structured = "prompt"
     structured_except: str = ""
+    tools: Tools = "native"
+    tools_except: str = ""
     max_tokens_name: str = "max_tokens"
     unsupported: list[str] = []
     caching: bool = False

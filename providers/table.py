@@ -23,6 +23,7 @@ from providers.base import ModelReply, ModelRequest, OnDelta, Provider
 from providers.endpoint import Endpoint, Identity, base_of, endpoint, has_key, is_own, model_of, without_password
 from providers.pace import Pace
 from providers.rows import OFFLINE, Row, named, rows
+from providers.tools import are_native, refuses_tools
 
 WIRES = {
     "anthropic": "providers.anthropic:Anthropic",
@@ -60,6 +61,8 @@ class Models:
         self._placed = {named(self._rows, name) for name, row in (overrides or {}).items() if "base_url" in row}
         self._providers: dict[Identity, Provider] = {}
         self._paces: dict[str, Pace] = {}
+        self._toolless: set[tuple[str, str]] = set()
+        """Models that refused a request because of its tools: they are told of tools in words."""
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -83,8 +86,9 @@ class Models:
     ) -> ModelReply:
         """Ask the models in order, each once: the next one when one has no key, is down, is busy, or fails.
 
-        No models: the default. A model that refuses the request ends the walk. Pieces of a reply that was cut may have
-        been handed on before another model replies: the reply's text is the truth.
+        One that refuses tools is asked once more, with the tools in words. No models: the default. A model that refuses
+        the request ends the walk. Pieces of a reply that was cut may have been handed on before another model replies:
+        the reply's text is the truth.
 
         Raises:
             ModelUnavailable, ModelBusy: of those that may come back, the one that asks for the shortest wait.
@@ -115,8 +119,19 @@ class Models:
         if not wanted.model:
             raise NoModel(f"provider {name!r} has no default model: set DEFAULT_LLM_MODEL, or the agent's model")
         provider = await self._provider(where)
-        async with self._paces.setdefault(name, Pace(row.concurrency, row.requests_per_minute)):
-            return await provider.complete(replace(request, settings=wanted), on_delta)
+        asked = replace(request, settings=wanted, in_words=request.in_words or (name, wanted.model) in self._toolless)
+        try:
+            async with self._pace(name, row):
+                return await provider.complete(asked, on_delta)
+        except ModelRefused as exc:
+            if not are_native(asked, row) or not refuses_tools(str(exc)):
+                raise
+        self._toolless.add((name, wanted.model))
+        async with self._pace(name, row):
+            return await provider.complete(replace(asked, in_words=True), on_delta)
+
+    def _pace(self, name: str, row: Row) -> Pace:
+        return self._paces.setdefault(name, Pace(row.concurrency, row.requests_per_minute))
 
     def _endpoint(self, name: str, row: Row, wanted: ModelSettings) -> Endpoint:
         found = endpoint(name, row, wanted, self._environ, is_default=self._is_default(name))

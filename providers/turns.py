@@ -5,9 +5,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from holdfast.contracts.message import BlobPart, CallPart, Message, Part
+from holdfast.contracts.message import BlobPart, CallPart, Message, Part, ResultPart
 from holdfast.errors import ModelRefused
-from providers.base import ModelRequest
+from providers import tools
+from providers.base import ModelRequest, Tool
 from providers.rows import Row, Structured
 
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -20,7 +21,8 @@ class Image:
     data: bytes
 
 
-Piece = str | Image
+Piece = str | Image | CallPart | ResultPart
+"""Calls and results are there only if the wire format is to say them: else they are text."""
 
 
 @dataclass
@@ -31,11 +33,13 @@ class Turn:
 
 @dataclass(frozen=True)
 class Talk:
-    """`form` is how the JSON Schema is to be asked for on the wire; None: not at all, or in the system text already."""
+    """`form` is how the JSON Schema is to be asked for on the wire; None: not at all, or in the system text already.
+    `tools` are those that the wire format is to tell."""
 
     system: str
     turns: list[Turn]
     form: Structured | None
+    tools: tuple[Tool, ...] = ()
 
 
 def talk(request: ModelRequest, row: Row) -> Talk:
@@ -45,12 +49,20 @@ def talk(request: ModelRequest, row: Row) -> Talk:
         ModelRefused: a part is neither text nor an image.
     """
     said = [message for message in request.messages if message.role == "system"]
-    system = [request.system, *(_text(part) for message in said for part in _pieces(message, request))]
+    native = tools.are_native(request, row)
+    pairs = tools.paired(request.messages) if native else frozenset[str]()
+    system = [request.system, *(_text(part) for message in said for part in _pieces(message, request, pairs))]
+    if request.tools and not native:
+        system.append(tools.in_words(request.tools))
     form = _form(request, row)
     if form in ("json_object", "prompt"):
         system.append(_FORM + json.dumps(request.schema, ensure_ascii=False, sort_keys=True))
-    turns = _turns(request)
-    return Talk("\n\n".join(text for text in system if text.strip()), turns, None if form == "prompt" else form)
+    return Talk(
+        "\n\n".join(text for text in system if text.strip()),
+        _turns(request, pairs),
+        None if form == "prompt" else form,
+        request.tools if native else (),
+    )
 
 
 def _form(request: ModelRequest, row: Row) -> Structured | None:
@@ -81,10 +93,10 @@ def _is_closed(schema: Any) -> bool:
             return isinstance(found, str)
 
 
-def _turns(request: ModelRequest) -> list[Turn]:
+def _turns(request: ModelRequest, pairs: frozenset[str]) -> list[Turn]:
     turns: list[Turn] = []
     for message in request.messages:
-        pieces = _pieces(message, request)
+        pieces = _pieces(message, request, pairs)
         if message.role == "system" or not pieces:
             continue
         role: Literal["user", "assistant"] = "assistant" if message.role == "assistant" else "user"
@@ -95,14 +107,14 @@ def _turns(request: ModelRequest) -> list[Turn]:
     return turns
 
 
-def _pieces(message: Message, request: ModelRequest) -> list[Piece]:
-    found = (_piece(part, request) for part in message.parts)
+def _pieces(message: Message, request: ModelRequest, pairs: frozenset[str]) -> list[Piece]:
+    found = (_piece(part, request, pairs) for part in message.parts)
     return [piece for piece in found if not isinstance(piece, str) or piece.strip()]
 
 
-def _piece(part: Part, request: ModelRequest) -> Piece:
-    if isinstance(part, CallPart):
-        return f"[calls {part.skill}({json.dumps(part.arguments, ensure_ascii=False)})]"
+def _piece(part: Part, request: ModelRequest, pairs: frozenset[str]) -> Piece:
+    if isinstance(part, CallPart | ResultPart):
+        return part if part.id in pairs else tools.told(part)
     if not isinstance(part, BlobPart):
         return part.text
     data = request.read(part.ref)

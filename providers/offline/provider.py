@@ -9,8 +9,9 @@ from holdfast.contracts.llm import ANSWERED
 from holdfast.contracts.message import TextPart
 from holdfast.contracts.model import Usage
 from holdfast.errors import NoModel
-from providers.base import Known, ModelReply, ModelRequest, OnDelta
+from providers.base import Called, Known, ModelReply, ModelRequest, OnDelta
 from providers.offline.choose import Choice, choose
+from providers.offline.loop import turn
 from providers.offline.program import CAREFUL, write
 from providers.offline.prompts import answer
 from providers.offline.text import NO_MENDING, no_model, question, reasoning, refusal
@@ -29,13 +30,19 @@ class Offline:
     """
 
     async def complete(self, request: ModelRequest, on_delta: OnDelta | None = None) -> ModelReply:
-        text = await asyncio.to_thread(_reply, request)
+        text, calls = await asyncio.to_thread(_said, request)
         if on_delta is not None:
             await on_delta(text)
-        return ModelReply(text, _USAGE)
+        return ModelReply(text, _USAGE, calls=tuple(calls))
 
     async def close(self) -> None:
         """There is nothing to close."""
+
+
+def _said(request: ModelRequest) -> tuple[str, list[Called]]:
+    if request.purpose == "turn":
+        return turn(request, _choice(request.known))
+    return _reply(request), []
 
 
 def _reply(request: ModelRequest) -> str:
