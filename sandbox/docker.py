@@ -100,19 +100,23 @@ class DockerAdapter:
         return await self._begun(await self._ready(), spec)
 
     async def _begun(self, found: _Found, spec: BoxSpec) -> DockerBox:
-        engine, container, stream = found.engine, "", None
         try:
+            return await self._up(found, spec)
+        except (OSError, EngineRefused, NoIsolation, BoxLost) as exc:
+            raise self._explained(exc, found, spec) from exc
+
+    async def _up(self, found: _Found, spec: BoxSpec) -> DockerBox:
+        """The box, or nothing of it: whatever stops us, its connection and its container are gone."""
+        engine = found.engine
+        async with contextlib.AsyncExitStack() as undo:
             container = await self._created(found, spec)
+            undo.push_async_callback(remove, engine, container)
             stream = await engine.stream(_ATTACH.format(container))
+            undo.push_async_callback(stream.aclose)
             box = DockerBox(engine, container, stream, spec)
             await engine.call("POST", f"/containers/{container}/start")
             await box.write(docker_spec.first_words(spec, box.last_word))
-        except (OSError, EngineRefused, NoIsolation, BoxLost) as exc:
-            if stream:
-                await stream.aclose()
-            if container:
-                await remove(engine, container)
-            raise self._explained(exc, found, spec) from exc
+            undo.pop_all()
         return box
 
     async def _created(self, found: _Found, spec: BoxSpec) -> str:

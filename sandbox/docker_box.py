@@ -153,11 +153,13 @@ class DockerBox:
         return self._ending
 
     async def _end(self) -> None:
-        if self._naming is not None:
-            await self._naming
-        self._over.set()
-        # First: the engine waits with a removal until all that the box wrote was taken.
-        await self._stream.aclose()
+        try:
+            if self._naming is not None:
+                await self._naming
+        finally:
+            self._over.set()
+            # Before the removal: the engine waits with it until all that the box wrote was taken.
+            await self._stream.aclose()
         await remove(self._engine, self.container)
         if self.exit_code is None:
             self.exit_code = _KILLED
