@@ -7,14 +7,14 @@ import hashlib
 import json
 import random
 import re
-import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
+
+from chaos.loopback import Door, Loopback
 
 Step = Literal["plan", "program", "repair", "phrase", "answer"]
 Fault = Literal["", "hang", "cut", "busy", "broken"]
@@ -60,12 +60,11 @@ class Model:
         self._random = random.Random(seed)  # noqa: S311 - a seed makes a run replayable
         self._faulted: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _Door, self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="stub-model")
+        self._server = _Server(self)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"http://127.0.0.1:{self._server.port}/v1"
 
     @property
     def faults(self) -> Counter[str]:
@@ -73,15 +72,13 @@ class Model:
         return Counter(one.fault for one in self.asked if one.fault)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.begin()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.stopping.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.hang_up()
-        self._server.server_close()
+        self._server.end()
+        if self._server.errors:
+            raise self._server.errors[0]
 
     def take(self, raw: bytes) -> Asked:
         """Record a request, and decide how it goes."""
@@ -110,45 +107,20 @@ def _last(body: dict[str, Any]) -> str:
     return str(body["messages"][-1]["content"]) if body.get("messages") else ""
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, address: tuple[str, int], door: type["_Door"], model: Model) -> None:
+class _Server(Loopback):
+    def __init__(self, model: Model) -> None:
         self.model = model
-        self.stopping = threading.Event()
-        self._open: set[socket.socket] = set()
-        super().__init__(address, door)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def hang_up(self) -> None:
-        for connection in list(self._open):
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are what this is about."""
+        super().__init__(_Door)
 
 
-class _Door(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Door(Door):
     server: _Server
 
-    def do_GET(self) -> None:
-        self._send(200, {"object": "list", "data": [{"id": "stub", "object": "model", "created": 1, "owned_by": "us"}]})
+    def get(self) -> None:
+        self.send(200, {"object": "list", "data": [{"id": "stub", "object": "model", "created": 1, "owned_by": "us"}]})
 
-    def do_POST(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("content-length") or 0))
+    def post(self) -> None:
+        raw = self.body()
         asked = self.server.model.take(raw)
         try:
             self._answer(asked, json.loads(raw))
@@ -159,9 +131,9 @@ class _Door(BaseHTTPRequestHandler):
         self.server.stopping.wait(_HANG_S if asked.fault == "hang" else self.server.model.delay_s)
         match asked.fault:
             case "busy":
-                self._send(429, {"error": {"message": "busy", "type": "rate_limit_error"}}, {"retry-after": "1"})
+                self.send(429, {"error": {"message": "busy", "type": "rate_limit_error"}}, {"retry-after": "1"})
             case "broken":
-                self._send(500, {"error": {"message": "broken", "type": "api_error"}})
+                self.send(500, {"error": {"message": "broken", "type": "api_error"}})
             case "hang":
                 self.close_connection = True
             case _:
@@ -176,32 +148,14 @@ class _Door(BaseHTTPRequestHandler):
         else:
             message = {"role": "assistant", "content": text}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            self._send(200, {"object": "chat.completion", **_HEAD, "choices": [choice], "usage": _usage(text)})
+            self.send(200, {"object": "chat.completion", **_HEAD, "choices": [choice], "usage": _usage(text)})
 
     def _stream(self, text: str, cut: bool) -> None:
-        self.send_response(200)
-        self._headers({"content-type": "text/event-stream", "transfer-encoding": "chunked"})
+        self.begin_stream("text/event-stream")
         pieces = list(_pieces(text))
-        for data in pieces[: len(pieces) // 2] if cut else pieces:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-            self.wfile.flush()
+        for data in pieces[: len(pieces) // 2] if cut else [*pieces, b""]:
+            self.piece(data)
         self.close_connection = cut
-        if not cut:
-            self.wfile.write(b"0\r\n\r\n")
-
-    def _send(self, status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self._headers({"content-type": "application/json", "content-length": str(len(data)), **(headers or {})})
-        self.wfile.write(data)
-
-    def _headers(self, headers: Mapping[str, str]) -> None:
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Quiet: `asked` is the log."""
 
 
 _HEAD: dict[str, Any] = {"id": "chatcmpl-stub", "created": 1, "model": "stub"}

@@ -11,16 +11,14 @@ OpenAI: `<url>/v1` (or `<url>`), Anthropic: `<url>`, Bedrock: `<url>`. What no r
 
 import json
 import re
-import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
+from chaos.loopback import Door, Loopback
 from tests.support import stub_wires
 from tests.support.stub_wires import Said, Stop, Wire
 
@@ -128,7 +126,6 @@ class StubLlm:
         self._rules: list[Rule] = []
         self._lock = threading.Lock()
         self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
@@ -154,21 +151,16 @@ class StubLlm:
             self.requests, self._rules, self.cached = [], [], 0
 
     def start(self) -> None:
-        self._server = _Server(("127.0.0.1", self.port), _Door, self)
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="stub-llm")
-        self._thread.start()
+        self._server = _Server(self)
+        self.port = self._server.port
+        self._server.begin()
 
     def stop(self) -> None:
         """Close the port and all connections, also those that wait for a reply."""
-        if self._server is None or self._thread is None:
-            return
-        self._server.stopping.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.hang_up()
-        self._server.server_close()
-        self._server = self._thread = None
+        if self._server is not None:
+            self._server.end()
+            self.errors += self._server.errors
+            self._server = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -188,55 +180,26 @@ class StubLlm:
             return rule
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False
-    request_queue_size = 128
-
-    def __init__(self, address: tuple[str, int], door: type["_Door"], stub: StubLlm) -> None:
+class _Server(Loopback):
+    def __init__(self, stub: StubLlm) -> None:
         self.stub = stub
-        self.stopping = threading.Event()
-        self._open: set[socket.socket] = set()
-        super().__init__(address, door)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def hang_up(self) -> None:
-        for connection in list(self._open):
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news; a rule that raised fails the test, at the end of its `with`."""
-        error = sys.exception()
-        if error is not None and not isinstance(error, OSError):
-            self.stub.errors.append(error)
+        super().__init__(_Door, stub.port)
 
 
-class _Door(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
+class _Door(Door):
     server: _Server
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         if not urlsplit(self.path).path.endswith("/models"):
-            return self._send(404, {"error": {"message": f"no {self.path} here"}})
+            return self.send(404, {"error": {"message": f"no {self.path} here"}})
         models = [{"id": "stub", "object": "model", "created": 1, "owned_by": "tests"}]
-        return self._send(200, {"object": "list", "data": models})
+        return self.send(200, {"object": "list", "data": models})
 
-    def do_POST(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("content-length") or 0))
+    def post(self) -> None:
+        raw = self.body()
         request = self._read(raw)
         if request is None:
-            return self._send(404, {"error": {"message": f"no {self.path} here", "type": "not_found_error"}})
+            return self.send(404, {"error": {"message": f"no {self.path} here", "type": "not_found_error"}})
         rule = self.server.stub.take(request)
         if pause_s := rule.delay_s + rule.fault.hang_s:
             self.server.stopping.wait(pause_s)
@@ -268,12 +231,12 @@ class _Door(BaseHTTPRequestHandler):
             return None
         if fault.status and fault.cut_after is None:
             headers, body = stub_wires.problem(request.wire, fault.status, self._complaint(fault))
-            return self._send(fault.status, body, {**headers, **fault.headers})
+            return self.send(fault.status, body, {**headers, **fault.headers})
         said = self._said(request, rule)
         if request.stream:
             return self._stream(said, fault)
         data = stub_wires.whole(said)
-        return self._send(200, data[: len(data) // 2] if fault.malformed else data, fault.headers)
+        return self.send(200, data[: len(data) // 2] if fault.malformed else data, fault.headers)
 
     def _complaint(self, fault: Fault) -> str:
         """Some providers repeat the key that they refuse; so does this one, in full."""
@@ -295,17 +258,14 @@ class _Door(BaseHTTPRequestHandler):
         )
 
     def _stream(self, said: Said, fault: Fault) -> None:
-        self.send_response(200)
-        self._headers({"content-type": stub_wires.media_type(said.wire, streamed=True), "transfer-encoding": "chunked"})
+        self.begin_stream(stub_wires.media_type(said.wire, streamed=True))
         for data in self._pieces(said, fault):
             self.server.stopping.wait(fault.slow_s)
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-            self.wfile.flush()
+            self.piece(data)
         if fault.cut_after is not None and not fault.politely:
             self.close_connection = True
-            return
-        self.wfile.write(b"0\r\n\r\n")
-        self.wfile.flush()
+        else:
+            self.piece(b"")
 
     def _pieces(self, said: Said, fault: Fault) -> Iterator[bytes]:
         before, texts, behind = stub_wires.pieces(said)
@@ -318,21 +278,6 @@ class _Door(BaseHTTPRequestHandler):
             yield from behind
         elif fault.status:
             yield stub_wires.problem_event(said.wire, fault.status, self._complaint(fault))
-
-    def _send(self, status: int, body: bytes | dict[str, Any], headers: Mapping[str, str] | None = None) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        self._headers({"content-type": "application/json", "content-length": str(len(data)), **(headers or {})})
-        self.wfile.write(data)
-        self.wfile.flush()
-
-    def _headers(self, headers: Mapping[str, str]) -> None:
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Quiet: `requests` is the log."""
 
 
 def _wire(path: str) -> tuple[Wire, str, bool] | None:
