@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -16,7 +17,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from holdfast.errors import HoldfastError
-from holdfast.temporal.updates import is_unprocessed
+from holdfast.temporal.updates import processed
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -45,13 +46,13 @@ class Updates:
             Overtaken: the workflow refused it or has ended.
         """
         wait = _FIRST_WAIT
+        execute = functools.partial(self._handle.execute_update, name, message, id=update_id, result_type=gives)
         while True:
             try:
-                reply: Reply = await self._handle.execute_update(name, message, id=update_id, result_type=gives)
+                reply: Reply = await processed(execute)
                 return reply
             except WorkflowUpdateFailedError as exc:
-                if not is_unprocessed(exc):
-                    raise Overtaken(f"update {name!r} refused: {exc.cause}") from exc
+                raise Overtaken(f"update {name!r} refused: {exc.cause}") from exc
             except WorkflowUpdateRPCTimeoutOrCancelledError:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():

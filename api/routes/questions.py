@@ -1,8 +1,9 @@
 """What tasks ask of people, and the answers."""
 
 import asyncio
+import functools
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter
 from temporalio.client import WorkflowUpdateFailedError
@@ -20,7 +21,7 @@ from holdfast.contracts.task import Body
 from holdfast.errors import Conflict, InvalidRequest, NoTemporal, NotFound, shown
 from holdfast.snapshot import Catalogue
 from holdfast.starts import checked_source
-from holdfast.temporal.updates import is_unprocessed
+from holdfast.temporal.updates import processed
 
 router = APIRouter(prefix="/tasks/{task_id}/questions", tags=["questions"])
 
@@ -103,9 +104,10 @@ def _among(value: Json, chosen: Json, options: list[str]) -> Json:
 
 async def _tell(house: House, seen: Seen, message: AnswerMessage) -> None:
     handle: Any = await handle_of(house, seen.row)
+    send = functools.partial(handle.execute_update, UPDATE_ANSWER, message, id=str(uuid4()))
     try:
         async with answering(10.0):
-            await _sent(handle, message)
+            await processed(send)
     except WorkflowUpdateFailedError as exc:
         raise refusal(exc.cause) or exc from exc
     except NoTemporal as exc:
@@ -116,14 +118,3 @@ async def _tell(house: House, seen: Seen, message: AnswerMessage) -> None:
         if exc.status != RPCStatusCode.NOT_FOUND:
             raise
         raise Conflict(f"task {seen.row.id} is over; its questions can no longer be answered") from exc
-
-
-async def _sent(handle: Any, message: AnswerMessage) -> None:
-    while True:
-        try:
-            await handle.execute_update(UPDATE_ANSWER, message)
-        except WorkflowUpdateFailedError as exc:
-            if not is_unprocessed(exc):
-                raise
-        else:
-            return
