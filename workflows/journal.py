@@ -59,7 +59,16 @@ class Journal:
             self._change(ask.id, state="open", version=version.number)
             return
         self.calls += 1
-        self._open(self._entry(ask, version, self._spec.scope))
+        self._open(self._entry(ask, version, self._spec.scope, self._fact(ask.skill)))
+
+    def refuse(self, ask: Ask, version: Version, why: Failure) -> None:
+        """Record a call that is not made, with its error."""
+        if ask.id in self.entries:
+            return
+        self.calls += 1
+        facts = self._facts.get(ask.skill, SkillFacts(name=ask.skill))
+        self.entries[ask.id] = self._entry(ask, version, self._spec.scope, facts)
+        self._record(ask.id, SkillAnswer(error=why))
 
     def nest(self, nested: Nested, version: Version) -> None:
         """Make sure that what the code of a running skill asks is answered or on its way."""
@@ -67,7 +76,7 @@ class Journal:
         entry = self.entries.get(one)
         if one in self.tasks or (entry and stands(entry, version.number, version.began_at, None)):
             return
-        self._open(self._entry(nested.ask, version, nested.parent))
+        self._open(self._entry(nested.ask, version, nested.parent, self._fact(nested.ask.skill)))
 
     def is_running(self, one: str) -> bool:
         return one in self.tasks
@@ -101,6 +110,10 @@ class Journal:
     def has_answer(self, ids: Iterable[str]) -> bool:
         return any(one not in self.tasks and self._is_answered(one) for one in ids)
 
+    def are_over(self, ids: Iterable[str]) -> bool:
+        """Whether each of these is answered."""
+        return all(one not in self.tasks and self._is_answered(one) for one in ids)
+
     def answers(self, ids: Iterable[str]) -> list[Answered]:
         found = [self.entries[one] for one in ids if one not in self.tasks and self._is_answered(one)]
         return [Answered.of(entry) for entry in sorted(found, key=lambda entry: entry.order)]
@@ -115,6 +128,10 @@ class Journal:
     def waits_long(self, slow_after: float) -> bool:
         """Whether the program waits, and only for what takes long: people, sleep, or calls open for `slow_after` s."""
         return bool(self.wanted) and all(self._is_long(one, slow_after) for one in self.wanted)
+
+    def waits_for_people(self) -> bool:
+        """Whether something is open, and all of it is a question, or a sleep."""
+        return bool(self.tasks) and all(self._is_data(one) or self._questions.is_open(one) for one in self.tasks)
 
     def short_open(self) -> bool:
         return any(not self._is_long(one, float("inf")) for one in self.wanted)
@@ -178,12 +195,12 @@ class Journal:
 
     # inside
 
-    def _entry(self, ask: Ask, version: Version, scope: str) -> Entry:
+    def _entry(self, ask: Ask, version: Version, scope: str, facts: SkillFacts) -> Entry:
         return Entry(
             id=ask.id,
             skill=ask.skill,
             arguments=ask.arguments,
-            effect=self._fact(ask.skill).effect,
+            effect=facts.effect,
             scope=scope,
             number=ask.number,
             version=version.number,

@@ -47,6 +47,7 @@ from workflows.effects import TASK_TIMEOUT, failure
 from workflows.endings import settled, through
 from workflows.journal import Journal
 from workflows.mending import Mender, NotMended
+from workflows.nesting import Nesting
 from workflows.questions import Questions
 from workflows.saving import Record
 
@@ -78,7 +79,7 @@ class ProgramWorkflow:
         self.wake_at = carried.wake_at
         self.state: TaskState = "RUNNING"
         self.box = BoxState(carried.generation)
-        self.nests: dict[str, int] = {}
+        self.nesting = Nesting(self.journal, self._holds_updates)
         # A report may have been on its way when the run before this one ended: a later run reports at once.
         self.reported: tuple[TaskState, int] = (self.state, 0 if spec.carried is None else -1)
         self.draining = False
@@ -318,31 +319,11 @@ class ProgramWorkflow:
     async def nest(self, message: NestMessage) -> NestReply:
         """Take what running skills ask in turn; answer as soon as any of it is answered, or nothing waits here now."""
         self.updates += 1
-        self.nests[message.by] = max(message.number, self.nests.get(message.by, 0))
-        stale = self._stale(message)
-        for nested in message.asks:
-            if nested.ask.id not in stale:
-                self.journal.nest(nested, self.version)
-        ids = [*(nested.ask.id for nested in message.asks), *message.again]
-        await workflow.wait_condition(
-            lambda: (
-                bool(stale)
-                or not self._holds_updates()
-                or self.nests[message.by] > message.number
-                or self.journal.has_answer(ids)
-            )
-        )
-        return NestReply(answers=self.journal.answers(ids), stale=stale, later=not self._holds_updates())
+        return await self.nesting.take(message, self.version)
 
     @nest.validator
     def _check_nest(self, message: NestMessage) -> None:
-        stale = self._stale(message)
-        if stale and len(stale) == len(message.asks) and not message.again:
-            raise ApplicationError(f"stale: the calls that ask {stale} do not run here", type="Stale")
-
-    def _stale(self, message: NestMessage) -> list[str]:
-        """Asks of calls that do not run here any more. One of these must not cost the others their answers."""
-        return [nested.ask.id for nested in message.asks if not self.journal.is_running(nested.parent)]
+        self.nesting.check(message)
 
     def _holds_updates(self) -> bool:
         """Whether an update may wait here: not while what is left is saved, nor when the program is stopped.

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from holdfast.contracts.base import CallId, Contract, Failure, Json, Sha256, Value
+from holdfast.contracts.model import LlmCall
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.skill import Effect
 
@@ -73,6 +74,7 @@ class JournalView(Contract):
 
     segments: list[Sha256] = []
     fresh: list[Entry] = []
+    llm: list[LlmCall] = []
     seen: list[int] = []
     version: int = 1
     source: str = ""
