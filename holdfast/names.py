@@ -20,6 +20,11 @@ def canonical_name(name: str) -> str:
     return "-".join(words)
 
 
+def letters_of(name: str) -> str:
+    """What is left of a name when nobody agrees on its spelling: `CodeReviewer`, `code-reviewer` -> `codereviewer`."""
+    return canonical_name(name).replace("-", "")
+
+
 def identifier(name: str) -> str:
     """Its Python name in programs: `code-analysis` -> `code_analysis`, `import` -> `import_`, `3d` -> `_3d`."""
     text = canonical_name(name).replace("-", "_")

@@ -1,8 +1,8 @@
-"""All skills and agents at one moment: an immutable snapshot, named by its hash, that a task pins when it starts."""
+"""All skills, agents and flows at one moment: a snapshot, named by its hash, that a task pins when it starts."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -11,10 +11,19 @@ from typing import Any
 from holdfast.blobs import BlobStore
 from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.base import Contract, Json, Origin, Sha256
+from holdfast.contracts.flow import FlowSpec
 from holdfast.contracts.skill import Effect, Kind, SkillFacts
-from holdfast.errors import OperatorError, SkillInputError, SkillOutputError, UnknownAgent, UnknownSkill, shown
+from holdfast.errors import (
+    OperatorError,
+    SkillInputError,
+    SkillOutputError,
+    UnknownAgent,
+    UnknownFlow,
+    UnknownSkill,
+    shown,
+)
 from holdfast.ids import canonical
-from holdfast.names import canonical_name, listed, suggestion
+from holdfast.names import canonical_name, letters_of, listed, suggestion
 from holdfast.schemas import compiled, unknown_names
 from holdfast.skillfiles import MARKDOWN, body_of
 from holdfast.specs import ParsedSkill, SkillSpec
@@ -138,11 +147,12 @@ class CatalogueSkill(Contract):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Skills and agents by canonical name. Its hash stands for every byte of them: the same hash, the same doing."""
+    """What there is, by canonical name. Its hash stands for every byte of it: the same hash, the same doing."""
 
     skills: Mapping[str, CatalogueSkill] = field(default_factory=dict)
     contents: frozenset[bytes] = field(default=frozenset(), repr=False, compare=False)
     agents: Mapping[str, AgentSpec] = field(default_factory=dict)
+    flows: Mapping[str, FlowSpec] = field(default_factory=dict)
 
     def find(self, name: str) -> CatalogueSkill:
         """The skill of that name; `code_analysis` finds `code-analysis`.
@@ -153,7 +163,8 @@ class Catalogue:
         found = self.skills.get(canonical_name(name))
         if found is None:
             hint = suggestion(canonical_name(name), self.skills)
-            raise UnknownSkill(f"no skill named {shown(name)};{hint} known: {listed(self.skills)}")
+            text = f"no skill named {shown(name)};{hint} known: {listed(self.skills)}"
+            raise UnknownSkill(text, available=sorted(self.skills))
         return found
 
     def find_agent(self, name: str) -> AgentSpec:
@@ -162,12 +173,29 @@ class Catalogue:
         Raises:
             UnknownAgent: says what is close, and what there is.
         """
-        found = self.agents.get(canonical_name(name))
+        found = self.agents.get(canonical_name(name)) or self._agent_called(name)
         if found is None:
-            hint = suggestion(canonical_name(name), self.agents)
-            there = listed(agent.name for agent in self.agents.values())
-            left_out = "a file with an error is left out: see GET /errors or `holdfast doctor`"
-            raise UnknownAgent(f"no agent named {shown(name)};{hint} known: {there}; {left_out}")
+            there = sorted(agent.name for agent in self.agents.values())
+            raise UnknownAgent(_nothing("agent", name, self.agents, there), available=there)
+        return found
+
+    def _agent_called(self, name: str) -> AgentSpec | None:
+        """By the letters of its name, or an alias of its own: `CodeReviewer` finds `code-reviewer`."""
+        wanted = letters_of(name)
+        by_letters = (one for key, one in self.agents.items() if wanted == letters_of(key))
+        by_alias = (one for one in self.agents.values() if wanted in map(letters_of, one.aliases))
+        return next(by_letters, None) or next(by_alias, None) if wanted else None
+
+    def find_flow(self, name: str) -> FlowSpec:
+        """The flow of that name, enabled or not; `content-review` finds `content_review`.
+
+        Raises:
+            UnknownFlow: says what is close, and what there is.
+        """
+        found = self.flows.get(canonical_name(name))
+        if found is None:
+            there = sorted(flow.name for flow in self.flows.values())
+            raise UnknownFlow(_nothing("flow", name, self.flows, there), available=there)
         return found
 
     def granted(self, names: list[str] | None = None) -> list[SkillFacts]:
@@ -193,7 +221,8 @@ class Catalogue:
     def snapshot(self) -> dict[str, Any]:
         skills = [skill.model_dump(mode="json") for skill in self.skills.values()]
         agents = [agent.model_dump(mode="json") for agent in self.agents.values()]
-        return {"format": FORMAT, "skills": skills, "agents": agents}
+        flows = [flow.model_dump(mode="json") for flow in self.flows.values()]
+        return {"format": FORMAT, "skills": skills, "agents": agents, "flows": flows}
 
     @classmethod
     def open(cls, blobs: BlobStore, sha: str) -> "Catalogue":
@@ -223,6 +252,15 @@ def _opened(root: Path, sha: str) -> Catalogue:
         )
     skills = (CatalogueSkill.model_validate(row) for row in found["skills"])
     agents = (AgentSpec.model_validate(row) for row in found.get("agents", []))  # Old snapshots have none.
+    flows = (FlowSpec.model_validate(row) for row in found.get("flows", []))  # The same.
     return Catalogue(
-        {skill.name: skill for skill in skills}, agents={canonical_name(agent.name): agent for agent in agents}
+        {skill.name: skill for skill in skills},
+        agents={canonical_name(agent.name): agent for agent in agents},
+        flows={canonical_name(flow.name): flow for flow in flows},
     )
+
+
+def _nothing(what: str, name: str, known: Iterable[str], there: list[str]) -> str:
+    hint = suggestion(canonical_name(name), known)
+    left_out = "a file with an error is left out: see GET /errors or `holdfast doctor`"
+    return f"no {what} named {shown(name)};{hint} known: {listed(there)}; {left_out}"

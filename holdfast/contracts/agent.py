@@ -41,6 +41,7 @@ class AgentSpec(Contract):
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
     name: str
+    aliases: list[str] = Field(default=[], description="other names that find it, where no agent has one as its name")
     description: str = ""
     agent_type: str = ""
     enabled: bool = True
