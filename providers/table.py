@@ -20,6 +20,7 @@ from holdfast.errors import (
     OperatorError,
 )
 from providers.base import ModelReply, ModelRequest, OnDelta, Provider
+from providers.bounds import Bound, bound
 from providers.endpoint import Endpoint, Identity, base_of, endpoint, has_key, is_own, model_of, without_password
 from providers.pace import Pace
 from providers.rows import OFFLINE, Row, named, rows
@@ -97,13 +98,32 @@ class Models:
         problems: list[OperatorError] = []
         for settings in models or [ModelSettings()]:
             try:
-                return await self._ask(settings, request, on_delta)
+                return _with_lost(await self._ask(settings, request, on_delta), problems)
             except (NoModel, ModelUnavailable, ModelFailed) as exc:
                 problems.append(exc)
             except ModelRefused as exc:
                 problems.append(exc)
                 break
         raise _worth_waiting_for(problems)
+
+    def bounds(self, models: Sequence[ModelSettings], request: ModelRequest) -> list[Bound]:
+        """The most that each of these models takes for this request; those that cannot be asked here are left out.
+
+        Raises:
+            NoModel: none can. The message says what each lacks.
+            ModelRefused: a part of the request can be shown to no model.
+        """
+        found: list[Bound] = []
+        problems: list[OperatorError] = []
+        for settings in models or [ModelSettings()]:
+            try:
+                wanted, where = self._placed_at(settings)
+                found.append(bound(settings, replace(request, settings=wanted), where))
+            except NoModel as exc:
+                problems.append(exc)
+        if not found:
+            raise _worth_waiting_for(problems)
+        return found
 
     async def close(self) -> None:
         """Close all connections. Models can be asked again afterwards, over new ones."""
@@ -112,12 +132,8 @@ class Models:
             await provider.close()
 
     async def _ask(self, settings: ModelSettings, request: ModelRequest, on_delta: OnDelta | None) -> ModelReply:
-        wanted = self._resolved(settings)
-        name = wanted.provider or OFFLINE
-        row = self._rows[name]
-        where = self._endpoint(name, row, wanted)
-        if not wanted.model:
-            raise NoModel(f"provider {name!r} has no default model: set DEFAULT_LLM_MODEL, or the agent's model")
+        wanted, where = self._placed_at(settings)
+        name, row = where.provider, where.row
         provider = await self._provider(where)
         asked = replace(request, settings=wanted, in_words=request.in_words or (name, wanted.model) in self._toolless)
         try:
@@ -126,9 +142,18 @@ class Models:
         except ModelRefused as exc:
             if not are_native(asked, row) or not refuses_tools(str(exc)):
                 raise
-        self._toolless.add((name, wanted.model))
+        self._toolless.add((name, wanted.model or ""))
         async with self._pace(name, row):
             return await provider.complete(replace(asked, in_words=True), on_delta)
+
+    def _placed_at(self, settings: ModelSettings) -> tuple[ModelSettings, Endpoint]:
+        """Which model it is, and where it is reached."""
+        wanted = self._resolved(settings)
+        name = wanted.provider or OFFLINE
+        where = self._endpoint(name, self._rows[name], wanted)
+        if not wanted.model:
+            raise NoModel(f"provider {name!r} has no default model: set DEFAULT_LLM_MODEL, or the agent's model")
+        return wanted, where
 
     def _pace(self, name: str, row: Row) -> Pace:
         return self._paces.setdefault(name, Pace(row.concurrency, row.requests_per_minute))
@@ -174,6 +199,12 @@ class Models:
             return False
         named_somewhere = self._is_default(name) or name in self._placed or bool(base_of(row, self._environ))
         return has_key(row, self._environ) if row.key_needed else named_somewhere
+
+
+def _with_lost(reply: ModelReply, problems: list[OperatorError]) -> ModelReply:
+    """The reply, and how many models before it may want money for a reply that never came whole."""
+    lost = sum(isinstance(one, ModelFailed) and "http_status" not in one.details for one in problems)
+    return replace(reply, usage=reply.usage.model_copy(update={"lost": lost})) if lost else reply
 
 
 def _worth_waiting_for(problems: list[OperatorError]) -> OperatorError:

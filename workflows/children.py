@@ -15,6 +15,7 @@ from holdfast.contracts.program import FINAL, QUEUE_AGENTS, SIGNAL_ANSWER, Progr
 from holdfast.contracts.question import AnswerMessage, Question
 from holdfast.contracts.work import ProgramReport
 from workflows import policies
+from workflows.budget import Purse
 from workflows.effects import failure
 
 OF = ":"
@@ -32,8 +33,8 @@ class Failed(Exception):
 class Children:
     """Children by the last part of their ids. `changes` grows with every report."""
 
-    def __init__(self, task: TaskRef) -> None:
-        self._task = task
+    def __init__(self, task: TaskRef, purse: Purse) -> None:
+        self._task, self._purse = task, purse
         self._open: set[str] = set()
         self._handed_on: set[str] = set()
         self.reports: dict[str, ProgramReport] = {}
@@ -50,6 +51,8 @@ class Children:
         try:
             return await self._run(part, kind, spec, summary)
         except ChildWorkflowError as exc:
+            # One that was terminated told nobody what it held.
+            self._purse.lost(part)
             if is_cancelled_exception(exc) and (part == PROGRAM or _is_cancelled()):
                 raise
             result = _failed(exc)

@@ -1,6 +1,9 @@
 """Running one skill call by its effect class. Here is the fence that keeps a `once` skill from beginning twice."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from temporalio import exceptions, workflow
@@ -20,7 +23,10 @@ from holdfast.contracts.skill import (
     SkillFacts,
 )
 from workflows import policies
+from workflows.budget import ONE_CALL, Purse, Refused
+from workflows.ledger import NOTHING
 from workflows.questions import Questions
+from workflows.spending import paid
 
 TASK_TIMEOUT = "TaskTimeout"
 """The failure's type of a task that is overdue."""
@@ -38,8 +44,8 @@ class Effects:
     What a running skill asks in turn has slots of its own: it never waits for the one that its parent holds.
     """
 
-    def __init__(self, questions: Questions, spec: ProgramSpec) -> None:
-        self._questions, self._spec = questions, spec
+    def __init__(self, questions: Questions, spec: ProgramSpec, purse: Purse) -> None:
+        self._questions, self._spec, self._purse = questions, spec, purse
         self._slots = asyncio.Semaphore(spec.limits.max_parallel)
         self._nested_slots = asyncio.Semaphore(spec.limits.max_parallel)
         self.closed = False
@@ -50,11 +56,55 @@ class Effects:
         Raises:
             NotBegun: it had no slot yet when this was closed.
         """
+        if not self._purse.is_open:
+            return await self._performed(call, facts)
+        try:
+            return await self._paid(call, facts)
+        except Refused as exc:
+            return SkillAnswer(error=exc.failure)
+
+    async def _paid(self, call: SkillCall, facts: SkillFacts) -> SkillAnswer:
+        """The same, once the budget has room for it. A prompt skill's request pays for the call, too."""
+        if facts.kind == "prompt":
+            return await self._think_within(call, facts)
+        took = NOTHING
+        try:
+            await self._purse.reserve(call.call_id, ONE_CALL, summary(call))
+            took = ONE_CALL
+            return await self._performed(call, facts)
+        except NotBegun:
+            took = NOTHING
+            raise
+        finally:
+            self._purse.settle(call.call_id, took)
+
+    async def _think_within(self, call: SkillCall, facts: SkillFacts) -> SkillAnswer:
+        """A prompt skill's answer within the budget. Who waits for that holds no slot."""
+        try:
+            prompt = self._prompt(call, facts)
+            return await self._pay(LLM_SKILL, prompt, call, summary(call), self._slot, calls=1)
+        except ActivityError as exc:
+            if is_cancelled_exception(exc):
+                raise asyncio.CancelledError from exc
+            return SkillAnswer(error=failure(exc.cause))
+
+    async def _pay(
+        self,
+        ref: ActivityRef[Any, Any],
+        request: Any,
+        call: SkillCall,
+        text: str,
+        slot: Callable[[], AbstractAsyncContextManager[Any]],
+        calls: int,
+    ) -> SkillAnswer:
+        options: dict[str, Any] = {"calls": calls, "slot": slot, "activity_id": call.call_id}
+        answer: SkillAnswer = await paid(self._purse, ref.name, request, ref.gives, text, **options)
+        return answer
+
+    async def _performed(self, call: SkillCall, facts: SkillFacts) -> SkillAnswer:
         while True:
             try:
-                async with self._slots:
-                    if self.closed:
-                        raise NotBegun
+                async with self._slot():
                     return await self._begin(call, facts)
             except ActivityError as exc:
                 if is_cancelled_exception(exc):
@@ -75,11 +125,16 @@ class Effects:
             arguments=call.arguments,
             models=self._spec.models,
         )
-        options = {"activity_id": call.call_id, "summary": f"a skill asks the model, for call {parent[:8]}"}
+        text = f"a skill asks the model, for call {parent[:8]}"
         try:
+            if self._purse.is_open:
+                return await self._pay(LLM_ASK, ask, call, text, lambda: self._nested_slots, calls=0)
+            options = {"activity_id": call.call_id, "summary": text}
             async with self._nested_slots:
                 answer: SkillAnswer = await _execute(LLM_ASK, ask, policies.llm(), **options)
                 return answer
+        except Refused as exc:
+            return SkillAnswer(error=exc.failure)
         except ActivityError as exc:
             if is_cancelled_exception(exc):
                 raise asyncio.CancelledError from exc
@@ -88,14 +143,28 @@ class Effects:
     async def _begin(self, call: SkillCall, facts: SkillFacts) -> SkillAnswer:
         options = {"activity_id": call.call_id, "summary": summary(call)}
         if facts.kind == "prompt":
-            prompt = SkillPrompt(call=call, models=self._spec.models, max_retries=facts.max_retries)
-            asked: SkillAnswer = await _execute(LLM_SKILL, prompt, policies.llm(), **options)
+            asked: SkillAnswer = await _execute(LLM_SKILL, self._prompt(call, facts), policies.llm(), **options)
             return asked
         cap_seconds = self._spec.limits.call_seconds
         if facts.weight == "light":
             return await _locally(call, {**policies.light(facts, cap_seconds), **options})
         answer: SkillAnswer = await _execute(SKILL_RUN, call, policies.skill(facts, cap_seconds), **options)
         return answer
+
+    @contextlib.asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """One of those that run at once.
+
+        Raises:
+            NotBegun: this was closed meanwhile.
+        """
+        async with self._slots:
+            if self.closed:
+                raise NotBegun
+            yield
+
+    def _prompt(self, call: SkillCall, facts: SkillFacts) -> SkillPrompt:
+        return SkillPrompt(call=call, models=self._spec.models, max_retries=facts.max_retries)
 
     async def _settle(self, call: SkillCall, facts: SkillFacts, exc: ActivityError) -> SkillAnswer | None:
         """Find out what became of a `once` call that began and was lost. None: it did not happen, run it."""

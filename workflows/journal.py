@@ -15,6 +15,7 @@ from holdfast.contracts.journal import Entry, stands
 from holdfast.contracts.program import Answered, Ask, Carried, Closing, Nested, ProgramSpec, Segment, Version
 from holdfast.contracts.question import Question
 from holdfast.contracts.skill import MODEL, SkillAnswer, SkillCall, SkillFacts
+from workflows.budget import Purse
 from workflows.effects import Effects, NotBegun
 from workflows.questions import Questions
 
@@ -24,11 +25,11 @@ SLEEP = "sleep"
 class Journal:
     """Calls by id. `entries` holds those of this run; older ones are in saved segments, which the host knows."""
 
-    def __init__(self, spec: ProgramSpec, questions: Questions, carried: Carried) -> None:
-        self._spec = spec
+    def __init__(self, spec: ProgramSpec, questions: Questions, carried: Carried, purse: Purse) -> None:
+        self._spec, self._purse = spec, purse
         self._facts = {facts.name: facts for facts in (*spec.skills, SkillFacts(name=MODEL, kind="prompt"))}
         self._questions = questions
-        self._effects = Effects(questions, spec)
+        self._effects = Effects(questions, spec, purse)
         self.entries: dict[str, Entry] = {entry.id: entry for entry in carried.nested}
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.unsaved: list[str] = []
@@ -158,14 +159,14 @@ class Journal:
         return [self.entries[one] for one in self.tasks]
 
     def only_data_open(self) -> bool:
-        """Whether every open call is a question or a sleep: state that continue-as-new can carry."""
-        return all(self._is_data(one) for one in self.tasks)
+        """Whether each open call can be carried over continue-as-new: a question, a sleep, or a wait for a top-up."""
+        return all(self._is_data(one) or self._purse.is_waiting(one) for one in self.tasks)
 
     async def settle(self, grace: float) -> None:
         """Let running calls end within the grace (a `once` call gets all of it), then cancel what is left."""
         self._questions.withdraw_all()
         for one, task in self.tasks.items():
-            if self._is_data(one):
+            if self._is_data(one) or self._purse.is_waiting(one):
                 task.cancel()
         if grace > 0 and self.tasks:
             with contextlib.suppress(TimeoutError):
@@ -221,7 +222,8 @@ class Journal:
         entry, now = self.entries[one], workflow.now().timestamp()
         if entry.skill == SLEEP:
             return entry.asked_at + float(entry.arguments.inline["seconds"]) - now >= slow_after
-        return self._is_data(one) or self._questions.is_open(one) or now - entry.asked_at >= slow_after
+        waits = self._is_data(one) or self._questions.is_open(one) or self._purse.is_waiting(one)
+        return waits or now - entry.asked_at >= slow_after
 
     def _open(self, entry: Entry) -> None:
         self.entries[entry.id] = entry

@@ -10,7 +10,9 @@ from holdfast.contracts.llm import LLM_PROGRAM, Draft, DraftRequest
 from holdfast.contracts.model import LlmCall
 from holdfast.contracts.program import Author, Carried, Version
 from workflows import policies
+from workflows.budget import Purse, Refused
 from workflows.effects import TASK_TIMEOUT, failure, is_overdue
+from workflows.spending import paid
 
 
 class NotMended(Exception):
@@ -24,8 +26,8 @@ class NotMended(Exception):
 class Mender:
     """The conversation with the author of a program: `head` is its last turn, `llm` what was asked so far."""
 
-    def __init__(self, author: Author, carried: Carried) -> None:
-        self.author = author
+    def __init__(self, author: Author, carried: Carried, purse: Purse) -> None:
+        self.author, self._purse = author, purse
         self.head = carried.head or author.head
         self.llm = list(carried.llm)
 
@@ -41,7 +43,10 @@ class Mender:
         )
         began = workflow.now().timestamp()
         try:
-            draft: Draft = await ask_model(LLM_PROGRAM.name, request, Draft, f"mend: version {number}", left_seconds)
+            summary = f"mend: version {number}"
+            draft: Draft = await ask_model(LLM_PROGRAM.name, request, Draft, summary, left_seconds, self._purse)
+        except Refused as exc:
+            raise NotMended(exc.failure) from exc
         except ActivityError as exc:
             if is_cancelled_exception(exc):
                 raise
@@ -52,8 +57,14 @@ class Mender:
         return {"source": draft.source, "first_line": draft.first_line, "problems": draft.problems}
 
 
-async def ask_model(name: str, request: Any, gives: type[Any], summary: str, left_seconds: float) -> Any:
-    """One LLM activity. Its summary is what the Temporal UI shows."""
+async def ask_model(name: str, request: Any, gives: type[Any], summary: str, left_seconds: float, purse: Purse) -> Any:
+    """One LLM activity, within the budget if there is one. Its summary is what the Temporal UI shows.
+
+    Raises:
+        Refused: the budget has no room for it, and never will.
+    """
+    if purse.is_open:
+        return await paid(purse, name, request, gives, summary, left_seconds=left_seconds)
     return await workflow.execute_activity(
         name, request, result_type=gives, summary=summary, **policies.llm(left_seconds)
     )

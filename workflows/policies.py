@@ -1,5 +1,6 @@
 """Timeouts and retries of every kind of work, in one place. Figures come from notes on recovery after kill -9."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,14 +8,17 @@ from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType
 
 from holdfast.contracts import program
-from holdfast.contracts.skill import SkillFacts
+from holdfast.contracts.skill import WORKER_STOPPING, SkillFacts
 
 TASK_TIMEOUT = timedelta(seconds=4)
 """Workflow task timeout: after kill -9 the server waits it out. It must exceed a full replay of `bound_events`."""
 
 _OURS = ("AttributeError", "KeyError", "RecursionError", "TypeError", "UnicodeEncodeError", "ValidationError")
-_FINAL_ERRORS = ["NotFound", "UnknownSkill", "SpecInvalid", "ValueError", *_OURS]
+FINAL_ERRORS = ["NotFound", "UnknownSkill", "SpecInvalid", "ValueError", *_OURS]
 """Of an activity that asks a model: a blob that is gone, a fault of ours. Trying again would pay again, for ever."""
+
+PERHAPS_PAID = ("ModelFailed", "OSError", "StoreUnavailable", WORKER_STOPPING)
+"""Of an activity that asks a model: a reply may have been paid for, and is lost."""
 
 STICKY_TIMEOUT = timedelta(seconds=1)
 
@@ -58,10 +62,24 @@ def llm(left_seconds: float | None = None) -> dict[str, Any]:
         "retry_policy": RetryPolicy(
             initial_interval=timedelta(milliseconds=500),
             maximum_interval=timedelta(seconds=10),
-            non_retryable_error_types=_FINAL_ERRORS,
+            non_retryable_error_types=FINAL_ERRORS,
         ),
         "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     }
+
+
+def paid_llm(left_seconds: float | None) -> dict[str, Any]:
+    """The same within a budget, which bounds one request: Temporal tries again only what surely cost nothing."""
+    lost = ("TemporalTimeout:Heartbeat", "TemporalTimeout:StartToClose")
+    policy = llm(left_seconds)
+    retry = replace(policy["retry_policy"], non_retryable_error_types=[*FINAL_ERRORS, *PERHAPS_PAID, *lost])
+    return {**policy, "retry_policy": retry}
+
+
+def estimate(left_seconds: float | None) -> dict[str, Any]:
+    """How it is found out what a request may take: nothing is asked, so it is tried for as long as the task has."""
+    policy = llm(left_seconds)
+    return {**policy, "start_to_close_timeout": timedelta(minutes=1), "heartbeat_timeout": None}
 
 
 def skill(facts: SkillFacts, cap_seconds: float | None) -> dict[str, Any]:

@@ -43,6 +43,7 @@ from holdfast.contracts.question import AnswerMessage, Question
 from holdfast.contracts.work import SIGNAL_REPORT, ProgramReport
 from workflows import policies, saving
 from workflows.box import BoxState
+from workflows.budget import Budgeted, Purse
 from workflows.effects import TASK_TIMEOUT, failure
 from workflows.endings import settled, through
 from workflows.journal import Journal
@@ -57,7 +58,7 @@ _NEAR = 0.3
 
 # Not in the SDK's sandbox: see TaskWorkflow.
 @workflow.defn(name=contracts.PROGRAM_WORKFLOW, sandboxed=False)
-class ProgramWorkflow:
+class ProgramWorkflow(Budgeted):
     @workflow.init
     def __init__(self, spec: ProgramSpec) -> None:
         self.spec = spec
@@ -73,8 +74,9 @@ class ProgramWorkflow:
         self.suspensions = carried.suspensions
         self.segments = list(carried.segments)
         self.questions = Questions(carried.questions)
-        self.journal = Journal(spec, self.questions, carried)
-        self.mender = Mender(spec.author, carried) if spec.author else None
+        self.purse = Purse(spec.task, self.questions, spec.budget, spec.is_budgeted, carried.budget)
+        self.journal = Journal(spec, self.questions, carried, self.purse)
+        self.mender = Mender(spec.author, carried, self.purse) if spec.author else None
         self.parked_on = list(carried.parked_on)
         self.wake_at = carried.wake_at
         self.state: TaskState = "RUNNING"
@@ -83,6 +85,7 @@ class ProgramWorkflow:
         # A report may have been on its way when the run before this one ended: a later run reports at once.
         self.reported: tuple[TaskState, int] = (self.state, 0 if spec.carried is None else -1)
         self.draining = False
+        self.mending = False
         self.closing = False
         self.final_source: Sha256 | None = None
         self.updates = 0
@@ -132,15 +135,18 @@ class ProgramWorkflow:
         """No program: one call is the whole work. It is journalled, fenced and asked about like any other."""
         self.journal.ask(ask, self.version)
         while not self.journal.has_answer([ask.id]):
-            state: TaskState = "WAITING" if self.questions.open else "RUNNING"
+            state: TaskState = "WAITING" if self._waits_for_people() else "RUNNING"
             if state != self.state:
                 await self._record(state)
             await workflow.wait_condition(
-                lambda: self.journal.has_answer([ask.id]) or bool(self.questions.open) != (self.state == "WAITING")
+                lambda: self.journal.has_answer([ask.id]) or self._waits_for_people() != (self.state == "WAITING")
             )
         [answer] = self.journal.answers([ask.id])
         outcome: Outcome = "raised" if answer.error else "done"
         return await self._ended(ProgramEnd(outcome=outcome, value=answer.value, error=answer.error))
+
+    def _waits_for_people(self) -> bool:
+        return bool(self.questions.open) or self.purse.waits
 
     def _refused(self) -> ProgramEnd | None:
         """A version that a check found wrong is not run."""
@@ -153,6 +159,8 @@ class ProgramWorkflow:
         self.closing = True
         await self.journal.settle(self.tuning.drain_seconds)
         await self._drain(self._closing(end.unused))
+        if self.purse.is_open:
+            await self.purse.close()
         return end
 
     async def _run_box(self) -> ProgramEnd:
@@ -221,6 +229,7 @@ class ProgramWorkflow:
             return end
         self.repairs += 1
         await self._drain()
+        self.mending = True
         why = end.error.message if end.error else "the program failed"
         try:
             fields = await (self.mender.mend(self.version, why, self._left()) if self.mender else self._ask_mend(why))
@@ -230,6 +239,8 @@ class ProgramWorkflow:
                 raise asyncio.CancelledError from exc
             error = Failure(type=exc.failure.type, message=f"{why}\nNot mended: {exc.failure.message}")
             return end.model_copy(update={"error": error})
+        finally:
+            self.mending = False
         began = {"number": self.version.number + 1, "began_at": workflow.now().timestamp(), "why": why}
         self.version = Version.model_validate({**fields, **began})
         self.journal.restart_order()
@@ -249,6 +260,10 @@ class ProgramWorkflow:
         await workflow.wait_condition(self.journal.only_data_open)
         await self.record.written()
         await self._drain()
+        if self.purse.is_open:
+            await self.purse.flushed()
+        if not self.purse.is_quiet:
+            return
         if self.journal.only_data_open() and not self.journal.unsaved and workflow.all_handlers_finished():
             workflow.continue_as_new(self.spec.model_copy(update={"carried": self._carry()}))
 
@@ -259,6 +274,8 @@ class ProgramWorkflow:
         self.journal.cancel_repeatable()
         await self.journal.settle(self.tuning.drain_seconds)
         await self._drain(self._closing([]))
+        if self.purse.is_open:
+            await self.purse.close()
         if not self.expired:
             result = self._result("CANCELLED", None)
             await self._record("CANCELLED", result)
@@ -371,6 +388,7 @@ class ProgramWorkflow:
             source=self.version.source,
             questions=list(self.questions.all.values()),
             open_calls=self.journal.open_entries(),
+            budget=self.purse.state,
         )
 
     @workflow.query(name=contracts.QUERY_JOURNAL)
@@ -391,6 +409,8 @@ class ProgramWorkflow:
 
     def _watching(self, story: "asyncio.Task[ProgramEnd]") -> list[Coroutine[Any, Any, None]]:
         watching = [self._deadline(story), self._watch_idle(), self._watch_slow(), self._watch_faults(story)]
+        if self.purse.is_open:
+            watching.append(self._watch_mending())
         return watching if self.spec.author is None else [*watching, self._report()]
 
     async def _deadline(self, story: "asyncio.Task[ProgramEnd]") -> None:
@@ -432,6 +452,14 @@ class ProgramWorkflow:
     def _is_stuck(self) -> bool:
         slow_after = self.tuning.slow_after_seconds
         return self.box.is_resting(slow_after) and self.journal.waits_long(slow_after)
+
+    async def _watch_mending(self) -> None:
+        """A program that is to be mended, and waits for a top-up, waits as one does that is suspended."""
+        while True:
+            await workflow.wait_condition(lambda: self.mending and self.purse.waits)
+            await self._record("WAITING")
+            await workflow.wait_condition(lambda: not self.purse.waits)
+            await self._record("RUNNING")
 
     async def _watch_faults(self, story: "asyncio.Task[ProgramEnd]") -> None:
         """A bug in the journal must fail the workflow task, wherever the story stands."""
@@ -507,6 +535,7 @@ class ProgramWorkflow:
             spent=self.journal.spent,
             llm=self.mender.llm if self.mender else [],
             nested=self.journal.of_failed_parents(),
+            budget=self.purse.carried(),
         )
 
     def _result(self, state: TaskState, end: ProgramEnd | None) -> ProgramResult:
@@ -526,6 +555,7 @@ class ProgramWorkflow:
             source=self.final_source if self.spec.author else None,
             spent=self._spent(),
             llm=self.mender.llm if self.mender else [],
+            budget=self.purse.state,
         )
 
     def _spent(self) -> Spent:

@@ -7,6 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 from holdfast.contracts.base import Json
 from holdfast.contracts.question import AnswerMessage, Question, QuestionState
+from workflows.ledger import unfit_answer
 
 KEPT = 100
 """Closed questions that are carried on for people to read."""
@@ -84,6 +85,8 @@ class Questions:
 
 def _unfit(question: Question, value: Json) -> str | None:
     """What is wrong with an answer of this kind of question."""
+    if question.kind == "budget":
+        return unfit_answer(value)
     if question.kind == "repair":
         source = value.get("source") if isinstance(value, dict) else value
         return None if isinstance(source, str) else "the answer to a repair is the mended source, a text"

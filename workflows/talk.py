@@ -9,6 +9,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from holdfast.contracts.base import Sha256
 from holdfast.contracts.model import LlmCall, LlmStep, Spent
+from workflows.budget import Refused
 from workflows.children import Failed
 from workflows.effects import failure, is_overdue
 from workflows.mending import ask_model, noted
@@ -34,7 +35,9 @@ class Talk:
         """
         began = workflow.now().timestamp()
         try:
-            reply = await ask_model(name, request, gives, summary, self._work.left())
+            reply = await ask_model(name, request, gives, summary, self._work.left(), self._work.purse)
+        except Refused as exc:
+            raise Failed(exc.failure) from exc
         except ActivityError as exc:
             if is_cancelled_exception(exc):
                 raise

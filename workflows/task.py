@@ -42,7 +42,14 @@ MAX_ASKED = 5
 class TaskWorkflow(Work):
     @workflow.init
     def __init__(self, spec: TaskSpec) -> None:
-        super().__init__(spec.brief.task, spec.type, spec.limits, reports_end=spec.reports_end)
+        super().__init__(
+            spec.brief.task,
+            spec.type,
+            spec.limits,
+            reports_end=spec.reports_end,
+            budget=spec.budget,
+            is_budgeted=spec.is_budgeted,
+        )
         self.spec = spec
         self.phase = "planning" if spec.strategy == "ptc" else "answering"
         self.talk = Talk(self)
@@ -187,6 +194,7 @@ class TaskWorkflow(Work):
             llm=self.talk.llm,
             version=program.version if program else 1,
             questions=list(self.all_questions().all.values()),
+            budget=self.purse.state,
         )
 
     def _result(self, result: ProgramResult) -> ProgramResult:

@@ -9,11 +9,13 @@ from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_e
 
 from holdfast.contracts import program as contracts
 from holdfast.contracts.base import Failure, Value
+from holdfast.contracts.budget import Budget, LedgerState
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.program import Limits, ProgramResult, TaskState
 from holdfast.contracts.question import AnswerMessage, Question
 from holdfast.contracts.work import SIGNAL_REPORT, ProgramReport
 from workflows import policies
+from workflows.budget import Budgeted, Purse
 from workflows.children import Children, Failed
 from workflows.effects import TASK_TIMEOUT, failure
 from workflows.endings import settled, through
@@ -21,7 +23,7 @@ from workflows.questions import Questions
 from workflows.saving import Record
 
 
-class Work:
+class Work(Budgeted):
     """The life of a task around its story. A workflow of ours says what is done (`_live` with a story, `_result`)."""
 
     def __init__(
@@ -33,6 +35,9 @@ class Work:
         reports_end: bool = False,
         started_at: float | None = None,
         questions: Iterable[Question] = (),
+        budget: Budget | None = None,
+        is_budgeted: bool = False,
+        ledger: LedgerState | None = None,
     ) -> None:
         self.task, self.limits, self.reports_end = task, limits, reports_end
         self.is_carried = started_at is not None
@@ -40,7 +45,8 @@ class Work:
         self.state: TaskState = "RUNNING"
         self.phase = ""
         self.questions = Questions(questions)
-        self.children = Children(task)
+        self.purse = Purse(task, self.questions, budget, is_budgeted, ledger)
+        self.children = Children(task, self.purse)
         self.blocked = 0
         """How many parts of the story wait for people, here and not in a child."""
         self.expired = False
@@ -157,7 +163,7 @@ class Work:
         """WAITING: all that is under way waits for people."""
         if self.children.are_open:
             return self.children.standing(self.state)
-        return "WAITING" if self.blocked else "RUNNING"
+        return "WAITING" if self.blocked or self.purse.waits else "RUNNING"
 
     async def _report(self) -> None:
         """Tell the parent how this task stands, whenever that or what is asked of people changes."""
@@ -195,7 +201,10 @@ class Work:
         """END: the record is final. A task that failed fails its workflow: it is never shown as a success."""
         self.closing = True
         self.phase = ""
+        if self.purse.is_open:
+            await self.purse.close()
         result = self._result(ProgramResult(state=state, value=value, error=error))
+        result = result.model_copy(update={"budget": self.purse.state})
         self._record(state, result)
         await self.record.written()
         if self.reports_end:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from holdfast.contracts.base import ActivityRef, Contract, Failure, Json, Origin, Sha256, Value
+from holdfast.contracts.budget import LedgerState
 from holdfast.contracts.model import ModelSettings, Spent
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.question import OnTimeout, Question
@@ -195,6 +196,7 @@ class FlowCarried(Contract):
     started_at: float
     questions: list[Question] = []
     generation: int = 1
+    budget: LedgerState | None = None
 
 
 class FlowState(Contract):

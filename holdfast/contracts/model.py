@@ -33,7 +33,10 @@ class ModelSettings(Contract):
 
 
 class Usage(Contract):
-    """What one request to a model took. `input_tokens` includes the cached ones. `cost` is USD; None: not known."""
+    """What one request to a model took. `input_tokens` includes the cached ones. `cost` is USD; None: not known.
+
+    `lost` counts requests to other models that failed before this one: they may have cost something, which nobody told.
+    """
 
     provider: str
     model: str
@@ -41,6 +44,7 @@ class Usage(Contract):
     output_tokens: int = Field(default=0, ge=0)
     cached_tokens: int = Field(default=0, ge=0)
     cost: Decimal | None = None
+    lost: int = Field(default=0, ge=0)
 
 
 class Spent(Contract):

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Json, Nothing, Sha256, Value
-from holdfast.contracts.budget import Budget, BudgetState
+from holdfast.contracts.budget import Budget, BudgetState, LedgerState
 from holdfast.contracts.flow import FlowState, StepRun
 from holdfast.contracts.journal import Entry
 from holdfast.contracts.llm import Brief
@@ -134,6 +134,7 @@ class Carried(Contract):
     spent: Spent = Spent()
     llm: list[LlmCall] = []
     nested: list[Entry] = []
+    budget: LedgerState | None = None
 
 
 class Ask(Contract):
@@ -248,10 +249,12 @@ class Closing(Contract):
 
 
 class Segment(Contract):
-    """A part of the journal, saved as a blob: entries in order of recording. The last one of a task is closing."""
+    """A part of the journal, saved as a blob: entries in order of recording. The last one of a task is closing. `llm`
+    are the turns of a loop, which are too many to travel with its state."""
 
     format: Literal[1] = 1
     entries: list[Entry] = []
+    llm: list[LlmCall] = []
     seen_version: int = 1
     seen: list[int] = []
     closing: Closing | None = None

@@ -4,7 +4,7 @@ from typing import Literal
 
 from holdfast.contracts.base import Contract, Json
 
-QuestionKind = Literal["clarification", "outcome", "repair", "approval"]
+QuestionKind = Literal["clarification", "outcome", "repair", "approval", "budget"]
 QuestionState = Literal["open", "answered", "rejected", "expired", "withdrawn"]
 OnTimeout = Literal["fail", "default", "proceed", "escalate"]
 
@@ -31,7 +31,8 @@ class Question(Contract):
 
 class AnswerMessage(Contract):
     """An answer to an open question. For kind `outcome` the value is one of `done`, `retry`, `failed`, or
-    {"outcome": "done", "result": …}; for kind `repair` it is the mended source, or {"source": …, "first_line": …}."""
+    {"outcome": "done", "result": …}; for kind `repair` it is the mended source, or {"source": …, "first_line": …}; for
+    kind `budget` it is `stop`, or {"add": {"tokens": …, "usd": …, "calls": …, "seconds": …}} with any of these."""
 
     question_id: str
     value: Json = None

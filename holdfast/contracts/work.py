@@ -2,7 +2,7 @@
 
 from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Contract, Json, Sha256, Value
-from holdfast.contracts.budget import Budget
+from holdfast.contracts.budget import Budget, LedgerState
 from holdfast.contracts.flow import FlowCarried, FlowSpec
 from holdfast.contracts.journal import Entry
 from holdfast.contracts.llm import Brief, ToolResult, ToolUse
@@ -69,6 +69,7 @@ class TaskCarried(Contract):
     spent: Spent = Spent()
     llm: list[LlmCall] = []
     generation: int = 1
+    budget: LedgerState | None = None
 
 
 class FlowTask(Contract):
