@@ -12,6 +12,7 @@ from typing import Any
 from temporalio.client import Client
 
 from activities.asking import Asker
+from activities.estimating import Estimating, Measurer, Thinking
 from activities.llm import Llm
 from activities.nested import Nests
 from activities.program import TEMPLATE, Programs
@@ -20,6 +21,7 @@ from activities.skills import Skills
 from holdfast import __version__
 from holdfast.blobs import BlobStore
 from holdfast.config import Settings
+from holdfast.contracts.llm import LLM_ANSWER, LLM_ASK, LLM_PLAN, LLM_PROGRAM, LLM_SKILL
 from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_SANDBOX, QUEUE_SKILLS
 from holdfast.errors import StoreUnavailable
 from providers.seen import seen
@@ -71,8 +73,9 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
         if QUEUE_LLM in queues:
             models = Models(environ, settings.default_model, settings.providers, settings.url)
             stack.push_async_callback(models.close)
-            llm = Llm(Asker(models, Usage(database), Deltas(database)), blobs, settings.sandbox_packages)
-            found.activities[QUEUE_LLM] = [llm.plan, llm.program, llm.answer, llm.skill, llm.ask]
+            thinking = _thinking(Asker(models, Usage(database), Deltas(database)), blobs, settings)
+            estimating = Estimating(_thinking(Measurer(models), blobs, settings))
+            found.activities[QUEUE_LLM] = [*(think for _, think in thinking), estimating.estimate]
             found.providers = seen(environ, settings.default_model, settings.providers)
         if {QUEUE_SKILLS, QUEUE_AGENTS} & set(queues):
             runner = SkillRunner(
@@ -93,6 +96,18 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             found.activities[QUEUE_SANDBOX] = [Programs(client, pools, blobs, settings.home).run]
         stack.enter_context(_seen(Workers(database), queues, found))
         yield found
+
+
+def _thinking(asker: Asker, blobs: BlobStore, settings: Settings) -> list[Thinking]:
+    """All activities that ask models."""
+    llm = Llm(asker, blobs, settings.sandbox_packages)
+    return [
+        (LLM_PLAN, llm.plan),
+        (LLM_PROGRAM, llm.program),
+        (LLM_ANSWER, llm.answer),
+        (LLM_SKILL, llm.skill),
+        (LLM_ASK, llm.ask),
+    ]
 
 
 def _told(pool: Pool, probe: Probe) -> dict[str, Any]:
