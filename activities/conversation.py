@@ -57,7 +57,7 @@ def of(role: str, words: str, *more: Part) -> Message:
     return Message.model_validate({"role": role, "parts": [TextPart(text=words), *more]})
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _turn(root: Path, ref: Sha256) -> Turn:
     return Turn.model_validate(BlobStore(root).get_json(ref))
 

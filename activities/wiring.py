@@ -18,10 +18,11 @@ from activities.nested import Nests
 from activities.program import TEMPLATE, Programs
 from activities.records import Recorder
 from activities.skills import Skills
+from activities.turns import Turns
 from holdfast import __version__
 from holdfast.blobs import BlobStore
 from holdfast.config import Settings
-from holdfast.contracts.llm import LLM_ANSWER, LLM_ASK, LLM_PLAN, LLM_PROGRAM, LLM_SKILL
+from holdfast.contracts.llm import LLM_ANSWER, LLM_ASK, LLM_PLAN, LLM_PROGRAM, LLM_SKILL, LLM_TURN
 from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_SANDBOX, QUEUE_SKILLS
 from holdfast.errors import StoreUnavailable
 from providers.seen import seen
@@ -107,6 +108,7 @@ def _thinking(asker: Asker, blobs: BlobStore, settings: Settings) -> list[Thinki
         (LLM_ANSWER, llm.answer),
         (LLM_SKILL, llm.skill),
         (LLM_ASK, llm.ask),
+        (LLM_TURN, Turns(asker, blobs).turn),
     ]
 
 

@@ -131,8 +131,10 @@ class Journal:
         return bool(self.wanted) and all(self._is_long(one, slow_after) for one in self.wanted)
 
     def waits_for_people(self) -> bool:
-        """Whether something is open, and all of it is a question, or a sleep."""
-        return bool(self.tasks) and all(self._is_data(one) or self._questions.is_open(one) for one in self.tasks)
+        """Whether something is open, and all of it is a question, a sleep, or waits for a top-up."""
+        return bool(self.tasks) and all(
+            self._is_data(one) or self._questions.is_open(one) or self._purse.is_waiting(one) for one in self.tasks
+        )
 
     def short_open(self) -> bool:
         return any(not self._is_long(one, float("inf")) for one in self.wanted)

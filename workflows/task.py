@@ -2,6 +2,7 @@
 
     direct:  ANSWER
     ptc:     PLAN -> (ASK -> PLAN)* -> PROGRAM -> run it (ProgramWorkflow) -> (PHRASE)
+    loop:    TURN -> calls -> TURN … (`Loop`)
 
 It decides which way a task goes; `Work` is what it has in common with other tasks. The program, its calls and its
 repairs belong to the child `<workflow id>/program`.
@@ -10,9 +11,11 @@ repairs belong to the child `<workflow id>/program`.
 from typing import Any
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 from holdfast.contracts import program as contracts
 from holdfast.contracts.base import Failure, Value
+from holdfast.contracts.journal import JournalView
 from holdfast.contracts.llm import (
     ANSWERED,
     LLM_ANSWER,
@@ -27,9 +30,10 @@ from holdfast.contracts.llm import (
 )
 from holdfast.contracts.message import Part, TextPart
 from holdfast.contracts.principal import PROGRAM
-from holdfast.contracts.program import Author, ProgramResult, ProgramSpec, Progress
+from holdfast.contracts.program import Author, NestMessage, NestReply, ProgramResult, ProgramSpec, Progress, TaskState
 from holdfast.contracts.work import TASK_WORKFLOW, TaskSpec
 from workflows.children import Failed
+from workflows.loop import Loop
 from workflows.talk import Talk
 from workflows.work import Work
 
@@ -42,6 +46,7 @@ MAX_ASKED = 5
 class TaskWorkflow(Work):
     @workflow.init
     def __init__(self, spec: TaskSpec) -> None:
+        was = spec.carried
         super().__init__(
             spec.brief.task,
             spec.type,
@@ -49,10 +54,14 @@ class TaskWorkflow(Work):
             reports_end=spec.reports_end,
             budget=spec.budget,
             is_budgeted=spec.is_budgeted,
+            started_at=was.started_at if was else None,
+            questions=was.questions if was else (),
+            ledger=was.budget if was else None,
         )
         self.spec = spec
         self.phase = "planning" if spec.strategy == "ptc" else "answering"
-        self.talk = Talk(self)
+        self.talk = Talk(self, was.head, was.llm, was.spent) if was else Talk(self)
+        self.loop = Loop(self, spec, self.talk) if spec.strategy == "loop" else None
         self.chosen: list[str] = []
         self.has_program = False
         self.result = ProgramResult(state="RUNNING")
@@ -66,6 +75,8 @@ class TaskWorkflow(Work):
     async def _story(self) -> Value:
         if self.spec.strategy == "direct":
             return await self._answer()
+        if self.loop is not None:
+            return await self.loop.run()
         fused = self.spec.planning == "fused"
         draft = await (self._decide_at_once() if fused else self._decide())
         if isinstance(draft, Value):
@@ -182,11 +193,34 @@ class TaskWorkflow(Work):
 
     # --- what others see ------------------------------------------------------------------------------------------
 
+    @workflow.update(name=contracts.UPDATE_NEST)
+    async def nest(self, message: NestMessage) -> NestReply:
+        """What the code of skills asks that a loop called."""
+        assert self.loop is not None
+        return await self.loop.nest(message)
+
+    @nest.validator
+    def _check_nest(self, message: NestMessage) -> None:
+        if self.loop is None:
+            raise ApplicationError("stale: this task calls no skills itself", type="Stale")
+        self.loop.nesting.check(message)
+
+    @workflow.query(name=contracts.QUERY_JOURNAL)
+    def journal_view(self) -> JournalView:
+        """What a loop called. The calls of a program are told by its own workflow."""
+        return self.loop.view() if self.loop else JournalView()
+
+    def _standing(self) -> TaskState:
+        """Of a loop whose calls are open, what these wait for."""
+        if self.loop is None or not self.loop.is_calling:
+            return super()._standing()
+        return "WAITING" if self.loop.journal.waits_for_people() else "RUNNING"
+
     @workflow.query(name=contracts.QUERY_PROGRESS)
     def progress(self) -> Progress:
         """What a watcher sees now. Calls and repairs are told by the program's workflow."""
         program = self.children.reports.get(PROGRAM)
-        return Progress(
+        own = Progress(
             state=self.state,
             phase=self.phase,
             program_id=self.children.workflow_id(PROGRAM) if self.has_program else None,
@@ -196,9 +230,12 @@ class TaskWorkflow(Work):
             questions=list(self.all_questions().all.values()),
             budget=self.purse.state,
         )
+        return self.loop.progress(own) if self.loop else own
 
     def _result(self, result: ProgramResult) -> ProgramResult:
-        """With what the program did; of a cancelled one, what it told."""
+        """With what the loop or the program did; of a cancelled program, what it told."""
+        if self.loop is not None:
+            return self.loop.result(result)
         report = self.children.reports.get(PROGRAM)
         did = (report.result if report and report.result else None) or self.result
         own = {"state": result.state, "value": result.value, "error": result.error}

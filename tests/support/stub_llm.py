@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from chaos.loopback import Door, Loopback
 from tests.support import stub_wires
-from tests.support.stub_wires import Said, Stop, Wire
+from tests.support.stub_wires import Result, Said, Stop, Use, Wire
 
 _BEDROCK = re.compile(r"/model/(?P<model>.+)/(?P<way>converse|invoke)(?P<stream>-stream|-with-response-stream)?")
 
@@ -58,6 +58,34 @@ class Request:
     def last(self) -> str:
         return self.messages[-1][1] if self.messages else ""
 
+    @property
+    def tools(self) -> dict[str, Any]:
+        """The JSON Schema of each tool that is told natively."""
+        return stub_wires.tools_of(self.wire, self.body)
+
+    @property
+    def calls(self) -> list[Use]:
+        return stub_wires.calls_of(self.wire, self.body)
+
+    @property
+    def results(self) -> list[Result]:
+        return stub_wires.results_of(self.wire, self.body)
+
+
+@dataclass(frozen=True)
+class Calling:
+    """A reply with tool calls, beside its text."""
+
+    uses: tuple[Use, ...]
+    text: str = ""
+
+
+def calling(*uses: Use, text: str = "") -> Calling:
+    return Calling(uses, text)
+
+
+Reply = str | Calling
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -93,7 +121,7 @@ class Rule:
     """What is said to requests that `match`. `used` counts them."""
 
     match: str | Callable[[Request], bool]
-    reply: str | Callable[[Request], str]
+    reply: Reply | Callable[[Request], Reply]
     times: int | None
     delay_s: float
     fault: Fault
@@ -134,7 +162,7 @@ class StubLlm:
     def rule(
         self,
         match: str | Callable[[Request], bool],
-        reply: str | Callable[[Request], str] = "OK",
+        reply: Reply | Callable[[Request], Reply] = "OK",
         *,
         times: int | None = None,
         delay_s: float = 0,
@@ -245,8 +273,9 @@ class _Door(Door):
         return f"Incorrect API key provided: {self.headers.get('authorization') or self.headers.get('x-api-key')}"
 
     def _said(self, request: Request, rule: Rule) -> Said:
-        text = rule.reply if isinstance(rule.reply, str) else rule.reply(request)
-        text = "" if rule.fault.empty else text
+        told = rule.reply(request) if callable(rule.reply) else rule.reply
+        reply = told if isinstance(told, Calling) else Calling((), told)
+        text = "" if rule.fault.empty else reply.text
         return Said(
             wire=request.wire,
             model=request.model,
@@ -255,6 +284,7 @@ class _Door(Door):
             prompt_tokens=None if rule.fault.no_usage else request.size_bytes // 4,
             completion_tokens=max(1, len(text) // 4),
             cached=self.server.stub.cached,
+            uses=reply.uses,
         )
 
     def _stream(self, said: Said, fault: Fault) -> None:

@@ -32,6 +32,32 @@ _ERRORS: dict[int, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
+class Use:
+    """A tool call of a reply. `arguments` may be a text that is no JSON, where the wire format carries text."""
+
+    name: str
+    arguments: dict[str, Any] | str
+    id: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
+
+    @property
+    def object(self) -> dict[str, Any]:
+        return self.arguments if isinstance(self.arguments, dict) else {}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a request tells of a call: the id that it answers, and the answer."""
+
+    id: str
+    text: str
+    is_error: bool = False
+
+
+@dataclass(frozen=True)
 class Said:
     """A reply before it has a wire format. `prompt_tokens` includes the cached ones; None: no usage is told."""
 
@@ -42,10 +68,18 @@ class Said:
     prompt_tokens: int | None
     completion_tokens: int
     cached: int
+    uses: tuple[Use, ...] = ()
 
     @property
     def stop_word(self) -> str:
+        if self.uses and self.stop == "end":
+            return "tool_calls" if self.wire == "openai" else "tool_use"
         return _STOPS[self.wire][self.stop]
+
+    @property
+    def calls(self) -> list[tuple[str, Use]]:
+        """Each with its id."""
+        return [(use.id or f"call_stub_{number}", use) for number, use in enumerate(self.uses, 1)]
 
     @property
     def cuts(self) -> list[str]:
@@ -57,7 +91,52 @@ def texts(content: Any) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
-    return "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+    return "\n".join(found for part in parts if isinstance(found := _text_of(part), str))
+
+
+def _text_of(part: dict[str, Any]) -> Any:
+    inner = part.get("toolResult", part)
+    return texts(inner["content"]) if "content" in inner else part.get("text")
+
+
+def tools_of(wire: Wire, body: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of each tool that a request tells natively."""
+    if wire == "converse":
+        specs = [tool["toolSpec"] for tool in body.get("toolConfig", {}).get("tools", [])]
+        return {spec["name"]: spec["inputSchema"]["json"] for spec in specs}
+    tools = body.get("tools", [])
+    if wire == "openai":
+        return {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
+    return {tool["name"]: tool["input_schema"] for tool in tools}
+
+
+def calls_of(wire: Wire, body: dict[str, Any]) -> list[Use]:
+    """The calls that a request tells natively, of all turns."""
+    if wire == "openai":
+        made = [one for message in body["messages"] for one in message.get("tool_calls") or []]
+        return [Use(one["function"]["name"], json.loads(one["function"]["arguments"]), one["id"]) for one in made]
+    parts = [
+        part for message in body["messages"] if isinstance(message["content"], list) for part in message["content"]
+    ]
+    if wire == "converse":
+        used = [part["toolUse"] for part in parts if "toolUse" in part]
+        return [Use(one["name"], one["input"], one["toolUseId"]) for one in used]
+    return [Use(one["name"], one["input"], one["id"]) for one in parts if one.get("type") == "tool_use"]
+
+
+def results_of(wire: Wire, body: dict[str, Any]) -> list[Result]:
+    """The answers to calls that a request tells natively, of all turns."""
+    if wire == "openai":
+        told = [message for message in body["messages"] if message["role"] == "tool"]
+        return [Result(one["tool_call_id"], one["content"]) for one in told]
+    parts = [
+        part for message in body["messages"] if isinstance(message["content"], list) for part in message["content"]
+    ]
+    if wire == "converse":
+        given = [part["toolResult"] for part in parts if "toolResult" in part]
+        return [Result(one["toolUseId"], texts(one["content"])) for one in given]
+    answers = [one for one in parts if one.get("type") == "tool_result"]
+    return [Result(one["tool_use_id"], texts(one["content"]), bool(one.get("is_error"))) for one in answers]
 
 
 def system_of(wire: Wire, body: dict[str, Any]) -> str:
@@ -111,9 +190,15 @@ def problem_event(wire: Wire, status: int, message: str) -> bytes:
 
 
 def _openai(said: Said) -> dict[str, Any]:
-    message = {"role": "assistant", "content": said.text, "refusal": None}
+    message: dict[str, Any] = {"role": "assistant", "content": said.text, "refusal": None}
+    if said.uses:
+        message |= {"content": said.text or None, "tool_calls": [_openai_call(one, use) for one, use in said.calls]}
     choice = {"index": 0, "message": message, "finish_reason": said.stop_word, "logprobs": None}
     return {"object": "chat.completion", **_openai_head(said), "choices": [choice], "usage": _openai_usage(said)}
+
+
+def _openai_call(one: str, use: Use) -> dict[str, Any]:
+    return {"id": one, "type": "function", "function": {"name": use.name, "arguments": use.text}}
 
 
 def _openai_head(said: Said) -> dict[str, Any]:
@@ -140,14 +225,25 @@ def _openai_stream(said: Said) -> tuple[list[bytes], list[bytes], list[bytes]]:
     usage = _openai_usage(said)
     last = [_sse({**head, "choices": [], "usage": usage})] if usage else []
     before = [event({"role": "assistant", "content": ""})]
-    return before, [event({"content": cut}) for cut in said.cuts], [event({}, said.stop_word), *last, _DONE]
+    calls = [event({"tool_calls": [piece]}) for piece in _openai_pieces(said)]
+    return before, [event({"content": cut}) for cut in said.cuts], [*calls, event({}, said.stop_word), *last, _DONE]
+
+
+def _openai_pieces(said: Said) -> Iterator[dict[str, Any]]:
+    """The name first, then the arguments in halves; parallel calls in turns, as some servers send them."""
+    for at, (one, use) in enumerate(said.calls):
+        yield {"index": at, **_openai_call(one, Use(use.name, ""))}
+    for half in (slice(None, 5), slice(5, None)):
+        for at, (_, use) in enumerate(said.calls):
+            yield {"index": at, "function": {"arguments": use.text[half]}}
 
 
 _DONE = b"data: [DONE]\n\n"
 
 
 def _anthropic(said: Said) -> dict[str, Any]:
-    content = [{"type": "text", "text": said.text}] if said.text else []
+    content: list[dict[str, Any]] = [{"type": "text", "text": said.text}] if said.text else []
+    content += [{"type": "tool_use", "id": one, "name": use.name, "input": use.object} for one, use in said.calls]
     head = {"id": "msg_stub", "type": "message", "role": "assistant", "model": said.model, "content": content}
     return {**head, "stop_reason": said.stop_word, "stop_sequence": None, "usage": _anthropic_usage(said)}
 
@@ -173,14 +269,27 @@ def _each(said: Said, form: Any) -> tuple[list[bytes], list[bytes], list[bytes]]
         [form({"type": "content_block_delta", "index": 0, "delta": delta}) for delta in deltas],
         [
             form({"type": "content_block_stop", "index": 0}),
+            *(form(event) for event in _anthropic_uses(said)),
             form({"type": "message_delta", "delta": end, "usage": {"output_tokens": said.completion_tokens}}),
             form({"type": "message_stop"}),
         ],
     )
 
 
+def _anthropic_uses(said: Said) -> Iterator[dict[str, Any]]:
+    for index, (one, use) in enumerate(said.calls, 1):
+        block = {"type": "tool_use", "id": one, "name": use.name, "input": {}}
+        yield {"type": "content_block_start", "index": index, "content_block": block}
+        for half in (use.text[:5], use.text[5:]):
+            delta = {"type": "input_json_delta", "partial_json": half}
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
+
+
 def _converse(said: Said) -> dict[str, Any]:
-    message = {"role": "assistant", "content": [{"text": said.text}] if said.text else []}
+    content: list[dict[str, Any]] = [{"text": said.text}] if said.text else []
+    content += [{"toolUse": {"toolUseId": one, "name": use.name, "input": use.object}} for one, use in said.calls]
+    message = {"role": "assistant", "content": content}
     return {"output": {"message": message}, "stopReason": said.stop_word, **_converse_usage(said)}
 
 
@@ -197,8 +306,18 @@ def _converse_usage(said: Said) -> dict[str, Any]:
 
 def _converse_stream(said: Said) -> tuple[list[bytes], list[bytes], list[bytes]]:
     texts = [_event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": cut}}) for cut in said.cuts]
-    end = [_event("contentBlockStop", {"contentBlockIndex": 0}), _event("messageStop", {"stopReason": said.stop_word})]
+    end = [_event("contentBlockStop", {"contentBlockIndex": 0}), *_converse_uses(said)]
+    end += [_event("messageStop", {"stopReason": said.stop_word})]
     return [_event("messageStart", {"role": "assistant"})], texts, [*end, _event("metadata", _converse_usage(said))]
+
+
+def _converse_uses(said: Said) -> Iterator[bytes]:
+    for index, (one, use) in enumerate(said.calls, 1):
+        start = {"toolUse": {"toolUseId": one, "name": use.name}}
+        yield _event("contentBlockStart", {"contentBlockIndex": index, "start": start})
+        for half in (use.text[:5], use.text[5:]):
+            yield _event("contentBlockDelta", {"contentBlockIndex": index, "delta": {"toolUse": {"input": half}}})
+        yield _event("contentBlockStop", {"contentBlockIndex": index})
 
 
 def _chunk(event: dict[str, Any]) -> bytes:
