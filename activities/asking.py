@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.alive import beating, refuse_overtaken
 from activities.replies import utf8
+from holdfast.contracts.llm import Brief
 from holdfast.contracts.model import ModelSettings, Usage
 from holdfast.contracts.principal import TaskRef
 from holdfast.errors import HoldfastError, ModelFailed, ModelUnavailable
@@ -22,19 +23,39 @@ from store.usage import NewUsage
 from store.usage import Usage as UsageRows
 
 FLUSH_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 3600.0
+_MAX_GROWTH = 50
+"""100 to this power is a float yet."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Who asks. `step` names the part of the task, for those who watch it live."""
+    """Who asks. `step` names the part of the task, for those who watch it live.
+
+    A model that failed is tried again after `delay_seconds`, each time `backoff` times longer; None: Temporal's pace.
+    """
 
     task: TaskRef
     step: str
     models: Sequence[ModelSettings]
     max_retries: int
     call_id: str | None = None
+    delay_seconds: float | None = None
+    backoff: float | None = None
+
+    @classmethod
+    def of(cls, brief: Brief, step: str) -> "Asked":
+        delay, backoff = brief.retry_delay_seconds, brief.retry_backoff
+        return cls(brief.task, step, brief.models, brief.max_retries, delay_seconds=delay, backoff=backoff)
+
+    def pause(self, failures: int) -> timedelta | None:
+        """How long to wait after so many failures."""
+        if self.delay_seconds is None:
+            return None
+        longer = (self.backoff or 1.0) ** min(failures - 1, _MAX_GROWTH)
+        return timedelta(seconds=min(self.delay_seconds * longer, _LONGEST_PAUSE_SECONDS))
 
 
 class Asker:
@@ -148,13 +169,18 @@ class _Failures:
         elif isinstance(exc, ModelFailed):
             self.count += 1
             self.beat()
-            is_final = self.count > asked.max_retries
+            is_final, delay = self.count > asked.max_retries, asked.pause(self.count)
         log.warning("llm.failed", step=asked.step, error=type(exc).__name__, final=is_final, failures=self.count)
         return ApplicationError(
             str(exc),
-            {"code": exc.code},
+            {"code": exc.code, "retry_count": max(0, self.count - 1), **_status(exc)},
             type=type(exc).__name__,
             non_retryable=is_final,
             next_retry_delay=delay,
             category=ApplicationErrorCategory.BENIGN,
         )
+
+
+def _status(exc: HoldfastError) -> dict[str, object]:
+    """The provider's HTTP status, where it sent an error in the place of a reply: that costs nothing."""
+    return {name: exc.details[name] for name in ("http_status",) if name in exc.details}

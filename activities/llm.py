@@ -14,12 +14,12 @@ from temporalio.exceptions import ApplicationError
 
 from activities import conversation
 from activities.asking import Asked, Asker
-from activities.conversation import Conversation
 from activities.describe import catalogue_lines, reference, told_files
+from activities.dialogue import Dialogue, Turn
 from activities.replies import read_plan, read_program
 from activities.toolcalls import as_program, read_calls
 from activities.values import loaded, stored
-from activities.wording import bound, prompted, structured, system_text
+from activities.wording import bound, prompted, structured
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue, CatalogueSkill
 from holdfast.contracts.base import INLINE_ANSWER_BYTES
@@ -39,15 +39,13 @@ from holdfast.contracts.llm import (
     PlanRequest,
     SkillPrompt,
 )
-from holdfast.contracts.message import Message, Part, TextPart
-from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.program import MAX_SOURCE_BYTES
 from holdfast.contracts.skill import SkillAnswer
 from holdfast.errors import HoldfastError, ModelFailed
 from holdfast.source import Problem, Source, check, describe, normalise
 from holdfast.templates import answer_schema, parsed_answer, skill_prompt
 from holdfast.typecheck import check_calls
-from providers.base import Known, ModelReply, ModelRequest, Purpose
+from providers.base import Known, ModelReply, Purpose
 
 _PLAN_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -66,7 +64,7 @@ class Llm:
     """Asks models with the prompts of `prompts/`, over the skills of the catalogue that a task pinned."""
 
     def __init__(self, asker: Asker, blobs: BlobStore, packages: Sequence[str] = ()) -> None:
-        self._asker, self._blobs = asker, blobs
+        self._asker, self._blobs, self._dialogue = asker, blobs, Dialogue(asker, blobs)
         self._packages = f" and {', '.join(packages)}" if packages else ""
 
     @activity.defn(name=LLM_PLAN.name)
@@ -78,8 +76,8 @@ class Llm:
         if request.head is None:
             files = await asyncio.to_thread(told_files, self._blobs, brief.files_ref)
             words, prompt = prompted("plan", skills=catalogue_lines(skills) + files)
-        turn = _Turn(self._blobs, request.head, words, request.say)
-        reply = await self._ask(brief, "plan", turn, Known(skills=tuple(skills)), schema=_PLAN_SCHEMA)
+        turn = Turn(self._blobs, request.head, words, request.say)
+        reply = await self._dialogue.ask(brief, "plan", turn, Known(skills=tuple(skills)), schema=_PLAN_SCHEMA)
         read = await asyncio.to_thread(read_plan, reply.text, brief.skills)
         return Plan(
             kind=read.kind,
@@ -100,9 +98,9 @@ class Llm:
         brief = bound(request.brief)
         skills = await asyncio.to_thread(self._skills, brief, request.skills)
         words, prompt = await asyncio.to_thread(self._program_prompt, request, skills)
-        turn = _Turn(self._blobs, request.head, words, request.say)
+        turn = Turn(self._blobs, request.head, words, request.say)
         known = Known(skills=tuple(skills), why=request.why, source=turn.before.last_program if request.why else "")
-        reply = await self._ask(brief, "repair" if request.why else "program", turn, known)
+        reply = await self._dialogue.ask(brief, "repair" if request.why else "program", turn, known)
         drafted = await self._drafted(request, reply)
         return Draft(**drafted, head=await turn.ended(reply), prompt=prompt, usage=[reply.usage])
 
@@ -116,12 +114,12 @@ class Llm:
             result = await loaded(self._blobs, request.result)
             words, prompt = prompted("phrase", result=result)
             known = Known(result=result)
-        turn = _Turn(self._blobs, request.head, words, request.say)
-        reply = await self._ask(brief, purpose, turn, known, schema=request.output_schema)
+        turn = Turn(self._blobs, request.head, words, request.say)
+        reply = await self._dialogue.ask(brief, purpose, turn, known, schema=request.output_schema)
         try:
             value = await asyncio.to_thread(structured, reply, request.output_schema)
         except ModelFailed as exc:
-            raise self._asker.unusable(exc, Asked(brief.task, purpose, brief.models, brief.max_retries)) from exc
+            raise self._asker.unusable(exc, Asked.of(brief, purpose)) from exc
         head = await turn.ended(reply)
         kept = await stored(self._blobs, value, INLINE_ANSWER_BYTES)
         return Answer(value=kept, head=head, prompt=prompt, usage=[reply.usage])
@@ -144,7 +142,7 @@ class Llm:
         asked = Asked(call.task, f"skill:{skill.name}", request.models, request.max_retries, call.call_id)
         known = Known(skill=skill, arguments=arguments)
         schema = answer_schema(skill)
-        reply = await self._one(asked, "skill", [conversation.of("user", words)], known, schema=schema)
+        reply = await self._dialogue.one(asked, "skill", [conversation.of("user", words)], known, schema=schema)
         try:
             value = parsed_answer(skill, reply.text, arguments)
         except HoldfastError as exc:
@@ -158,38 +156,10 @@ class Llm:
         arguments = await loaded(self._blobs, request.arguments)
         messages = [conversation.of("user", arguments["prompt"])]
         asked = Asked(request.task, f"skill:{request.skill}", request.models, request.max_retries, request.call_id)
-        reply = await self._one(asked, "ask", messages, Known(arguments=arguments), arguments.get("system") or "")
-        return SkillAnswer(value=await stored(self._blobs, reply.text, INLINE_ANSWER_BYTES), usage=[reply.usage])
-
-    async def _ask(
-        self, brief: Brief, purpose: Purpose, turn: "_Turn", known: Known, schema: dict[str, Any] | None = None
-    ) -> ModelReply:
-        said = [*turn.before.said, turn.said]
-        told = Known(**{**vars(known), "task": said[0], "said": tuple(said[1:])})
-        asked = Asked(brief.task, purpose, brief.models, brief.max_retries)
-        system = await asyncio.to_thread(system_text, self._blobs, brief)
-        return await self._one(asked, purpose, [*turn.before.messages, turn.message], told, system, schema)
-
-    async def _one(
-        self,
-        asked: Asked,
-        purpose: Purpose,
-        messages: list[Message],
-        known: Known,
-        system: str = "",
-        schema: dict[str, Any] | None = None,
-    ) -> ModelReply:
-        request = ModelRequest(
-            purpose=purpose,
-            messages=messages,
-            settings=ModelSettings(),
-            read=self._blobs.get,
-            system=system,
-            schema=schema,
-            known=known,
-            trace_id=asked.task.trace_id,
+        reply = await self._dialogue.one(
+            asked, "ask", messages, Known(arguments=arguments), arguments.get("system") or ""
         )
-        return await self._asker.ask(asked, request)
+        return SkillAnswer(value=await stored(self._blobs, reply.text, INLINE_ANSWER_BYTES), usage=[reply.usage])
 
     async def _drafted(self, request: DraftRequest, reply: ModelReply) -> dict[str, Any]:
         """The fields of a draft that say what the reply is."""
@@ -234,19 +204,3 @@ class Llm:
     def _skills(self, brief: Brief, names: list[str]) -> list[CatalogueSkill]:
         catalogue = Catalogue.open(self._blobs, brief.catalogue)
         return [catalogue.find(name) for name in names]
-
-
-class _Turn:
-    """One turn of a conversation: what is said to the model now, behind what was said before."""
-
-    def __init__(self, blobs: BlobStore, head: str | None, words: str, say: list[Part]) -> None:
-        self._blobs, self._head = blobs, head
-        self.before: Conversation = conversation.read(blobs, head)
-        self.said = conversation.text(say)
-        parts = [*([TextPart(text=words)] if words else []), *say]
-        self.message = Message(role="user", parts=parts)
-
-    async def ended(self, reply: ModelReply) -> str:
-        """The conversation's new head, with the reply."""
-        messages = [self.message, conversation.of("assistant", reply.text)]
-        return await asyncio.to_thread(conversation.add, self._blobs, self._head, messages, self.said)

@@ -251,6 +251,8 @@ def _brief(wanted: Wanted, agent: AgentSpec, skills: list[SkillFacts]) -> Brief:
         skills=[facts.name for facts in skills],
         files_ref=wanted.files_ref(),
         max_retries=agent.retry.max_retries,
+        retry_delay_seconds=agent.retry.delay_seconds,
+        retry_backoff=agent.retry.backoff,
     )
 
 
