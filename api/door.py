@@ -8,7 +8,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 
 from api import problems
-from api.guard import Guard
+from api.guard import KEY_PARAMETER, Guard
 from holdfast import log
 from holdfast.config import Settings
 from holdfast.errors import Forbidden, HoldfastError, TooLarge
@@ -55,12 +55,20 @@ class Door:
             await _Visit(scope, receive, send).through(self.app, self._guard)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What is wrong is told before the socket is accepted, as the answer to an HTTP request would tell it."""
+        scope.setdefault("state", {}).update(trace_id=given_trace(Headers(scope=scope)) or new_trace_id())
         try:
             self._guard.check(scope)
-        except Forbidden:
-            await send({"type": "websocket.close", "code": 1008})
+        except Forbidden as exc:
+            await problems.of(scope, exc)(scope, receive, send)
         else:
+            scope["query_string"] = _without_key(scope["query_string"])
             await self.app(scope, receive, send)
+
+
+def _without_key(query: bytes) -> bytes:
+    """uvicorn writes addresses of sockets to the log."""
+    return b"&".join(part for part in query.split(b"&") if not part.startswith(f"{KEY_PARAMETER}=".encode()))
 
 
 class _Visit:

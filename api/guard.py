@@ -9,7 +9,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers
 
@@ -20,6 +20,7 @@ from holdfast.errors import Forbidden, SettingsInvalid, shown
 
 Scope = Mapping[str, Any]
 
+KEY_PARAMETER = "api_key"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _WITHOUT_KEY = frozenset({"/health", "/health/live", "/health/ready"})
 
@@ -47,7 +48,7 @@ class Guard:
         self._check_origin(headers)
         _refuse_ourselves(headers)
         if self._key and scope["path"] not in _WITHOUT_KEY:
-            self._check_key(self._key, headers)
+            self._check_key(self._key, headers, _in_query(scope))
 
     def _check_listener(self, scope: Scope) -> None:
         """uvicorn may have been told another host than we were."""
@@ -77,13 +78,22 @@ class Guard:
                 "If pages come from another address, set HOLDFAST_URL to it"
             )
 
-    def _check_key(self, key: str, headers: Headers) -> None:
+    def _check_key(self, key: str, headers: Headers, in_query: str) -> None:
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        sent = headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
+        sent = headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "") or in_query
         if not sent:
             raise Unauthorized("this API needs a key: send it as `X-API-Key: …` or `Authorization: Bearer …`")
         if not hmac.compare_digest(sent.encode("latin-1"), key.encode()):
             raise Forbidden("the key that was sent is not this API's; its value is the setting API_KEY")
+
+
+def _in_query(scope: Scope) -> str:
+    """The key of a WebSocket, where it stands in the address: a page cannot set headers of one."""
+    if scope["type"] != "websocket":
+        return ""
+    found: str = parse_qs(scope["query_string"].decode("latin-1")).get(KEY_PARAMETER, [""])[0]
+    # As if it were a header, whose bytes are read as latin-1.
+    return found.encode().decode("latin-1")
 
 
 def _refuse_ourselves(headers: Headers) -> None:

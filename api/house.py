@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, cast
+from uuid import UUID
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Depends, Header, Query
+from starlette.requests import HTTPConnection
 
 from api.capacity import Capacity
 from api.temporal import Temporal
@@ -53,8 +55,8 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
         await database.close()
 
 
-def _house(request: Request) -> House:
-    return cast(House, request.app.state.house)
+def _house(connection: HTTPConnection) -> House:
+    return cast(House, connection.app.state.house)
 
 
 async def _tenant(
@@ -64,6 +66,22 @@ async def _tenant(
     return tenant_id or header or "default"
 
 
+_PART = "[A-Za-z0-9_.:-]{1,100}"
+_Path = Annotated[
+    str | None,
+    Query(
+        pattern=f"^{_PART}(/{_PART}){{0,11}}$",
+        description="a task that this one started, by the end of its id: `review.2`, or deeper: `draft/program/…`",
+    ),
+]
+
+
+async def _task_id(task_id: UUID, path: _Path = None) -> str:
+    return f"{task_id}/{path}" if path else str(task_id)
+
+
+OurTaskId = Annotated[str, Depends(_task_id)]
+"""The id of the task in the path, or of one that it started: `?path=`."""
 OurHouse = Annotated[House, Depends(_house)]
 OurTenant = Annotated[str, Depends(_tenant)]
 """The one key there is acts for every tenant, so the tenant is what the caller says; a task of another is not found."""

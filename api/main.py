@@ -10,11 +10,26 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from api import problems
+from api.changes import Changes
 from api.door import Door
 from api.feed import Streams
 from api.guard import refuse_open_door
 from api.house import House, opened
-from api.routes import agent, agents, events, files, health, journal, questions, sandboxes, skills, system, tasks
+from api.routes import (
+    agent,
+    agents,
+    events,
+    files,
+    health,
+    invoke,
+    journal,
+    questions,
+    sandboxes,
+    skills,
+    system,
+    tasks,
+    ws,
+)
 from holdfast import __version__, log
 from holdfast.config import Settings
 
@@ -44,8 +59,23 @@ def create_app(settings: Settings, house: House | None = None) -> FastAPI:
     )
     app.state.house = house
     app.state.streams = Streams()
+    app.state.changes = Changes()
     problems.install(app)
-    for each in (health, tasks, files, events, journal, questions, agent, agents, sandboxes, skills, system):
+    for each in (
+        health,
+        tasks,
+        files,
+        events,
+        journal,
+        questions,
+        agent,
+        agents,
+        invoke,
+        sandboxes,
+        skills,
+        system,
+        ws,
+    ):
         app.include_router(each.router)
     app.add_middleware(Door, settings=settings)
     return app

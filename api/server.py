@@ -19,6 +19,8 @@ from holdfast.errors import OperatorError, SettingsInvalid
 
 CANNOT_START = 3
 _DRAIN_SECONDS = 2
+_MAX_SAID_BYTES = 64 << 10
+"""By one message of a WebSocket's client: all that it has to say is `ping`."""
 
 
 class PortTaken(OperatorError):
@@ -61,6 +63,8 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                ws_max_size=_MAX_SAID_BYTES,
+                ws_per_message_deflate=False,
                 timeout_graceful_shutdown=_DRAIN_SECONDS,
             )
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, extract, func, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,6 +24,7 @@ __all__ = [
     "NewTask",
     "Page",
     "Records",
+    "Standing",
     "Tally",
     "TaskRow",
 ]
@@ -68,6 +69,16 @@ class NewTask:
     input: Any = None
     input_ref: str | None = None
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+class Standing(NamedTuple):
+    """How a task stands, and since when."""
+
+    tenant: str
+    id: str
+    state: str
+    created_at: datetime
+    updated_at: datetime
 
 
 class Changes(TypedDict, total=False):
@@ -165,13 +176,14 @@ class Records:
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page:
-        """One page, newest first. Tasks that are made while one pages through neither move nor repeat others.
+        """One page of the tasks that people asked for, or of those that `parent_id` started, newest first. Tasks that
+        are made while one pages through neither move nor repeat others.
 
         Raises:
             CursorInvalid: the cursor is not one that a page gave.
         """
-        same = _same(tenant=tenant, user_hash=user_hash, session_id=session_id, parent_id=parent_id)
-        fits = [*same, *_stands(state), *_begins(type_prefix)]
+        same = _same(tenant=tenant, user_hash=user_hash, session_id=session_id)
+        fits = [*same, TaskRow.parent_id == parent_id, *_stands(state), *_begins(type_prefix)]
         size = min(max(limit, 1), MAX_PAGE)
         rest = [_older_than(cursor)] if cursor else []
         newest = select(TaskRow).where(*fits, *rest).order_by(TaskRow.created_at.desc(), TaskRow.id.desc())
@@ -179,6 +191,14 @@ class Records:
             found = (await session.scalars(newest.limit(size + 1))).all()
             total = await session.scalar(select(func.count()).select_from(TaskRow).where(*fits))
         return Page(found[:size], _cursor(found[size - 1]) if len(found) > size else None, total or 0)
+
+    async def changed(self, since: datetime) -> Sequence[Standing]:
+        """How all tasks that people asked for stand whose rows were written after `since`, the oldest change first."""
+        columns = (TaskRow.tenant, TaskRow.id, TaskRow.state, TaskRow.created_at, TaskRow.updated_at)
+        fits = (TaskRow.updated_at > since, TaskRow.parent_id.is_(None))
+        async with self.db.reading() as session:
+            rows = (await session.execute(select(*columns).where(*fits).order_by(TaskRow.updated_at))).all()
+        return [Standing(*row) for row in rows]
 
     async def tally(self) -> Tally:
         """Counts over all tenants, read from an index. CANCELLED and TIMED_OUT count as failed."""

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from typing import Annotated, cast
-from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -11,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.cursor import Cursor
 from api.feed import Feed, Streams, Told
-from api.house import OurHouse, OurTenant
+from api.house import OurHouse, OurTaskId, OurTenant
 
 router = APIRouter(prefix="/tasks/{task_id}", tags=["tasks"])
 
@@ -44,7 +43,7 @@ class EventStream(StreamingResponse):
 # FastAPI reads a default status off the class, and this one has none.
 @router.get("/events", status_code=200, operation_id="watch_task", response_class=EventStream, responses=_DECLARED)
 async def watch(
-    task_id: UUID,
+    task_id: OurTaskId,
     request: Request,
     house: OurHouse,
     tenant: OurTenant,
@@ -55,7 +54,7 @@ async def watch(
     # A browser that reconnects sends the header, and the address with the older id once more.
     text = after or last_event_id
     cursor = Cursor.parse(text) if text else None
-    row = await house.records.get(tenant, str(task_id))
+    row = await house.records.get(tenant, task_id)
     if cursor and cursor.is_end:
         return Response(status_code=204)
     return EventStream(Feed(house, row, cursor), cast(Streams, request.app.state.streams))

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 from urllib.parse import quote
-from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from api.house import House, OurHouse, OurTenant
+from api.house import House, OurHouse, OurTaskId, OurTenant
 from holdfast import filenames
 from holdfast.contracts.base import Sha256
 from holdfast.contracts.file import File, FileName, Uploaded
@@ -64,9 +63,9 @@ async def download(ref: Sha256, house: OurHouse) -> Response:
 
 
 @router.get("/tasks/{task_id}/files", operation_id="list_files")
-async def left(task_id: UUID, house: OurHouse, tenant: OurTenant) -> list[File]:
+async def left(task_id: OurTaskId, house: OurHouse, tenant: OurTenant) -> list[File]:
     """What the task's program left in /ws/out, by name; nothing before the task is DONE."""
-    row = await house.records.get(tenant, str(task_id))
+    row = await house.records.get(tenant, task_id)
     return await asyncio.to_thread(filenames.read, house.blobs, row.files_ref)
 
 
@@ -74,7 +73,7 @@ async def left(task_id: UUID, house: OurHouse, tenant: OurTenant) -> list[File]:
     "/tasks/{task_id}/files/{name:path}", operation_id="get_file", response_class=StreamingResponse, responses=_SENT
 )
 async def one(
-    task_id: UUID,
+    task_id: OurTaskId,
     name: Annotated[str, Path(description="as listed; it may hold '/'")],
     house: OurHouse,
     tenant: OurTenant,
@@ -82,9 +81,7 @@ async def one(
     """The bytes of a file that the task's program left."""
     files = {file.name: file for file in await left(task_id, house, tenant)}
     if name not in files:
-        raise NotFound(
-            f"task {str(task_id)!r} left no file {shown(name)}; GET /tasks/{task_id}/files lists {len(files)}"
-        )
+        raise NotFound(f"task {task_id!r} left no file {shown(name)}; GET /tasks/{task_id}/files lists {len(files)}")
     return _sent(house, files[name].ref, name.rpartition("/")[2])
 
 

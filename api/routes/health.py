@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, cast
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
+from api.changes import Changes
 from api.house import House, OurHouse
 from holdfast import __version__, readiness
 from holdfast.contracts.base import Contract, Json
@@ -37,7 +38,8 @@ class Metrics(Contract):
 
 class Health(Contract):
     """`services` says `ok` (perhaps with a word about it, after a colon), or what is wrong. Degraded: tasks are taken,
-    but not run until the rest is back. `metrics` is null while the store is down."""
+    but not run until the rest is back. `metrics` is null while the store is down. `websocket_connections` counts those
+    of the process that answers."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
     version: str
@@ -46,6 +48,7 @@ class Health(Contract):
     services: dict[str, str]
     database: Literal["connected", "disconnected"]
     metrics: Metrics | None
+    websocket_connections: int
 
 
 class Alive(Contract):
@@ -97,7 +100,7 @@ async def root() -> Links:
 
 
 @router.get("/health", operation_id="health", responses={503: {"model": Health}})
-async def health(house: OurHouse, response: Response) -> Health:
+async def health(house: OurHouse, request: Request, response: Response) -> Health:
     """All services at a glance; no model is asked. 503 if tasks can neither be recorded nor be started."""
     needs, metrics = await asyncio.gather(_dependencies(house), tally(house))
     services = {"api": OK, **needs, **await working(house)}
@@ -111,6 +114,7 @@ async def health(house: OurHouse, response: Response) -> Health:
         services=services,
         database="connected" if needs["store"] == OK else "disconnected",
         metrics=metrics,
+        websocket_connections=cast(Changes, request.app.state.changes).count,
     )
 
 

@@ -1,11 +1,10 @@
 """What a task ran and did: its program, its journal, its steps."""
 
 import asyncio
-from uuid import UUID
 
 from fastapi import APIRouter
 
-from api.house import House, OurHouse, OurTenant
+from api.house import House, OurHouse, OurTaskId, OurTenant
 from api.progress import is_agents
 from api.story import Story, export, first_version, steps, told
 from api.view import Seen, current, questions
@@ -18,9 +17,9 @@ router = APIRouter(prefix="/tasks/{task_id}", tags=["tasks"])
 
 
 @router.get("/program", operation_id="get_program")
-async def program(task_id: UUID, house: OurHouse, tenant: OurTenant) -> Version:
+async def program(task_id: OurTaskId, house: OurHouse, tenant: OurTenant) -> Version:
     """The program's current text. Its first line has the number `first_line` in the text that was sent."""
-    seen = await current(house, await house.records.get(tenant, str(task_id)))
+    seen = await current(house, await house.records.get(tenant, task_id))
     found = await _program(house, seen)
     if found is None:
         raise _none(seen)
@@ -49,19 +48,19 @@ def _none(seen: Seen) -> HoldfastError:
 
 
 @router.get("/journal", operation_id="get_journal")
-async def journal(task_id: UUID, house: OurHouse, tenant: OurTenant) -> JournalExport:
+async def journal(task_id: OurTaskId, house: OurHouse, tenant: OurTenant) -> JournalExport:
     """All calls with their answers, in the documented format 1: fork, cassettes and replay read this."""
     _, story = await _story(house, tenant, task_id)
     return await asyncio.to_thread(export, story)
 
 
 @router.get("/steps", operation_id="list_steps")
-async def list_steps(task_id: UUID, house: OurHouse, tenant: OurTenant) -> list[Step]:
+async def list_steps(task_id: OurTaskId, house: OurHouse, tenant: OurTenant) -> list[Step]:
     """What people want to see, in the order of beginning: the program, its calls, its questions."""
     seen, story = await _story(house, tenant, task_id)
     return steps(story, seen, await questions(house, seen))
 
 
-async def _story(house: House, tenant: str, task_id: UUID) -> tuple[Seen, Story]:
-    seen = await current(house, await house.records.get(tenant, str(task_id)))
+async def _story(house: House, tenant: str, task_id: str) -> tuple[Seen, Story]:
+    seen = await current(house, await house.records.get(tenant, task_id))
     return seen, await told(house, seen)

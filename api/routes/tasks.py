@@ -5,19 +5,22 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.openapi.models import Example
+from pydantic import StringConstraints
 from temporalio.service import RPCError, RPCStatusCode
 
 from api import intake
-from api.house import OurHouse, OurTenant
+from api.house import House, OurHouse, OurTaskId, OurTenant
 from api.progress import handle_of
 from api.temporal import answering
 from api.view import Seen, as_task, current, ended
 from holdfast import log
 from holdfast.contracts.base import Contract, Failure, Json, Sha256
+from holdfast.contracts.principal import Tenant
 from holdfast.contracts.program import FINAL, TaskState
+from holdfast.contracts.task import Body as Fields
 from holdfast.contracts.task import Task, TaskRequest
 from holdfast.errors import Conflict, shown
-from store.records import MAX_PAGE
+from store.records import MAX_PAGE, TaskRow
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -36,12 +39,36 @@ _EXAMPLES: dict[str, Example] = {
     "program": {"summary": "a program of your own", "value": {"type": "program", "program": "result = 6 * 7"}},
 }
 Asked = Annotated[TaskRequest, Body(openapi_examples=_EXAMPLES)]
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=190)]
 _STATES: dict[str, list[TaskState]] = {
     "pending": ["PENDING"],
     "running": ["RUNNING", "WAITING"],
     "done": ["DONE"],
     "error": ["ERROR", "CANCELLED", "TIMED_OUT"],
 }
+
+
+class _Addressed(Fields):
+    """What both of the older platform's bodies have beside the name."""
+
+    input: Json = None
+    user_id: Annotated[str, StringConstraints(max_length=320)] | None = None
+    tenant_id: Tenant | None = None
+
+    def asked(self, kind: str) -> TaskRequest:
+        return TaskRequest(type=kind, input=self.input, user_id=self.user_id, tenant_id=self.tenant_id)
+
+
+class AgentTask(_Addressed):
+    """A task of an agent. `input` is as in `POST /tasks` with `agent:<name>`."""
+
+    agent_type: _Name
+
+
+class ToolTask(_Addressed):
+    """One call of a skill. `input` holds its arguments."""
+
+    tool_name: _Name
 
 
 class Result(Contract):
@@ -70,14 +97,30 @@ async def create(
     With `wait` the answer comes once the task is over, or then: as it stands, and it goes on.
     """
     asked = body.model_copy(update={"idempotency_key": body.idempotency_key or key})
-    trace_id = _trace(request, body)
-    row, is_new = await intake.accept(house, asked, body.tenant_id or tenant, trace_id)
-    response.headers["Location"] = f"/tasks/{row.id}"
+    row, is_new = await _accepted(asked, request, response, house, tenant)
     if not is_new:
         response.headers["Idempotency-Replayed"] = "true"
     if not wait:
         return await as_task(house, Seen(row))
     return await as_task(house, await current(house, await ended(house, row, wait)))
+
+
+@router.post("/agent", status_code=201, operation_id="create_agent_task")
+async def create_of_agent(
+    body: AgentTask, request: Request, response: Response, house: OurHouse, tenant: OurTenant
+) -> Task:
+    """The same as `POST /tasks` with type `agent:<agent_type>`. Unknown: 404, with the agents that there are."""
+    row, _ = await _accepted(body.asked(f"agent:{body.agent_type}"), request, response, house, tenant)
+    return await as_task(house, Seen(row))
+
+
+@router.post("/tool", status_code=201, operation_id="create_tool_task")
+async def create_of_tool(
+    body: ToolTask, request: Request, response: Response, house: OurHouse, tenant: OurTenant
+) -> Task:
+    """The same as `POST /tasks` with type `tool:<tool_name>`. Unknown: 404, with the skills that there are."""
+    row, _ = await _accepted(body.asked(f"tool:{body.tool_name}"), request, response, house, tenant)
+    return await as_task(house, Seen(row))
 
 
 @router.get("", operation_id="list_tasks")
@@ -90,15 +133,20 @@ async def find(
     state: TaskState | None = None,
     kind: Annotated[str | None, Query(alias="type", pattern=_PRINTED, description="a type, or how it begins")] = None,
     user_id_hash: Sha256 | None = None,
+    parent_id: Annotated[str | None, Query(pattern=_PRINTED, max_length=2000)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
     cursor: str | None = None,
 ) -> list[Task]:
-    """Tasks, newest first, as last recorded. `X-Total-Count` counts all that fit; `Link` leads to the next page."""
+    """Tasks that people asked for, newest first, as last recorded; with `parent_id`, those that one of them started.
+
+    `X-Total-Count` counts all that fit; `Link` leads to the next page.
+    """
     page = await house.records.list(
         tenant,
         state=_wanted(state or status_filter),
         type_prefix=kind,
         user_hash=user_id_hash,
+        parent_id=parent_id,
         limit=limit,
         cursor=cursor,
     )
@@ -110,16 +158,16 @@ async def find(
 
 
 @router.get("/{task_id}", operation_id="get_task")
-async def look(task_id: UUID, house: OurHouse, tenant: OurTenant, wait: Wait = 0) -> Task:
-    """A task as it stands now, or, with `wait`, once it is over."""
-    row = await house.records.get(tenant, str(task_id))
+async def look(task_id: OurTaskId, house: OurHouse, tenant: OurTenant, wait: Wait = 0) -> Task:
+    """A task as it stands now, or, with `wait`, once it is over. `path` leads to a task that it started."""
+    row = await house.records.get(tenant, task_id)
     if wait:
         row = await ended(house, row, wait)
     return await as_task(house, await current(house, row))
 
 
 @router.get("/{task_id}/result", operation_id="get_result")
-async def result(task_id: UUID, house: OurHouse, tenant: OurTenant, wait: Wait = 0) -> Result:
+async def result(task_id: OurTaskId, house: OurHouse, tenant: OurTenant, wait: Wait = 0) -> Result:
     """How a task ended; 409 while it has not."""
     task = await look(task_id, house, tenant, wait)
     if task.state not in FINAL:
@@ -147,6 +195,14 @@ async def cancel(task_id: UUID, house: OurHouse, tenant: OurTenant) -> Task:
         change = await house.records.change(tenant, seen.row.id, "CANCELLED")
         seen = Seen(change.row)
     return await as_task(house, seen)
+
+
+async def _accepted(
+    asked: TaskRequest, request: Request, response: Response, house: House, tenant: str
+) -> tuple[TaskRow, bool]:
+    row, is_new = await intake.accept(house, asked, asked.tenant_id or tenant, _trace(request, asked))
+    response.headers["Location"] = f"/tasks/{row.id}"
+    return row, is_new
 
 
 def _wanted(status: str | None) -> list[TaskState] | None:
