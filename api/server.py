@@ -19,6 +19,8 @@ from holdfast.errors import OperatorError, SettingsInvalid
 
 CANNOT_START = 3
 _DRAIN_SECONDS = 2
+_KEPT_SECONDS = 75
+"""Longer than clients keep an idle connection (httpx: 5 s): else both let go at once, and a request is lost."""
 _MAX_SAID_BYTES = 64 << 10
 """By one message of a WebSocket's client: all that it has to say is `ping`."""
 
@@ -66,6 +68,7 @@ class _Server(uvicorn.Server):
                 ws_max_size=_MAX_SAID_BYTES,
                 ws_per_message_deflate=False,
                 timeout_graceful_shutdown=_DRAIN_SECONDS,
+                timeout_keep_alive=_KEPT_SECONDS,
             )
         )
         self._streams: Streams = app.state.streams
