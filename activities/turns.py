@@ -56,7 +56,7 @@ class Turns:
     async def turn(self, request: TurnRequest) -> LoopTurn:
         """What the model does next: it answers, or it calls."""
         brief = bound(request.brief)
-        asked = Asked(brief.task, "turn", brief.models, brief.max_retries)
+        asked = Asked.of(brief, "turn")
         results = [await self._result(one) for one in request.results]
         turn = await asyncio.to_thread(_Turn, self._blobs, request, results)
         reply = await self._asker.ask(asked, turn.asks())
