@@ -47,8 +47,8 @@ def read_plan(text: str, skills: Collection[str] | None = None) -> PlanRead:
     for found in objects(text):
         if plan := _plan(found, skills):
             return plan
-    asked = 'one JSON object: {"selected_skills": […], "reasoning": "…"}, {"answer": "…"} or {"ask": "…"}'
-    return PlanRead("invalid", problems=f"found no plan in the reply {shown(text.strip())}; reply with {asked}")
+    forms = 'one JSON object: {"selected_skills": […], "reasoning": "…"}, {"answer": "…"} or {"ask": "…"}'
+    return PlanRead("invalid", problems=f"found no plan in the reply {shown(text.strip())}; reply with {forms}")
 
 
 def read_program(text: str) -> str | None:
@@ -143,14 +143,22 @@ def _plan(found: dict[str, Any], skills: Collection[str] | None) -> PlanRead | N
     """The plan that an object is; None if it is something else."""
     reasoning = str(found.get("reasoning") or "")
     chosen = next((found[key] for key in _CHOSEN if isinstance(found.get(key), list)), None)
-    asked = found.get("ask") or found.get("question")
     if chosen:
         return _selected([str(name) for name in chosen], reasoning, skills)
-    if isinstance(asked, str) and asked.strip():
-        return PlanRead("ask", reasoning=reasoning, question=asked[:_MAX_QUESTION], options=_options(found))
+    question, options = asked(found)
+    if question:
+        return PlanRead("ask", reasoning=reasoning, question=question, options=options)
     if found.get("answer") is not None:
         return PlanRead("answer", reasoning=reasoning, answer=found["answer"])
     return None if chosen is None else PlanRead("skills", reasoning=reasoning)
+
+
+def asked(found: dict[str, Any]) -> tuple[str, list[str]]:
+    """What an object asks a person, and what they may choose from; empty if it asks nothing."""
+    question = found.get("ask") or found.get("question")
+    if not isinstance(question, str) or not question.strip():
+        return "", []
+    return question[:_MAX_QUESTION], _options(found)
 
 
 def _options(found: dict[str, Any]) -> list[str]:

@@ -4,13 +4,24 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.base import Json
 from holdfast.contracts.message import Message
 from holdfast.contracts.model import ModelSettings, Usage
-from holdfast.snapshot import CatalogueSkill
+from holdfast.snapshot import Catalogue, CatalogueSkill
 
-Purpose = Literal["plan", "program", "repair", "answer", "phrase", "skill", "ask", "turn"]
+Purpose = Literal["plan", "program", "repair", "answer", "phrase", "skill", "ask", "turn", "delegate", "merge"]
 OnDelta = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one step of a delegation gave: a value, or why it failed."""
+
+    who: str
+    task: str
+    value: Json = None
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -19,6 +30,7 @@ class Known:
 
     `task` is what the person asked; `skills` may be used; `source` and `why` belong to a repair; `skill` and
     `arguments` to a prompt skill; `result` is what a program left, to be phrased; `said` are a person's answers.
+    `agents` may be delegated to, and `catalogue` has their skills; `given` is what steps gave, to be merged.
     """
 
     task: str = ""
@@ -29,6 +41,9 @@ class Known:
     arguments: dict[str, Json] = field(default_factory=dict)
     result: Json = None
     said: tuple[str, ...] = ()
+    agents: tuple[AgentSpec, ...] = ()
+    catalogue: Catalogue | None = None
+    given: tuple[Given, ...] = ()
 
 
 @dataclass(frozen=True)

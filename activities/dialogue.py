@@ -1,0 +1,69 @@
+"""Talking to a model behind what was said before: one turn, and the request that it makes."""
+
+import asyncio
+from typing import Any
+
+from activities import conversation
+from activities.asking import Asked, Asker
+from activities.conversation import Conversation
+from activities.wording import system_text
+from holdfast.blobs import BlobStore
+from holdfast.contracts.llm import Brief
+from holdfast.contracts.message import Message, Part, TextPart
+from holdfast.contracts.model import ModelSettings
+from providers.base import Known, ModelReply, ModelRequest, Purpose
+
+
+class Turn:
+    """One turn of a conversation: what is said to the model now, behind what was said before."""
+
+    def __init__(self, blobs: BlobStore, head: str | None, words: str, say: list[Part]) -> None:
+        self._blobs, self._head = blobs, head
+        self.before: Conversation = conversation.read(blobs, head)
+        self.said = conversation.text(say)
+        parts = [*([TextPart(text=words)] if words else []), *say]
+        self.message = Message(role="user", parts=parts)
+
+    async def ended(self, reply: ModelReply) -> str:
+        """The conversation's new head, with the reply."""
+        messages = [self.message, conversation.of("assistant", reply.text)]
+        return await asyncio.to_thread(conversation.add, self._blobs, self._head, messages, self.said)
+
+
+class Dialogue:
+    """Asks models on behalf of tasks, and of calls of skills."""
+
+    def __init__(self, asker: Asker, blobs: BlobStore) -> None:
+        self.asker, self.blobs = asker, blobs
+
+    async def ask(
+        self, brief: Brief, purpose: Purpose, turn: Turn, known: Known, schema: dict[str, Any] | None = None
+    ) -> ModelReply:
+        """The reply to a turn, under the agent's system prompt."""
+        said = [*turn.before.said, turn.said]
+        told = Known(**{**vars(known), "task": said[0], "said": tuple(said[1:])})
+        asked = Asked.of(brief, purpose)
+        system = await asyncio.to_thread(system_text, self.blobs, brief)
+        return await self.one(asked, purpose, [*turn.before.messages, turn.message], told, system, schema)
+
+    async def one(
+        self,
+        asked: Asked,
+        purpose: Purpose,
+        messages: list[Message],
+        known: Known,
+        system: str = "",
+        schema: dict[str, Any] | None = None,
+    ) -> ModelReply:
+        """The reply to these messages."""
+        request = ModelRequest(
+            purpose=purpose,
+            messages=messages,
+            settings=ModelSettings(),
+            read=self.blobs.get,
+            system=system,
+            schema=schema,
+            known=known,
+            trace_id=asked.task.trace_id,
+        )
+        return await self.asker.ask(asked, request)
