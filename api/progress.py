@@ -75,6 +75,7 @@ async def whole(house: House, own: Progress) -> Progress:
         "questions": own.questions,
         "spent": own.spent.joined(program.spent),
         "llm": [*own.llm, *program.llm],
+        "budget": own.budget,
     }
     return program.model_copy(update=shared)
 

@@ -18,6 +18,7 @@ from api.temporal import answering
 from api.waiting import waiting
 from holdfast import filenames
 from holdfast.contracts.base import Failure, Json
+from holdfast.contracts.budget import BudgetState
 from holdfast.contracts.program import FINAL, QUERY_PROGRESS, Progress, Segment, TaskState
 from holdfast.contracts.question import Question
 from holdfast.contracts.task import Task
@@ -164,9 +165,17 @@ async def as_task(house: House, seen: Seen, whole: bool = True) -> Task:
         stdout=row.stdout,
         files=await asyncio.to_thread(filenames.read, house.blobs, row.files_ref if whole else None),
         url=temporal_url(house, row),
+        budget=_budget(seen),
         note=seen.note,
         **_took(seen),
     )
+
+
+def _budget(seen: Seen) -> BudgetState | None:
+    """How the budget of the tree stands; None of a task that another one started: that one has it."""
+    if seen.progress or not seen.row.budget:
+        return seen.progress.budget if seen.progress else None
+    return BudgetState.model_validate(seen.row.budget)
 
 
 def _took(seen: Seen) -> dict[str, Any]:

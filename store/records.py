@@ -105,6 +105,7 @@ class Changes(TypedDict, total=False):
     output_tokens: int
     cost: Decimal | None
     model: str | None
+    budget: dict[str, Any] | None
 
 
 @dataclass(frozen=True)

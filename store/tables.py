@@ -120,6 +120,7 @@ class TaskRow(Base):
     output_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
     cost: Mapped[Decimal | None]
     model: Mapped[str | None] = mapped_column(AnyText)
+    budget: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]
