@@ -18,6 +18,7 @@ from api.house import House, opened
 from api.routes import (
     agent,
     agents,
+    budget,
     events,
     files,
     health,
@@ -68,6 +69,7 @@ def create_app(settings: Settings, house: House | None = None) -> FastAPI:
         events,
         journal,
         questions,
+        budget,
         agent,
         agents,
         invoke,

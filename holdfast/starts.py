@@ -1,11 +1,12 @@
 """Types of tasks: what each takes, and the workflow that it becomes. Nothing is started here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from holdfast.blobs import BlobStore
 from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.base import INLINE_ARGUMENT_BYTES, NATIVE_BYTES, Json, Value
+from holdfast.contracts.budget import Budget
 from holdfast.contracts.llm import Brief
 from holdfast.contracts.message import TextPart
 from holdfast.contracts.principal import TaskRef
@@ -88,7 +89,15 @@ def start(wanted: Wanted) -> Start:
         text = f"task type {shown(wanted.request.type)} is not known; available: {', '.join(AVAILABLE)}"
         raise UnknownTaskType(text, available=list(AVAILABLE))
     _check_fields(wanted.request, "skill" if known is _skill else kind)
-    return known(wanted, name)
+    return _budgeted(known(wanted, name), wanted.request.budget)
+
+
+def _budgeted(found: Start, asked: Budget) -> Start:
+    """With the budget that the request sets; of units that it leaves open, that of the agent holds."""
+    own = found.spec.budget.model_dump() | asked.model_dump(exclude_none=True)
+    budget = Budget.model_validate(own)
+    spec = found.spec.model_copy(update={"budget": budget, "is_budgeted": budget.is_set})
+    return replace(found, spec=spec)
 
 
 def _check_fields(request: TaskRequest, kind: str) -> None:
@@ -211,6 +220,7 @@ def _agent(wanted: Wanted, name: str) -> Start:
         adapter=agent.sandbox,
         limits=_limits(request.limits, agent),
         tuning=request.tuning,
+        budget=agent.budget,
     )
     summary = f"agent {agent.name}: {brief(wanted.inputs)}"
     return Start(TASK_WORKFLOW, spec.pinned(), spec.type, agent.name, summary)

@@ -73,6 +73,17 @@ _TYPE: JsonDict = {"pattern": "^(agent|agent:.+|workflow:.+|skill:.+|tool:.+|pro
 """Documented, and not enforced by the schema: what is wrong with a type is told with those that are available."""
 
 
+def _units(value: Json) -> Json:
+    """A limit that is misspelt would be none."""
+    known = list(Budget.model_fields)
+    if isinstance(value, dict) and (unknown := sorted(set(value) - set(known))):
+        raise ValueError(f"{unknown[0]!r} is no unit of a budget; allowed: {', '.join(known)}")
+    return value
+
+
+AskedBudget = Annotated[Budget, BeforeValidator(_units)]
+
+
 class GivenFile(Body):
     """A file that was sent with `POST /files`, and what it is called in the program's folder."""
 
@@ -107,7 +118,7 @@ class TaskRequest(Body):
     phrase: bool | None = Field(default=None, description="instead of the agent's")
     limits: Limits = Limits()
     tuning: Tuning = Tuning()
-    budget: Budget = Field(default=Budget(), description="of this task and all that it starts, together")
+    budget: AskedBudget = Field(default=Budget(), description="of this task and all that it starts, together")
     on_error: Annotated[str, StringConstraints(pattern="^(fail|ask)$")] = "fail"
     priority: TaskPriority = Field(
         default=3,
