@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from temporalio.exceptions import ApplicationError
 
+from holdfast.contracts.budget import TopUp
 from holdfast.contracts.milestone import QuestionAsked
 from holdfast.contracts.program import Ask
 from holdfast.contracts.question import AnswerMessage, Question
@@ -57,6 +58,13 @@ class Asked:
         known = self._known.get(message.question_id) or Question(id=message.question_id, text="", asked_at=when)
         change = {"state": "answered", "answer": message.value, "answered_by": message.by}
         return self._tell(when, known.model_copy(update=change))
+
+    def topped_up(self, when: float, message: TopUp) -> list[QuestionAsked]:
+        """Something was added to the budget: an open question for that is answered by it."""
+        value = {"add": message.add.model_dump(mode="json", exclude_none=True)}
+        asked = [one.id for one in self._open() if one.kind == "budget"]
+        answers = [AnswerMessage(question_id=one, value=value, by=message.by) for one in asked]
+        return [told for answer in answers for told in self.answered(when, answer)]
 
     def signalled(self, when: float, message: AnswerMessage) -> list[QuestionAsked]:
         """An answer came as a signal, which a workflow cannot refuse: it ignores those that do not fit."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Generic, TypedDict, TypeVar
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from holdfast.client import wire
 from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Json
+from holdfast.contracts.budget import Budget, BudgetState
 from holdfast.contracts.file import File, Uploaded
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import Version
@@ -66,7 +68,8 @@ class AgentOptions(TypedDict, total=False):
     `agent` is a name; without one it is holdfast's own. `skills` are all that it may use. `model` is `provider:model`.
     `inputs` is what its program sees as `inputs`, beside the words: an object, or anything else as `data` in one. With
     a `key`, the same request is the same task, however often it is sent. `files` were sent by `upload`: its program
-    finds them in its folder `in`. `priority` is 1 (done first, where work has to wait) to 5; default 3.
+    finds them in its folder `in`. `budget` holds limits of the task and all that it starts, together: any of `tokens`,
+    `usd`, `calls` and `seconds`. `priority` is 1 (done first, where work has to wait) to 5; default 3.
     """
 
     agent: str | None
@@ -80,6 +83,31 @@ class AgentOptions(TypedDict, total=False):
     files: Sequence[Uploaded] | None
     key: str | None
     priority: int | str | None
+    budget: Budget | Mapping[str, float | str] | None
+
+
+class Limits(TypedDict, total=False):
+    """Units of a budget: tokens of all LLM requests, USD for them, calls of skills, seconds of wall time."""
+
+    tokens: int
+    usd: float | Decimal | str
+    calls: int
+    seconds: float
+
+
+def added(limits: Mapping[str, Any]) -> Budget:
+    """What is to be added to a budget.
+
+    Raises:
+        UserError: nothing, or a value that is no number.
+    """
+    try:
+        found = Budget.model_validate(limits)
+    except ValidationError as exc:
+        raise UserError("; ".join(problem(error) for error in exc.errors())) from None
+    if not any(limits.values()):
+        raise UserError(f"nothing to add; give any of: {', '.join(Budget.model_fields)}")
+    return found
 
 
 def of_agent(text: str, options: AgentOptions) -> TaskRequest:
@@ -160,6 +188,16 @@ def answer(task_id: str, question_id: str, value: Json) -> Ask[Question]:
     """Not safe to repeat: the first answer wins, and the second would be told that it came late."""
     path = f"/tasks/{task_id}/questions/{question_id}"
     return Ask("POST", path, _one(Question), {"value": value}, is_safe=False)
+
+
+def top_up(task_id: str, add: Budget) -> Ask[BudgetState]:
+    """Not safe to repeat: it would be added twice."""
+    body = {"add": add.model_dump(mode="json", exclude_none=True)}
+    return Ask("POST", f"/tasks/{task_id}/budget", _one(BudgetState), body, is_safe=False)
+
+
+def budget(task_id: str) -> Ask[BudgetState]:
+    return Ask("GET", f"/tasks/{task_id}/budget", _one(BudgetState))
 
 
 def cancel(task_id: str) -> Ask[Task]:

@@ -11,10 +11,11 @@ from typing import Self, TypeVar, Unpack
 import httpx2
 
 from holdfast.client import asks, stream, wire
-from holdfast.client.asks import AgentOptions, Ask, Row, Rows
+from holdfast.client.asks import AgentOptions, Ask, Limits, Row, Rows
 from holdfast.client.stream import Event
 from holdfast.client.synchronous import LOOK_S, waited_for
 from holdfast.contracts.base import Json
+from holdfast.contracts.budget import BudgetState
 from holdfast.contracts.file import File, Uploaded
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import Version
@@ -106,6 +107,14 @@ class AsyncClient:
     async def answer(self, task_id: str, question_id: str, value: Json) -> Question:
         """Answer an open question: one of its options if it has any, else any JSON."""
         return await self.ask(asks.answer(task_id, question_id, value))
+
+    async def budget(self, task_id: str) -> BudgetState:
+        """How the budget of a task and all that it starts stands."""
+        return await self.ask(asks.budget(task_id))
+
+    async def top_up(self, task_id: str, **add: Unpack[Limits]) -> BudgetState:
+        """Add to the budget of a task; what waits for that goes on."""
+        return await self.ask(asks.top_up(task_id, asks.added(add)))
 
     async def cancel(self, task_id: str) -> Task:
         return await self.ask(asks.cancel(task_id))
