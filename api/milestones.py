@@ -14,6 +14,7 @@ from temporalio.converter import DataConverter
 
 from api.asked import Asked
 from api.performed import Performed, at, read
+from holdfast.contracts.budget import UPDATE_TOP_UP, TopUp
 from holdfast.contracts.llm import LLM_ANSWER, LLM_PLAN, LLM_PROGRAM
 from holdfast.contracts.milestone import STATUS, AttemptMade, CallMade, Done, Milestone, StatusChanged
 from holdfast.contracts.program import (
@@ -208,6 +209,8 @@ class Reader:
                 return [told for ask in asks for told in self._asked.called(at(event), ask)]
             case name if name == UPDATE_ANSWER and self._owns_state:
                 return list(self._asked.answered(at(event), await read(self._converter, request.args, AnswerMessage)))
+            case name if name == UPDATE_TOP_UP and self._owns_state:
+                return list(self._asked.topped_up(at(event), await read(self._converter, request.args, TopUp)))
         return []
 
     async def _signalled(self, event: HistoryEvent) -> list[Milestone]:
