@@ -30,6 +30,12 @@ def of_walls(tables: Sequence[Measured]) -> Iterator[Goal]:
                     yield from _at_most(table, ours, "raw", 1.3)
                 case ("W1", _, 200):
                     yield from _beside_the_noise(table, ours)
+                case ("W2" | "W3", _, _) if ours != "holdfast":
+                    pass  # Its skill is not light: for comparison.
+                case ("W2" | "W3", _, 0):
+                    yield from _at_most(table, ours, "raw", 1.15)
+                case ("W2" | "W3", _, 200):
+                    yield from _beside_the_noise(table, ours)
                 case ("W4", 10, 200):
                     yield from _at_most(table, ours, "raw", 0.33)
                 case ("W4", 10, 0):

@@ -33,8 +33,7 @@ class AtOnce(Holdfast):
 
     async def ask(self, task: Task) -> None:
         assert self.opened is not None
-        kind = "one" if task.workload == "W1" else self.agent
-        request = TaskRequest(type=f"agent:{kind}", input=task.prompt)
+        request = TaskRequest(type=f"agent:{self.agent_for(task)}", input=task.prompt)
         row, _ = await intake.accept(self.opened, request, "default", new_trace_id())
         self.ids[task.run] = row.id
 

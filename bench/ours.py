@@ -20,6 +20,9 @@ from bench.task import Dialect, Task
 
 _FAILED = ("ERROR", "TIMED_OUT", "CANCELLED")
 _UP_S = 60
+EVERY = ("W1", "W2", "W3", "W4")
+LOOPS = ("W2", "W3")
+"""Workloads in which the model calls by itself."""
 
 
 class Installation:
@@ -77,14 +80,15 @@ class Installation:
 
 @dataclass
 class Holdfast:
-    """One variant: an agent of the project for W4, and the direct one for W1. Tasks go over HTTP."""
+    """One variant: an agent of the project for W4, the direct one for W1, one with a loop for W2 and W3. Tasks go over
+    HTTP."""
 
     name: str
     shared: "Shared"
     agent: str = "split"
     tool: str = "lookup"
     dialect: Dialect = "plain"
-    workloads: tuple[str, ...] = ("W1", "W4")
+    workloads: tuple[str, ...] = EVERY
     ids: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -96,7 +100,14 @@ class Holdfast:
         return workload in self.workloads
 
     def task(self, workload: str, n: int, latency_ms: int = 0, sleep_ms: int = 0) -> Task:
-        return Task(uuid.uuid4().hex[:12], workload, n, latency_ms, sleep_ms, self.dialect, self.tool)
+        dialect = "loop" if workload in LOOPS else self.dialect
+        return Task(uuid.uuid4().hex[:12], workload, n, latency_ms, sleep_ms, dialect, self.tool)
+
+    def agent_for(self, task: Task) -> str:
+        """The agent of `bench/project` that does it."""
+        if task.workload in LOOPS:
+            return "loop" if self.tool == "lookup" else "loop-activity"
+        return "one" if task.workload == "W1" else self.agent
 
     async def start(self, site: Site) -> float:
         return await self.shared.start(site)
@@ -107,8 +118,7 @@ class Holdfast:
 
     async def ask(self, task: Task) -> None:
         """Returns once the task is recorded and started."""
-        kind = "one" if task.workload == "W1" else self.agent
-        body = {"type": f"agent:{kind}", "input": task.prompt}
+        body = {"type": f"agent:{self.agent_for(task)}", "input": task.prompt}
         made = await self.house.site.http.post(f"{self.house.url}/tasks", json=body)
         if made.status_code != httpx2.codes.CREATED:
             raise WrongAnswer(f"{self.name}: {made.status_code} {made.text[:400]}")

@@ -19,7 +19,7 @@ from bench.processes import Process
 from bench.site import Site
 from bench.task import Dialect, Task
 
-EVERY = ("W1", "W4")
+EVERY = ("W1", "W2", "W3", "W4")
 
 
 @dataclass

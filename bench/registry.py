@@ -9,6 +9,8 @@ from bench.peers import InProcess, OnTemporal
 
 TUNED = {"BENCH_TUNED": "1"}
 W4 = ("W4",)
+NO_LOOP = ("W1", "W4")
+LOOPS = ("W2", "W3", "W4")
 
 
 def every(quick: bool = False) -> Sequence[Engine]:
@@ -16,7 +18,7 @@ def every(quick: bool = False) -> Sequence[Engine]:
     shared = Shared()
     ours: list[Engine] = [
         Holdfast("holdfast", shared),
-        Holdfast("holdfast, fused", shared, agent="fused"),
+        Holdfast("holdfast, fused", shared, agent="fused", workloads=NO_LOOP),
     ]
     yardsticks: list[Engine] = [
         OnTemporal("raw", "raw"),
@@ -32,8 +34,8 @@ def every(quick: bool = False) -> Sequence[Engine]:
         OnTemporal("openai_agents", "openai_agents", "peers"),
         InProcess("langgraph", "langgraph", "peers"),
         InProcess("dbos", "dbos", "peers"),
-        InProcess("smolagents", "smolagents", "peers", "smol"),
+        InProcess("smolagents", "smolagents", "peers", "smol", NO_LOOP),
         *ours,
-        Holdfast("holdfast, activities", shared, agent="activity", tool="lookup_activity", workloads=W4),
+        Holdfast("holdfast, activities", shared, agent="activity", tool="lookup_activity", workloads=LOOPS),
         AtOnce("holdfast, in process", shared),
     ]

@@ -34,7 +34,7 @@ def decide(request: dict[str, Any], task: Task) -> Reply:
     if task.workload == "W1":
         return Reply(_smol("final_answer('ANSWER 42')\n") if task.dialect == "smol" else "ANSWER 42")
     if task.dialect == "loop":
-        return _next_of_loop(task, answers)
+        return _at_once(task, answers) if task.workload == "W3" else _next_of_loop(task, answers)
     if task.dialect == "smol":
         return Reply(_smol(program(task)))
     if "run_code" in tools:
@@ -44,8 +44,18 @@ def decide(request: dict[str, Any], task: Task) -> Reply:
 
 def _next_of_loop(task: Task, answers: list[str]) -> Reply:
     done = len(answers)
-    if done < task.n:
-        return Reply(None, [Call(f"call_{done}", task.tool, {"key": task.key(done)})])
+    return Reply(None, [_call(task, done)]) if done < task.n else _summed(answers)
+
+
+def _at_once(task: Task, answers: list[str]) -> Reply:
+    return _summed(answers) if answers else Reply(None, [_call(task, number) for number in range(task.n)])
+
+
+def _call(task: Task, number: int) -> Call:
+    return Call(f"call_{number}", task.tool, {"key": task.key(number)})
+
+
+def _summed(answers: list[str]) -> Reply:
     return Reply(f"ANSWER {sum(int(_VALUE.findall(text)[0]) for text in answers)}")
 
 

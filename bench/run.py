@@ -16,6 +16,7 @@ from holdfast.config import Settings
 from holdfast.temporal import binary
 
 PARTS = ("walls", "growth", "recovery", "profile", "channels")
+_SIZES = {"W1": 1, "W2": 10, "W3": 20, "W4": 10}
 _TOOLS = {"split": "lookup", "fused": "lookup", "activity": "lookup_activity"}
 
 
@@ -30,7 +31,7 @@ async def quick() -> None:
 async def profile(workload: str, agent: str, latency_ms: int, runs: int) -> None:
     engine = Holdfast(f"holdfast, {agent}", Shared(), agent, _TOOLS[agent])
     async with site.opened() as here, started(here, [engine]):
-        _say(await profiled(engine, workload, 1 if workload == "W1" else 10, runs, latency_ms))
+        _say(await profiled(engine, workload, _SIZES[workload], runs, latency_ms))
 
 
 async def full(parts: Sequence[str], kills: int, write: bool) -> None:
@@ -109,7 +110,7 @@ async def _profiles(here: Site) -> str:
     engine = Holdfast("holdfast", Shared())
     async with started(here, [engine]):
         _note("profiles")
-        return "\n".join([await profiled(engine, "W1", 1, 15), await profiled(engine, "W4", 10, 15)])
+        return "\n".join([await profiled(engine, name, _SIZES[name], 15) for name in ("W1", "W2", "W4")])
 
 
 async def _channels(here: Site, kills: int) -> str:

@@ -126,6 +126,13 @@ class TestStub:
         [call] = decide({"messages": answers[:1], "tools": tools}, task).calls
         assert call.arguments == {"key": "run1/1/0"}
 
+    def test_twenty_calls_come_in_one_reply(self) -> None:
+        task = Task("run1", "W3", 20)
+        asked = decide({"messages": [{"role": "user", "content": task.prompt}]}, task)
+        assert [call.arguments["key"] for call in asked.calls] == [task.key(i) for i in range(20)]
+        answers = [{"role": "tool", "content": f'{{"value": {value(i)}}}'} for i in range(20)]
+        assert decide({"messages": answers}, task).text == task.expected
+
     @pytest.mark.parametrize("dialect", ["plain", "gather", "monty", "smol"])
     def test_programs_are_python(self, dialect: str) -> None:
         import ast
