@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from cli import screen
+from cli.budget import answered, how
 from cli.client import Client
 from cli.groups import Group, grouped, is_open, line
 from cli.news import News
@@ -110,12 +111,12 @@ class Follower:
                 self._meet(live, question)
 
     def _meet(self, live: Live | None, question: Question) -> None:
-        later = f"holdfast answer {self._id} {question.id} VALUE"
+        later, typed = how(question, self._id)
         screen.progress.print(f"    [bold yellow]?[/]  {escape(question.text)}{escape(options(question))}")
         if not self._inline:
             screen.say(f"       answer with: {later}", "dim")
             return
-        screen.say(f"       (or answer later, from anywhere: {later})", "dim")
+        screen.say(f"       ({typed or 'or'} {'; or ' if typed else ''}answer later, from anywhere: {later})", "dim")
         with _paused(live):
             self._ask(question)
 
@@ -131,11 +132,14 @@ class Follower:
 
 
 def parsed(question: Question, text: str) -> Any:
-    """What a person typed, as a value: an option by its text or number, JSON if it is JSON, else the text.
+    """What a person typed, as a value: an option by its text or number, JSON if it is JSON, else the text; at a
+    question for a top-up, what is added.
 
     Raises:
-        UserError: the question has options, and this is none of them.
+        UserError: the question has options, and this is none of them; or this adds nothing.
     """
+    if question.kind == "budget":
+        return answered(text)
     if not question.options:
         return _json_or_text(text)
     by_number = {str(number): option for number, option in enumerate(question.options, 1)}

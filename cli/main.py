@@ -3,11 +3,14 @@ imported when its command runs, so that `holdfast --help` loads none of them."""
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, Never
+from typing import TYPE_CHECKING, Annotated, Literal, Never, cast
 
 import typer
 
 from cli import skillgroup, workergroup
+
+if TYPE_CHECKING:
+    from holdfast.client import asks
 
 app = typer.Typer(
     name="holdfast",
@@ -33,6 +36,12 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Task id, or its beginning
 Priority = Annotated[
     str | None, typer.Option(metavar="1-5", help="1 is done first, 5 last, where work has to wait. Default: 3.")
 ]
+
+_OF_ALL = "of this task and all that it starts, together; then it waits for a top-up."
+MaxUsd = Annotated[float | None, typer.Option(min=0, metavar="USD", help=f"Budget: money for models, {_OF_ALL}")]
+MaxTokens = Annotated[int | None, typer.Option(min=0, metavar="N", help="Budget: tokens in and out.")]
+MaxCalls = Annotated[int | None, typer.Option(min=0, metavar="N", help="Budget: calls of skills.")]
+MaxSeconds = Annotated[float | None, typer.Option(min=0, metavar="S", help="Budget: seconds, without such waits.")]
 
 Parent = Annotated[int | None, typer.Option(hidden=True, help="End when the process of this id is gone.")]
 
@@ -157,13 +166,18 @@ def run(
         list[str] | None, typer.Option("--file", metavar="PATH", help="A file for its folder in/. Repeatable.")
     ] = None,
     priority: Priority = None,
+    max_usd: MaxUsd = None,
+    max_tokens: MaxTokens = None,
+    max_calls: MaxCalls = None,
+    max_seconds: MaxSeconds = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the task id and go.")] = False,
     as_json: Json = False,
 ) -> None:
     """Give an agent a task in plain words and follow it. The answer goes to stdout; ctrl-c detaches."""
     from cli import request, tasks
 
-    body = request.agent_request(text, agent, skills, system, model, input_, key, limit or [], priority)
+    budget = _units(max_tokens, max_usd, max_calls, max_seconds)
+    body = request.agent_request(text, agent, skills, system, model, input_, key, limit or [], priority, budget)
     tasks.start(context.obj.settings(), body, files or [], detach, as_json)
 
 
@@ -188,13 +202,18 @@ def exec_(
         list[str] | None, typer.Option("--file", metavar="PATH", help="A file for its folder in/. Repeatable.")
     ] = None,
     priority: Priority = None,
+    max_usd: MaxUsd = None,
+    max_tokens: MaxTokens = None,
+    max_calls: MaxCalls = None,
+    max_seconds: MaxSeconds = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the task id and go.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a Python program durably and follow it. The result goes to stdout; ctrl-c detaches."""
     from cli import request, tasks
 
-    body = request.program_request(file, input_, skills, repair, key, limit or [], priority)
+    budget = _units(max_tokens, max_usd, max_calls, max_seconds)
+    body = request.program_request(file, input_, skills, repair, key, limit or [], priority, budget)
     tasks.start(context.obj.settings(), body, files or [], detach, as_json)
 
 
@@ -259,6 +278,28 @@ def answer(
 
     question, value = request.answer_words(words or [], file)
     tasks.answer(context.obj.settings(), task, question, value)
+
+
+@app.command(rich_help_panel=TASKS)
+def budget(
+    context: typer.Context,
+    task: Id,
+    add_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="Allow so many tokens more.")] = None,
+    add_usd: Annotated[float | None, typer.Option(min=0, metavar="USD", help="Allow so much money more.")] = None,
+    add_calls: Annotated[int | None, typer.Option(min=1, metavar="N", help="Allow so many calls more.")] = None,
+    add_seconds: Annotated[float | None, typer.Option(min=0, metavar="S", help="Allow so much time more.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show how the budget of a task stands, or add to it: what waits for that goes on."""
+    from cli import budget as group
+
+    group.budget(context.obj.settings(), task, _units(add_tokens, add_usd, add_calls, add_seconds), as_json)
+
+
+def _units(tokens: int | None, usd: float | None, calls: int | None, seconds: float | None) -> "asks.Limits":
+    """Those that were given."""
+    given = {"tokens": tokens, "usd": usd, "calls": calls, "seconds": seconds}
+    return cast("asks.Limits", {unit: value for unit, value in given.items() if value is not None})
 
 
 @app.command(rich_help_panel=TASKS)

@@ -23,6 +23,7 @@ def agent_request(
     key: str | None,
     limits: list[str],
     priority: str | None = None,
+    budget: asks.Limits | None = None,
 ) -> TaskRequest:
     """The body of `POST /tasks` for a task in plain words (`-`: stdin).
 
@@ -41,6 +42,7 @@ def agent_request(
         key=key,
         limits=_limits(limits),
         priority=_priority(priority),
+        budget=asks.limited(budget) if budget else None,
     )
     return asks.of_agent(words, options)
 
@@ -53,6 +55,7 @@ def program_request(
     key: str | None,
     limits: list[str],
     priority: str | None = None,
+    budget: asks.Limits | None = None,
 ) -> TaskRequest:
     """The body of `POST /tasks` for a program file (`-`: stdin).
 
@@ -70,6 +73,8 @@ def program_request(
     }
     if priority is not None:
         body["priority"] = _priority(priority)
+    if budget:
+        body["budget"] = budget
     try:
         return TaskRequest.model_validate(body)
     except ValidationError as exc:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from cli import files, screen, views
+from cli.budget import how
 from cli.client import Client
 from cli.follow import Follower, at_a_terminal, parsed
 from holdfast.config import Settings
@@ -117,7 +118,7 @@ def _show_task(settings: Settings, task: Task, as_json: bool) -> None:
     for question in task.questions:
         if question.state == "open":
             screen.say(f"?  {question.text}{views.options(question)}", "bold yellow")
-            screen.say(f"   answer with: holdfast answer {task.id} {question.id} VALUE")
+            screen.say(f"   answer with: {how(question, task.id)[0]}")
 
 
 def _show_steps(client: Client, task_id: str, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 import json
 
 from cli import screen
+from cli.budget import brief
 from cli.flags import temporal_url
 from cli.groups import money
 from holdfast.config import Settings
@@ -35,6 +36,7 @@ def facts(settings: Settings, task: Task) -> list[tuple[str, ...]]:
         ("model", task.model_used or ""),
         ("LLM calls", _llm(task)),
         ("calls", f"{task.calls_done} done, {task.calls_open} open"),
+        ("budget", brief(task.budget) if task.budget else ""),
         ("repairs", str(task.repairs or "")),
         ("pauses", str(task.suspensions or "")),
         ("trace id", task.trace_id),

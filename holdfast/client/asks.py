@@ -99,15 +99,25 @@ def added(limits: Mapping[str, Any]) -> Budget:
     """What is to be added to a budget.
 
     Raises:
-        UserError: nothing, or a value that is no number.
+        UserError: nothing, a unit that is none, or a value that is no number.
     """
-    try:
-        found = Budget.model_validate(limits)
-    except ValidationError as exc:
-        raise UserError("; ".join(problem(error) for error in exc.errors())) from None
     if not any(limits.values()):
         raise UserError(f"nothing to add; give any of: {', '.join(Budget.model_fields)}")
-    return found
+    return limited(limits)
+
+
+def limited(limits: Mapping[str, Any]) -> Budget:
+    """A budget with these limits.
+
+    Raises:
+        UserError: a unit that is none, or a value that is no number.
+    """
+    if unknown := sorted(set(limits) - set(Budget.model_fields)):
+        raise UserError(f"{unknown[0]!r} is no unit of a budget; allowed: {', '.join(Budget.model_fields)}")
+    try:
+        return Budget.model_validate(limits)
+    except ValidationError as exc:
+        raise UserError("; ".join(problem(error) for error in exc.errors())) from None
 
 
 def of_agent(text: str, options: AgentOptions) -> TaskRequest:
