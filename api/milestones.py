@@ -14,8 +14,9 @@ from temporalio.converter import DataConverter
 
 from api.asked import Asked
 from api.performed import Performed, at, read
+from api.stepped import Stepped
 from holdfast.contracts.budget import UPDATE_TOP_UP, TopUp
-from holdfast.contracts.llm import LLM_ANSWER, LLM_PLAN, LLM_PROGRAM
+from holdfast.contracts.llm import LLM_ANSWER, LLM_DELEGATE, LLM_MERGE, LLM_PLAN, LLM_PROGRAM, LLM_TURN
 from holdfast.contracts.milestone import STATUS, AttemptMade, CallMade, Done, Milestone, StatusChanged
 from holdfast.contracts.program import (
     FINAL,
@@ -29,13 +30,14 @@ from holdfast.contracts.program import (
     UPDATE_HELLO,
     CallsMessage,
     HelloMessage,
+    ProgramReport,
     ProgramSpec,
     RecordChange,
     SaveSegment,
     TaskState,
 )
 from holdfast.contracts.question import AnswerMessage
-from holdfast.contracts.work import SIGNAL_REPORT, ProgramReport, program_workflow_id
+from holdfast.contracts.work import SIGNAL_REPORT, program_workflow_id
 
 Part = Literal["task", "program"]
 """The workflow of the task itself, or that of the program of an agent's task, which leaves state, questions and
@@ -47,6 +49,9 @@ _STEPS = {
     LLM_PLAN.name: "Planning",
     LLM_PROGRAM.name: "Generating",
     LLM_ANSWER.name: "Answering",
+    LLM_TURN.name: "Thinking",
+    LLM_DELEGATE.name: "Planning",
+    LLM_MERGE.name: "Merging",
     PROGRAM_RUN.name: "Running",
 }
 
@@ -62,6 +67,7 @@ class Reader:
         self._owns_state = part == "task"
         self._performed = Performed(converter)
         self._asked = Asked()
+        self._stepped = Stepped(converter)
         self._state: TaskState | None = None
         self._step = ""
         self.number = 1
@@ -77,6 +83,8 @@ class Reader:
             EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: self._ended,
             EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED: self._taken,
             EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED: self._child,
+            EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED: self._step_begun,
+            **dict.fromkeys(self._stepped.ends, self._step_ended),
             EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: self._scheduled,
             EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: self._completed,
             EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED: self._failed,
@@ -129,6 +137,13 @@ class Reader:
         if self._owns_state and execution.workflow_id.endswith(program_workflow_id("")):
             self.program_run = execution.run_id
         return []
+
+    async def _step_begun(self, event: HistoryEvent) -> list[Milestone]:
+        told = await self._stepped.begun(event)
+        return [*self._steps(at(event), f"Step {told[0].name}" if told else ""), *told]
+
+    async def _step_ended(self, event: HistoryEvent) -> list[Milestone]:
+        return list(self._stepped.ended(event))
 
     async def _ended(self, event: HistoryEvent) -> list[Milestone]:
         if not self._owns_state:

@@ -12,20 +12,25 @@ from holdfast.contracts.base import Contract
 from holdfast.contracts.llm import (
     LLM_ANSWER,
     LLM_ASK,
+    LLM_DELEGATE,
+    LLM_MERGE,
     LLM_PLAN,
     LLM_PROGRAM,
     LLM_SKILL,
+    LLM_TURN,
     Answer,
+    DelegationPlan,
     Draft,
     DraftRequest,
+    LoopTurn,
     ModelAsk,
     Plan,
     SkillPrompt,
 )
 from holdfast.contracts.milestone import AttemptMade, CallMade, Milestone, PlanMade, ProgramWritten, UsageTaken
-from holdfast.contracts.model import Usage
+from holdfast.contracts.model import LlmStep, Usage
 from holdfast.contracts.program import PROGRAM_RUN, ProgramEnd, ProgramJob
-from holdfast.contracts.skill import SKILL_RUN, SkillAnswer, SkillCall
+from holdfast.contracts.skill import AGENT_RUN, SKILL_RUN, SkillAnswer, SkillCall
 from holdfast.temporal.markers import local_activity
 
 M = TypeVar("M", bound=Contract)
@@ -63,20 +68,28 @@ class Performed:
         self._begins: Mapping[str, Callable[[HistoryEvent, Payloads], Awaitable[Begun]]] = {
             LLM_PLAN.name: self._plan,
             LLM_PROGRAM.name: self._draft,
-            LLM_ANSWER.name: self._answer,
+            LLM_ANSWER.name: self._asked,
+            LLM_TURN.name: self._asked,
+            LLM_MERGE.name: self._asked,
+            LLM_DELEGATE.name: self._delegate,
             LLM_SKILL.name: self._prompt,
             LLM_ASK.name: self._nested,
             PROGRAM_RUN.name: self._attempt,
             SKILL_RUN.name: self._call,
+            AGENT_RUN.name: self._call,
         }
         self._ends: Mapping[str, Callable[[Work, float, Payloads], Awaitable[list[Milestone]]]] = {
             LLM_PLAN.name: self._planned,
             LLM_PROGRAM.name: self._drafted,
             LLM_ANSWER.name: self._answered,
+            LLM_TURN.name: self._turned,
+            LLM_MERGE.name: self._merged,
+            LLM_DELEGATE.name: self._delegated,
             LLM_SKILL.name: self._returned,
             LLM_ASK.name: self._returned,
             PROGRAM_RUN.name: self._attempted,
             SKILL_RUN.name: self._returned,
+            AGENT_RUN.name: self._returned,
         }
 
     @property
@@ -121,8 +134,12 @@ class Performed:
     async def _draft(self, event: HistoryEvent, asked: Payloads) -> Begun:
         return Work(LLM_PROGRAM.name, at(event), draft=await read(self._converter, asked, DraftRequest)), []
 
-    async def _answer(self, event: HistoryEvent, _asked: Payloads) -> Begun:
-        return Work(LLM_ANSWER.name, at(event)), []
+    async def _delegate(self, event: HistoryEvent, _asked: Payloads) -> Begun:
+        told = PlanMade(at=at(event), state="started")
+        return Work(LLM_DELEGATE.name, told.at, told), [told]
+
+    async def _asked(self, event: HistoryEvent, _asked: Payloads) -> Begun:
+        return Work(event.activity_task_scheduled_event_attributes.activity_type.name, at(event)), []
 
     async def _attempt(self, event: HistoryEvent, asked: Payloads) -> Begun:
         job = await read(self._converter, asked, ProgramJob)
@@ -173,6 +190,23 @@ class Performed:
     async def _answered(self, work: Work, when: float, given: Payloads) -> list[Milestone]:
         return _took(when, (await read(self._converter, given, Answer)).usage, "answer")
 
+    async def _merged(self, work: Work, when: float, given: Payloads) -> list[Milestone]:
+        return _took(when, (await read(self._converter, given, Answer)).usage, "merge")
+
+    async def _turned(self, work: Work, when: float, given: Payloads) -> list[Milestone]:
+        return _took(when, (await read(self._converter, given, LoopTurn)).usage, "turn")
+
+    async def _delegated(self, work: Work, when: float, given: Payloads) -> list[Milestone]:
+        plan = await read(self._converter, given, DelegationPlan)
+        told = PlanMade(
+            at=when,
+            state="failed" if plan.kind == "invalid" else "done",
+            decision=plan.kind,
+            reasoning=plan.reasoning,
+            error=plan.problems or None,
+        )
+        return [told, *_took(when, plan.usage, "plan")]
+
     async def _attempted(self, work: Work, when: float, given: Payloads) -> list[Milestone]:
         end = await read(self._converter, given, ProgramEnd)
         assert work.told is not None
@@ -202,7 +236,7 @@ def _ended(told: Milestone, when: float, **change: object) -> Milestone:
 
 
 def _took(
-    when: float, usage: Iterable[Usage], step: Literal["plan", "program", "answer", "call"], call: str | None = None
+    when: float, usage: Iterable[Usage], step: LlmStep | Literal["call"], call: str | None = None
 ) -> list[Milestone]:
     return [
         UsageTaken(

@@ -42,6 +42,10 @@ def is_agents(row: TaskRow) -> bool:
     return row.type.startswith("agent:")
 
 
+def is_flow(row: TaskRow) -> bool:
+    return row.type.startswith("workflow:")
+
+
 async def _handle(house: House, name: str) -> Handle:
     client = await house.temporal.client()
     return client.get_workflow_handle(name, result_type=ProgramResult)
@@ -76,6 +80,8 @@ async def whole(house: House, own: Progress) -> Progress:
         "spent": own.spent.joined(program.spent),
         "llm": [*own.llm, *program.llm],
         "budget": own.budget,
+        "steps": [*own.steps, *program.steps],
+        "flow": own.flow,
     }
     return program.model_copy(update=shared)
 

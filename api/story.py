@@ -5,11 +5,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from api import subtasks
 from api.house import House
-from api.progress import is_agents, program_of, query
+from api.progress import is_agents, is_flow, program_of, query
 from api.view import Seen
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Json, Value
+from holdfast.contracts.flow import StepRun
 from holdfast.contracts.journal import Entry, ExportedCall, JournalExport, JournalView
 from holdfast.contracts.model import LlmCall, Spent
 from holdfast.contracts.principal import Principal, TaskRef
@@ -51,7 +53,7 @@ async def told(house: House, seen: Seen) -> Story:
 
 async def _view(house: House, seen: Seen) -> JournalView:
     row = seen.row
-    if is_agents(row) and (_wrote_none(row) or _writes_none(seen)):
+    if is_flow(row) or (is_agents(row) and (_wrote_none(row) or _writes_none(seen))):
         return JournalView()
     try:
         view: JournalView = await query(await program_of(house, row), QUERY_JOURNAL, JournalView)
@@ -136,11 +138,13 @@ def _exported(call: tuple[Entry, Json, Json], unused: frozenset[str]) -> Exporte
 
 
 def steps(story: Story, seen: Seen, asked: list[Question]) -> list[Step]:
-    """One line for each LLM call, the program, each call and each question, in the order of their beginning."""
+    """One line for each LLM call, the program, each call, question and task that it started, in the order of their
+    beginning."""
     ids = {question.id for question in asked}
     calls = [_call(entry, arguments) for entry, arguments, _ in story.calls if entry.id not in ids]
     program = [_program_step(story, story.program, seen)] if story.program else []
-    found = [*map(_llm_step, _llm(seen)), *program, *calls, *map(_question, asked)]
+    children = [_child(run) for run in subtasks.steps(seen) if run.state != "pending"]
+    found = [*map(_llm_step, _llm(seen)), *program, *children, *calls, *map(_question, asked)]
     return sorted(found, key=lambda step: step.started_at or 0.0)
 
 
@@ -192,6 +196,22 @@ def _call(entry: Entry, arguments: Json) -> Step:
         started_at=entry.asked_at,
         ended_at=entry.answered_at,
         error=entry.error.message if entry.error else None,
+    )
+
+
+def _child(run: StepRun) -> Step:
+    known = cost(run.spent)
+    return Step(
+        kind="child",
+        name=run.name if run.iteration == 1 else f"{run.name}.{run.iteration}",
+        state=run.state,
+        id=run.child or None,
+        detail=run.reason[:_DETAIL] if run.state == "skipped" else f"{run.kind} {run.who}".rstrip(),
+        started_at=run.started_at or run.ended_at,
+        ended_at=run.ended_at,
+        error=run.error.message if run.error else None,
+        model=run.spent.model,
+        cost=None if known is None else float(known),
     )
 
 

@@ -20,12 +20,15 @@ class Client(client.Client):
         self.on_busy = _told
 
     def find(self, prefix: str) -> str:
-        """The full id of the one task whose id begins with `prefix`.
+        """The full id of the one task whose id begins with `prefix`; behind a '/' stands the end of a step's id.
 
         Raises:
             UserError: the prefix is too short, or fits several tasks.
             NotFound: it fits none of the newest 1,000 tasks.
         """
+        if "/" in prefix:
+            root, _, path = prefix.partition("/")
+            return f"{self.find(root)}/{path}"
         if len(prefix) >= 36:
             return prefix
         if len(prefix) < SHORTEST_PREFIX:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
-from cli import screen
+from cli import screen, tree
 from cli.budget import answered, how
 from cli.client import Client
 from cli.groups import Group, grouped, is_open, line
@@ -39,7 +39,7 @@ class Follower:
         self._news = News(Client(client.settings), task_id)
         self._printed = 0
         self._open: list[Group] = []
-        self._phase = ""
+        self._phase = self._counted = ""
         self._told: set[str] = set()
 
     def run(self) -> Task:
@@ -77,6 +77,7 @@ class Follower:
         settled = self._printed + _settled(groups[self._printed :], task.state in FINAL)
         done, self._open = groups[self._printed : settled], groups[settled:]
         self._printed, self._phase = settled, task.phase
+        self._counted = tree.counted(task.subtasks) if task.subtasks else ""
         self._draw(live)
         for group in done:
             screen.progress.print(self._styled(group))
@@ -85,6 +86,7 @@ class Follower:
         """What is still open, and the end of what the model says."""
         if live:
             now = [] if self._open or not self._phase else [Text(f"    {self._phase} …", style="dim")]
+            now += [Text(f"    {self._counted}", style="dim")] if self._counted else []
             said = [Text(line, style="dim") for line in self._news.answer.splitlines()[-_LINES:]]
             live.update(Text("\n").join([*map(self._styled, self._open[-_LINES:]), *now, *said]), refresh=True)
 

@@ -10,7 +10,7 @@ _BAR = 16
 _ASKED = 36
 _OPEN = frozenset({"open", "running", "pending", "scheduled", "waiting"})
 _BAD = frozenset({"failed", "error", "raised"})
-_ALONE = frozenset({"question", "llm"})
+_ALONE = frozenset({"question", "llm", "child"})
 
 
 @dataclass
@@ -67,6 +67,8 @@ def line(group: Group, now: float, chosen: Sequence[str] = ()) -> str:
         return f"    program   {group.name}, {group.steps[0].detail}"
     if group.kind == "llm":
         return _llm(group.steps[0], now, chosen)
+    if group.kind == "child":
+        return _child(group.steps[0], now)
     name = f"{group.name} x{total}" if total > 1 else group.name
     bar = f"{_bar(group.done, total)}  {group.done}/{total}" if total > 1 and not group.is_complete else _told(group)
     length = group.length_s(now)
@@ -86,6 +88,14 @@ def _llm(step: Step, now: float, chosen: Sequence[str]) -> str:
     took = seconds(max(0.0, (step.ended_at or now) - step.started_at)) if step.started_at is not None else ""
     spent = "" if is_open(step) or step.error else money(step.cost)
     return f"    {step.name:<8}  {told:<52}  {took:>7}  {spent}".rstrip()
+
+
+def _child(step: Step, now: float) -> str:
+    """A step that another task does: who, how it stands, how long it took and what it cost."""
+    told = "; ".join(part for part in (step.detail, "" if step.state == "done" else step.state, _failed(step)) if part)
+    took = seconds(max(0.0, (step.ended_at or now) - step.started_at)) if step.started_at is not None else ""
+    spent = money(step.cost) if step.cost else ""
+    return f"    step      {f'{step.name}: {told}':<52}  {took:>7}  {spent}".rstrip()
 
 
 def model(name: str | None) -> str:

@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from cli import files, screen, views
+from cli import files, screen, tree, views
 from cli.budget import how
 from cli.client import Client
 from cli.follow import Follower, at_a_terminal, parsed
 from holdfast.config import Settings
 from holdfast.contracts.program import FINAL
 from holdfast.contracts.question import Question
-from holdfast.contracts.task import Task, TaskRequest
+from holdfast.contracts.task import Subtask, Task, TaskRequest
 from holdfast.errors import Conflict, NotFound, UserError
 
 View = Literal["task", "steps", "journal", "program", "result"]
@@ -36,7 +36,7 @@ def show(settings: Settings, prefix: str, view: View, as_json: bool) -> None:
         task_id = client.find(prefix)
         match view:
             case "task":
-                _show_task(settings, client.task(task_id), as_json)
+                _show_task(client, client.task(task_id), as_json)
             case "steps":
                 _show_steps(client, task_id, as_json)
             case "journal":
@@ -110,15 +110,22 @@ def _finish(task: Task, as_json: bool, retries: int = 0) -> None:
     screen.say(f"{views.closing(task, retries)}    holdfast show {task.id}", "dim")
 
 
-def _show_task(settings: Settings, task: Task, as_json: bool) -> None:
+def _show_task(client: Client, task: Task, as_json: bool) -> None:
     if as_json:
         screen.result(task.model_dump(mode="json"))
         return
-    screen.rows(views.facts(settings, task))
+    screen.rows(views.facts(client.settings, task))
+    if task.subtasks:
+        screen.result("\n".join(tree.lines(task.subtasks, lambda step: _inner(client, step))))
     for question in task.questions:
         if question.state == "open":
             screen.say(f"?  {question.text}{views.options(question)}", "bold yellow")
             screen.say(f"   answer with: {how(question, task.id)[0]}")
+
+
+def _inner(client: Client, step: Subtask) -> list[Subtask]:
+    """What a step started in its turn. Only flows are asked: of other steps few start any."""
+    return client.task(step.id).subtasks if step.kind == "flow" and step.created_at else []
 
 
 def _show_steps(client: Client, task_id: str, as_json: bool) -> None:

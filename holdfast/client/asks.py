@@ -166,7 +166,18 @@ def send(request: TaskRequest) -> Ask[Task]:
 
 
 def task(task_id: str, wait_s: float = 0) -> Ask[Task]:
-    return Ask("GET", f"/tasks/{task_id}", _one(Task), params={"wait": wait_s} if wait_s else {})
+    return _of(task_id, "", _one(Task), wait_s)
+
+
+def at(task_id: str, below: str = "") -> tuple[str, dict[str, str | float]]:
+    """Where a task is found, and the parameter that leads to one that another task started: its id holds '/'."""
+    root, _, path = task_id.partition("/")
+    return f"/tasks/{root}{below}", {"path": path} if path else {}
+
+
+def _of(task_id: str, below: str, read: Callable[[httpx2.Response], T], wait_s: float = 0) -> Ask[T]:
+    path, params = at(task_id, below)
+    return Ask("GET", path, read, params=params | ({"wait": wait_s} if wait_s else {}))
 
 
 def tasks(limit: int, path: str | None = None) -> Ask[tuple[list[Task], str | None]]:
@@ -175,19 +186,19 @@ def tasks(limit: int, path: str | None = None) -> Ask[tuple[list[Task], str | No
 
 
 def steps(task_id: str) -> Ask[list[Step]]:
-    return Ask("GET", f"/tasks/{task_id}/steps", _many(Step))
+    return _of(task_id, "/steps", _many(Step))
 
 
 def program(task_id: str) -> Ask[Version]:
-    return Ask("GET", f"/tasks/{task_id}/program", _one(Version))
+    return _of(task_id, "/program", _one(Version))
 
 
 def journal(task_id: str) -> Ask[JournalExport]:
-    return Ask("GET", f"/tasks/{task_id}/journal", _one(JournalExport))
+    return _of(task_id, "/journal", _one(JournalExport))
 
 
 def result(task_id: str, wait_s: float = 0) -> Ask[Json]:
-    return Ask("GET", f"/tasks/{task_id}/result", _output, params={"wait": wait_s} if wait_s else {})
+    return _of(task_id, "/result", _output, wait_s)
 
 
 def questions(task_id: str) -> Ask[list[Question]]:
@@ -228,11 +239,11 @@ def upload(path: Path, name: str | None = None) -> Ask[Uploaded]:
 
 
 def files(task_id: str) -> Ask[list[File]]:
-    return Ask("GET", f"/tasks/{task_id}/files", _many(File))
+    return _of(task_id, "/files", _many(File))
 
 
 def download(task_id: str, name: str) -> Ask[bytes]:
-    return Ask("GET", f"/tasks/{task_id}/files/{quote(name)}", _bytes)
+    return _of(task_id, f"/files/{quote(name)}", _bytes)
 
 
 def rows(path: str, **params: str | None) -> Ask[Rows]:

@@ -7,10 +7,10 @@ from typing import Any, Literal, cast
 
 import httpx2
 
-from holdfast.client import wire
+from holdfast.client import asks, wire
 from holdfast.errors import HoldfastError
 
-EventName = Literal["status", "plan", "program", "attempt", "call", "question", "delta", "usage", "done"]
+EventName = Literal["status", "plan", "program", "attempt", "call", "step", "question", "delta", "usage", "done"]
 
 PATIENCE_S = 120.0
 """So long a stream that gives nothing at all is tried again."""
@@ -49,13 +49,15 @@ class Place:
 
     @property
     def path(self) -> str:
-        return f"/tasks/{self.task_id}/events"
+        return asks.at(self.task_id, "/events")[0]
 
     @property
     def options(self) -> dict[str, Any]:
         """Arguments of the next connection."""
         after = {"Last-Event-ID": self.after} if self.after else {}
-        return {"method": "GET", "url": self.path, "headers": {"Accept": "text/event-stream", **after}}
+        params = asks.at(self.task_id)[1]
+        headers = {"Accept": "text/event-stream", **after}
+        return {"method": "GET", "url": self.path, "headers": headers, **({"params": params} if params else {})}
 
     def opened(self) -> None:
         self.is_known, self.opened_at = True, time.monotonic()

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from holdfast.contracts.base import Contract, Json
+from holdfast.contracts.model import LlmStep
 from holdfast.contracts.program import TaskState
 from holdfast.contracts.question import QuestionKind, QuestionState
 
@@ -42,11 +43,12 @@ class StatusChanged(Milestone):
 
 
 class PlanMade(Milestone):
-    """`decision`: it is answered, something is asked first, a program of `skills` comes, or this is no plan."""
+    """`decision`: it is answered, something is asked first, a program of `skills` comes, other agents do its steps, or
+    this is no plan."""
 
     event: ClassVar[str] = "plan"
     state: Literal["started", "done", "failed"]
-    decision: Literal["answer", "skills", "ask", "invalid"] | None = None
+    decision: Literal["answer", "skills", "steps", "ask", "invalid"] | None = None
     skills: list[str] = []
     reasoning: str = ""
     error: str | None = None
@@ -87,6 +89,25 @@ class CallMade(Milestone):
     ms: int | None = None
 
 
+class StepMade(Milestone):
+    """A task that this one started: a step of a flow or of a plan, or an agent that its program called.
+
+    `child` is the end of its id: `GET /tasks/{id}?path=<child>`; empty if it never began. `kind` is one of agent,
+    skill, program, flow, and `who` its name. `reason` says why it was skipped. `ms` counts from its beginning.
+    """
+
+    event: ClassVar[str] = "step"
+    name: str
+    kind: str
+    who: str = ""
+    state: Literal["started", "done", "failed", "skipped", "cancelled"]
+    iteration: int = 1
+    child: str = ""
+    reason: str = ""
+    error: str | None = None
+    ms: int | None = None
+
+
 class QuestionAsked(Milestone):
     """A question that is asked, or closed. `answer` is null for a mended program, which is a text for machines."""
 
@@ -105,7 +126,7 @@ class UsageTaken(Milestone):
     """What one request to a model took. `cost` is USD; null: unknown, never 0. `call` is set for requests of skills."""
 
     event: ClassVar[str] = "usage"
-    step: Literal["plan", "program", "answer", "call"]
+    step: LlmStep | Literal["call"]
     call: str | None = None
     provider: str
     model: str

@@ -204,8 +204,9 @@ class Subtask(Contract):
 
 
 class Step(Contract):
-    """One line of what people see: an LLM call (`llm`), the program, a call, a question. Times are UTC seconds since
-    1970. An LLM call says its `model` (`provider:model`) and its cost in USD; None: not known."""
+    """One line of what people see: an LLM call (`llm`), the program, a call, a question, a task that this one started
+    (`child`; its `id` is the end of that one's). Times are UTC seconds since 1970. An LLM call says its `model`
+    (`provider:model`) and its cost in USD; None: not known."""
 
     kind: str
     name: str
