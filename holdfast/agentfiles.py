@@ -1,36 +1,21 @@
 """From a file to an agent: `AgentSpec`, or the error that names file, line and key."""
 
+import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from holdfast.agentdraft import AgentDraft
-from holdfast.agentkeys import LATER, AgentKeys, LlmKeys, SkillEntry
-from holdfast.contracts.agent import AgentLimits, AgentSpec, Retry
-from holdfast.contracts.base import Origin
-from holdfast.contracts.model import ModelSettings
+from holdfast.agentforms import SUBAGENT_CONSTRAINTS, AgentDraft, AgentFile, agent_drafts
+from holdfast.agentkeys import LATER, AgentKeys, DefaultKeys, SkillEntry
+from holdfast.agentlimits import budget_of, limits_of, models_of, over, retry_of
+from holdfast.contracts.agent import AgentSpec, Strategy
 from holdfast.errors import SpecInvalid, shown
 from holdfast.names import canonical_name
 from holdfast.skillschema import any_schema
 from holdfast.sources import Sources
-from holdfast.yamlfile import read_mapping
 
 MAX_PROMPT_BYTES = 256 * 1024
-_LIMITS = set(AgentLimits.model_fields)
-
-
-@dataclass(frozen=True)
-class AgentFile:
-    """Where an agent stands. `label` is how messages call the file; `root` is the folder that it must not lead out of.
-
-    `says_all`: without the key `skills` it may use every skill. agentrunner's files, which knew no skills, mean none.
-    """
-
-    path: Path
-    label: str
-    root: Path
-    origin: Origin = "project"
-    says_all: bool = True
+_SUBAGENT_PROMPT = "prompts/system.txt"
+_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
@@ -39,42 +24,54 @@ class ParsedAgent:
     warnings: list[str] = field(default_factory=list)
 
 
-def parse_agent(file: AgentFile, sources: Sources) -> ParsedAgent:
-    """Read one file.
+def parse_agent(file: AgentFile, sources: Sources, defaults: DefaultKeys | None = None) -> ParsedAgent:
+    """Read a file with one agent.
 
     Raises:
         SpecInvalid: names the file, the line where there is one, the key, what was found and what is allowed.
     """
-    document = read_mapping(sources.text(file.path, file.root, file.label), file.label)
-    draft = AgentDraft(document)
+    [draft] = agent_drafts(file, sources)
+    return ParsedAgent(spec_of(draft, file, sources, defaults), draft.document.warnings)
+
+
+def spec_of(draft: AgentDraft, file: AgentFile, sources: Sources, defaults: DefaultKeys | None = None) -> AgentSpec:
+    """
+    Raises:
+        SpecInvalid: as `parse_agent`.
+    """
     keys = draft.keys()
     prompt = _prompt(keys, file, sources, draft)
-    spec = _spec(keys, prompt, file, draft)
+    of_form = DefaultKeys(constraints=SUBAGENT_CONSTRAINTS) if file.form == "subagent" else DefaultKeys()
+    spec = _spec(keys, prompt, file, draft, over(defaults or DefaultKeys(), of_form))
     if spec.strategy == "direct" and spec.skills and keys.strategy:
         draft.warn("skills", "strategy 'direct' asks the model once and calls no skill; allowed with skills: 'ptc'")
-    return ParsedAgent(spec, document.warnings)
+    return spec
 
 
-def _spec(keys: AgentKeys, prompt: str, file: AgentFile, draft: AgentDraft) -> AgentSpec:
+def _spec(keys: AgentKeys, prompt: str, file: AgentFile, draft: AgentDraft, defaults: DefaultKeys) -> AgentSpec:
     skills = _skills(keys, draft)
     if skills is None and not file.says_all:
         skills = []
     return AgentSpec(
         name=keys.name,
+        aliases=keys.aliases,
         description=keys.description.strip(),
         agent_type=keys.agent_type,
         enabled=keys.enabled,
         execution_mode=keys.execution_mode,
-        strategy=keys.strategy or ("direct" if skills == [] else "ptc"),
+        strategy=_strategy(keys, skills, draft),
         planning=keys.planning,
         phrase=keys.phrase,
-        models=_models(keys.llm_config),
+        models=models_of(keys.llm_config, defaults),
         system_prompt=prompt,
         skills=skills,
+        subagents=_subagents(keys, draft),
+        class_path=_class_path(keys, draft),
         tags=keys.tags,
         event_subscriptions=keys.event_subscriptions,
-        limits=AgentLimits(**keys.limits.model_dump(include=_LIMITS, exclude_none=True)),
-        retry=Retry(max_retries=keys.retry.max_retries),
+        limits=limits_of(keys, defaults, draft),
+        retry=retry_of(keys.retry, defaults),
+        budget=budget_of(keys, defaults, draft),
         sandbox=_sandbox(keys, draft),
         output_schema=_output_schema(keys, draft),
         extra=_extra(keys),
@@ -82,18 +79,51 @@ def _spec(keys: AgentKeys, prompt: str, file: AgentFile, draft: AgentDraft) -> A
     )
 
 
-def _models(found: LlmKeys | list[LlmKeys] | None) -> list[ModelSettings]:
-    several = found if isinstance(found, list) else [found] if found is not None else []
-    return [ModelSettings.model_validate(one.model_dump()) for one in several]
+def _strategy(keys: AgentKeys, skills: list[str] | None, draft: AgentDraft) -> Strategy:
+    if (keys.strategy or "class") != "class" and keys.class_ is not None:
+        raise draft.wrong("class", f"found beside strategy {keys.strategy!r}; allowed with strategy 'class' only")
+    if keys.strategy == "class" and keys.class_ is None:
+        raise draft.wrong("strategy", "found 'class' and no key 'class'; it is needed: 'module:Class'")
+    if keys.strategy is not None:
+        return keys.strategy
+    if keys.class_ is not None:
+        return "class"
+    if keys.execution_mode == "collaborative":
+        return "delegate"
+    return "direct" if skills == [] else "ptc"
+
+
+def _class_path(keys: AgentKeys, draft: AgentDraft) -> str:
+    """`app.agents.summarizer.SummarizerAgent` -> `app.agents.summarizer:SummarizerAgent`."""
+    if keys.class_ is None:
+        return ""
+    if not _CLASS.fullmatch(keys.class_):
+        raise draft.wrong("class", f"found {shown(keys.class_)}; allowed is 'module:Class' or 'package.module.Class'")
+    module, _, name = keys.class_.replace(":", ".").rpartition(".")
+    return f"{module}:{name}"
+
+
+def _subagents(keys: AgentKeys, draft: AgentDraft) -> list[str] | None:
+    preferred, path = keys.collaborative_config.preferred_collaborators, "subagents"
+    if preferred is not None:
+        path = "collaborative_config.preferred_collaborators"
+        if keys.subagents is not None:
+            raise draft.wrong(path, "found beside 'subagents'; allowed is one")
+    names = keys.subagents if preferred is None else preferred
+    return None if names is None else _canonical(names, path, "an agent", draft)
 
 
 def _skills(keys: AgentKeys, draft: AgentDraft) -> list[str] | None:
     if keys.skills is None:
         return None
     names = [entry.name if isinstance(entry, SkillEntry) else entry for entry in keys.skills]
+    return _canonical(names, "skills", "a skill", draft)
+
+
+def _canonical(names: list[str], path: str, what: str, draft: AgentDraft) -> list[str]:
     for number, name in enumerate(names):
         if not canonical_name(name):
-            raise draft.wrong(f"skills[{number}]", f"found {shown(name)}; allowed is the name of a skill")
+            raise draft.wrong(f"{path}[{number}]", f"found {shown(name)}; allowed is the name of {what}")
     return list(dict.fromkeys(map(canonical_name, names)))
 
 
@@ -121,10 +151,10 @@ def _extra(keys: AgentKeys) -> dict[str, Any]:
     """What later versions act on, as it stands in the file."""
     found = keys.model_dump(mode="json", by_alias=True, include=set(LATER), exclude_none=True)
     entries = [one.model_dump(exclude_none=True) for one in keys.skills or [] if isinstance(one, SkillEntry)]
+    used = {"preferred_collaborators", "max_plan_steps"}
     parts = {
         "skills": entries,
-        "limits": keys.limits.model_dump(exclude=_LIMITS, exclude_none=True),
-        "retry": keys.retry.model_dump(exclude={"max_retries"}, exclude_none=True),
+        "collaborative_config": keys.collaborative_config.model_dump(exclude=used, exclude_none=True),
         "sandbox": {key: value for key, value in (keys.sandbox or {}).items() if key != "adapter"},
     }
     return found | {name: part for name, part in parts.items() if part}
@@ -132,6 +162,8 @@ def _extra(keys: AgentKeys) -> dict[str, Any]:
 
 def _prompt(keys: AgentKeys, file: AgentFile, sources: Sources, draft: AgentDraft) -> str:
     if keys.system_prompt_file is None:
+        if file.form == "subagent" and not keys.system_prompt:
+            return sources.text_if_there(file.path.parent / _SUBAGENT_PROMPT, file.root, _SUBAGENT_PROMPT).strip()
         return keys.system_prompt.strip()
     key = "system_prompt_file"
     if keys.system_prompt:

@@ -1,4 +1,4 @@
-"""From folders to a snapshot: a project's skills and agents, the built-in ones, and what is wrong with any of them.
+"""From folders to a snapshot: a project's skills, agents and flows, the built-in ones, and what is wrong with any.
 
 A bad file is a problem with a name and a line; everything else still loads.
 """
@@ -6,16 +6,28 @@ A bad file is a problem with a name and a line; everything else still loads.
 import math
 import threading
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from holdfast.agentfiles import AgentFile, parse_agent
+from holdfast.agentcatalogue import add_agents
 from holdfast.blobs import BlobStore
 from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.base import Origin
-from holdfast.errors import SpecInvalid
-from holdfast.names import canonical_name, suggestion
-from holdfast.places import AGENT_FOLDERS, PROJECT_FOLDERS, Problem, SkillFolder, agent_files, skill_folders
+from holdfast.contracts.flow import FlowSpec
+from holdfast.errors import SpecInvalid, UserError
+from holdfast.flowcatalogue import FlowLoading
+from holdfast.names import suggestion
+from holdfast.places import (
+    AGENT_FOLDERS,
+    FLOW_FOLDERS,
+    PROJECT_FOLDERS,
+    Problem,
+    SkillFolder,
+    agent_files,
+    flow_files,
+    skill_folders,
+)
 from holdfast.skillfiles import walk
 from holdfast.snapshot import Catalogue, CatalogueSkill, SkillSummary
 from holdfast.sources import Look, Sources, look
@@ -25,6 +37,8 @@ __all__ = [
     "AGENT_FOLDERS",
     "BUILTIN",
     "BUILTIN_AGENTS",
+    "BUILTIN_FLOWS",
+    "FLOW_FOLDERS",
     "PROJECT_FOLDERS",
     "Catalogue",
     "CatalogueSkill",
@@ -39,6 +53,7 @@ BUILTIN = Path(__file__).parent.parent / "skills" / "builtin"
 """Where the built-in skills lie, for those rooms too that may not import `skills`."""
 
 BUILTIN_AGENTS = Path(__file__).parent.parent / "agents"
+BUILTIN_FLOWS = Path(__file__).parent.parent / "flows"
 
 
 @dataclass(frozen=True)
@@ -47,19 +62,24 @@ class Loaded:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     looks: dict[Path, Look] = field(default_factory=dict, repr=False, compare=False)
-    """How each agent's file, and each file that one names, looked just before it was read."""
+    """How each file of agents or flows, and each file that one names, looked just before it was read."""
 
 
 def load(
-    project: Path, builtin: Path, undeclared: UndeclaredEffect = "guess", builtin_agents: Path = BUILTIN_AGENTS
+    project: Path,
+    builtin: Path,
+    undeclared: UndeclaredEffect = "guess",
+    builtin_agents: Path = BUILTIN_AGENTS,
+    builtin_flows: Path = BUILTIN_FLOWS,
 ) -> Loaded:
-    """Read all skills: `<project>/skills/*`, `<project>/.agents/skills/*` and `<builtin>/*`; and all agents."""
+    """Read all skills: `<project>/skills/*`, `<project>/.agents/skills/*` and `<builtin>/*`; all agents, all flows."""
     loading = _Loading(undeclared)
     for found in skill_folders(project, builtin, loading.problems):
         loading.add(found)
-    for file in agent_files(project, builtin_agents, loading.problems):
-        loading.add_agent(file)
-    return loading.done()
+    add_agents(project, builtin_agents, loading)
+    flows = FlowLoading(loading)
+    flows.add_all(project, builtin_flows)
+    return loading.done(flows)
 
 
 class _Loading:
@@ -72,6 +92,7 @@ class _Loading:
         self.contents: set[bytes] = set()
         self.agents: dict[str, AgentSpec] = {}
         self.agent_places: dict[str, str] = {}
+        self.flows: dict[str, FlowSpec] = {}
         self.sources = Sources()
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
@@ -81,37 +102,7 @@ class _Loading:
             parsed = parse_skill(found.folder, self.undeclared, found.label)
             self._admit(parsed, found)
         except SpecInvalid as exc:
-            self.problems.append(_problem(exc, found.label))
-
-    def add_agent(self, file: AgentFile) -> None:
-        """A project's agent takes the place of a built-in one of its name; a file with an error leaves it empty."""
-        try:
-            parsed = parse_agent(file, self.sources)
-            self._admit_agent(parsed.spec, file)
-        except SpecInvalid as exc:
-            self.problems.append(_problem(exc, file.label))
-            if file.origin == "project":
-                self._withdraw_builtin(file.path.stem)
-            return
-        self.warnings += [Problem(level="warning", file=file.label, message=text) for text in parsed.warnings]
-
-    def _admit_agent(self, spec: AgentSpec, file: AgentFile) -> None:
-        name = canonical_name(spec.name)
-        before = self.agents.get(name)
-        if before is not None and before.origin == file.origin:
-            raise SpecInvalid(
-                f"{file.label}: key 'name': {spec.name!r} is the name of another agent, {self.agent_places[name]}; "
-                "rename one of them ('-' and '_' are the same)",
-                file=file.label,
-                key="name",
-            )
-        self.agents[name] = spec
-        self.agent_places[name] = file.label
-
-    def _withdraw_builtin(self, name: str) -> None:
-        found = self.agents.get(canonical_name(name))
-        if found is not None and found.origin == "builtin":
-            del self.agents[canonical_name(name)]
+            self.problems.append(Problem.of(exc, found.label))
 
     def _admit(self, parsed: ParsedSkill, found: SkillFolder) -> None:
         name = parsed.spec.name
@@ -127,25 +118,40 @@ class _Loading:
         self.contents.update(parsed.files.values())
         self.warnings += [Problem(level="warning", file=found.label, message=text) for text in parsed.warnings]
 
-    def done(self) -> Loaded:
-        self._doubt_missing_skills()
+    def done(self, flows: FlowLoading) -> Loaded:
         skills, agents = dict(sorted(self.skills.items())), dict(sorted(self.agents.items()))
-        catalogue = Catalogue(skills, frozenset(self.contents), agents)
+        catalogue = Catalogue(skills, frozenset(self.contents), agents, self.flows)
+        self._doubt_missing_names(catalogue)
+        flows.doubt(lambda kind, name: _missing(catalogue, kind, name))
         return Loaded(catalogue, self.problems, self.warnings, self.sources.looks)
 
-    def _doubt_missing_skills(self) -> None:
-        """A skill that is not there may come later, so its agent is kept; a task of it would not find the skill."""
+    def _doubt_missing_names(self, catalogue: Catalogue) -> None:
+        """Who is not there may come later, so the agent is kept; a task of it would not find the skill."""
         for name, agent in self.agents.items():
-            for skill in agent.skills or []:
-                if skill not in self.skills:
-                    place = self.agent_places[name]
-                    text = f"{place}: key 'skills': no skill named {skill!r} is here;{suggestion(skill, self.skills)}"
-                    end = " add it, or take it out"
-                    self.warnings.append(Problem(level="warning", file=place, key="skills", message=text + end))
+            named = [("skills", "skill", skill) for skill in agent.skills or []]
+            named += [("subagents", "agent", one) for one in agent.subagents or []]
+            place = self.agent_places[name]
+            for key, kind, one in named:
+                if text := _missing(catalogue, kind, one):
+                    message = f"{place}: key {key!r}: {text}"
+                    self.warnings.append(Problem(level="warning", file=place, key=key, message=message))
 
 
-def _problem(exc: SpecInvalid, label: str) -> Problem:
-    return Problem(file=exc.file or label, line=exc.line, key=exc.key, message=str(exc))
+def _missing(catalogue: Catalogue, kind: str, name: str) -> str | None:
+    """Why a name finds nothing: as a sentence for its file."""
+    known: dict[str, Iterable[str]] = {"agent": catalogue.agents, "skill": catalogue.skills, "flow": catalogue.flows}
+    find: dict[str, Callable[[str], object]] = {
+        "agent": catalogue.find_agent,
+        "skill": catalogue.find,
+        "flow": catalogue.find_flow,
+    }
+    if kind not in find:
+        return None
+    try:
+        find[kind](name)
+    except UserError:
+        return f"no {kind} named {name!r} is here;{suggestion(name, known[kind])} add it, or take it out"
+    return None
 
 
 def _taken(name: str, found: SkillFolder, origin: Origin, place: str) -> SpecInvalid:
@@ -158,7 +164,7 @@ def _taken(name: str, found: SkillFolder, origin: Origin, place: str) -> SpecInv
 
 
 class Library:
-    """The newest snapshot of a project's skills and agents, read again only when a file has changed.
+    """The newest snapshot of a project's skills, agents and flows, read again only when a file has changed.
 
     Safe for many threads.
     """
@@ -170,9 +176,10 @@ class Library:
         blobs: BlobStore,
         undeclared: UndeclaredEffect = "guess",
         builtin_agents: Path = BUILTIN_AGENTS,
+        builtin_flows: Path = BUILTIN_FLOWS,
     ) -> None:
         self.project, self.builtin, self.blobs, self.undeclared = project, builtin, blobs, undeclared
-        self.builtin_agents = builtin_agents
+        self.builtin_agents, self.builtin_flows = builtin_agents, builtin_flows
         self._lock = threading.Lock()
         self._stamp: tuple[frozenset[Look], dict[Path, Look]] | None = None
         self._sha = ""
@@ -188,9 +195,9 @@ class Library:
             began = time.monotonic()
             stamp = self._stamped()
             if stamp != self._stamp:
-                loaded = load(self.project, self.builtin, self.undeclared, self.builtin_agents)
+                loaded = load(self.project, self.builtin, self.undeclared, self.builtin_agents, self.builtin_flows)
                 self._sha = loaded.catalogue.save(self.blobs)
-                light = Catalogue(loaded.catalogue.skills, agents=loaded.catalogue.agents)
+                light = replace(loaded.catalogue, contents=frozenset())
                 self._loaded = replace(loaded, catalogue=light)
                 self._stamp = stamp[0], loaded.looks
             self._looked_at = began
@@ -202,7 +209,8 @@ class Library:
         return self._loaded.warnings
 
     def _stamped(self) -> tuple[frozenset[Look], dict[Path, Look]]:
-        """How the files of skills look now; and those of agents, with what these named when they were last read."""
+        """How the files of skills look now; those of agents and flows, with what these named when they were read."""
         skills = (path for found in skill_folders(self.project, self.builtin, []) for path in walk(found.folder))
         agents = (file.path for file in agent_files(self.project, self.builtin_agents, []))
-        return frozenset(map(look, skills)), {path: look(path) for path in {*agents, *self._loaded.looks}}
+        flows = (file.path for file in flow_files(self.project, self.builtin_flows, []))
+        return frozenset(map(look, skills)), {path: look(path) for path in {*agents, *flows, *self._loaded.looks}}

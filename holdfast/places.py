@@ -1,17 +1,28 @@
-"""Where skills and agents lie: the folders and files that count, of a project and of holdfast itself."""
+"""Where skills, agents and flows lie: the folders and files that count, of a project and of holdfast itself."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from holdfast.agentfiles import AgentFile
+from holdfast.agentforms import AgentFile
 from holdfast.contracts.base import Contract, Origin
+from holdfast.errors import SpecInvalid
+from holdfast.flowfiles import FlowFile
 from holdfast.skillfiles import is_skill_folder
 
 PROJECT_FOLDERS = ("skills", ".agents/skills")
 AGENT_FOLDERS = {"agents": True, "config/agents": False}
 """Where agents' files lie, and whether one that names no skills may use all of them. The second is agentrunner's."""
+SUBAGENTS = "subagents"
+"""One folder each, with an `agent.yaml`."""
+AGENT_LISTS = ("config/agents.yaml", "config/agents.yml")
+"""Files with several agents in a list."""
+AGENT_DEFAULTS = ("config/agents.config.yaml", "config/agents.config.yml")
+MASTER_PROMPT = "prompts/master-system.txt"
+"""The system prompt of the agent `master`, unless its file has one."""
+FLOW_FOLDERS = ("flows", "workflows", "app/workflows")
+"""Only YAML files count there. The other two are where the older systems keep theirs."""
 
 MAX_FOLDERS = 2000
 
@@ -24,6 +35,10 @@ class Problem(Contract):
     line: int | None = None
     key: str | None = None
     message: str
+
+    @classmethod
+    def of(cls, exc: SpecInvalid, label: str, level: Literal["error", "warning"] = "error") -> "Problem":
+        return cls(level=level, file=exc.file or label, line=exc.line, key=exc.key, message=str(exc))
 
 
 @dataclass(frozen=True)
@@ -64,13 +79,36 @@ def agent_files(project: Path, builtin: Path, problems: list[Problem]) -> Iterat
     for path in _yaml_files(builtin):
         yield AgentFile(path, f"builtin/agents/{path.name}", builtin, "builtin")
     for folder, says_all in AGENT_FOLDERS.items():
-        is_builtin = (project / folder).resolve() == builtin.resolve()
-        files = [] if is_builtin else _yaml_files(project / folder)
-        if len(files) > MAX_FOLDERS:
-            text = f"{folder}: {len(files)} files; allowed are {MAX_FOLDERS}, the first ones by name are read"
-            problems.append(Problem(file=folder, message=text))
-        for path in files[:MAX_FOLDERS]:
-            yield AgentFile(path, f"{folder}/{path.name}", project, "project", says_all)
+        for path, label in _own_files(project, folder, builtin, problems):
+            yield AgentFile(path, label, project, "project", says_all)
+    for own in _subfolders(project / SUBAGENTS)[:MAX_FOLDERS]:
+        for path in _yaml_files(own):
+            if path.stem == "agent":
+                label = f"{SUBAGENTS}/{own.name}/{path.name}"
+                yield AgentFile(path, label, project, "project", form="subagent")
+    for name in AGENT_LISTS:
+        if (project / name).is_file():
+            yield AgentFile(project / name, name, project, "project", says_all=False, form="list")
+
+
+def flow_files(project: Path, builtin: Path, problems: list[Problem]) -> Iterator[FlowFile]:
+    """Built-in ones first, so that a project's own can take their place."""
+    for path in _yaml_files(builtin):
+        yield FlowFile(path, f"builtin/flows/{path.name}", builtin, "builtin")
+    for folder in FLOW_FOLDERS:
+        for path, label in _own_files(project, folder, builtin, problems):
+            yield FlowFile(path, label, project)
+
+
+def _own_files(project: Path, folder: str, builtin: Path, problems: list[Problem]) -> Iterator[tuple[Path, str]]:
+    """A project's YAML files in a folder with their labels. The folder of holdfast itself is no project's."""
+    is_builtin = (project / folder).resolve() == builtin.resolve()
+    files = [] if is_builtin else _yaml_files(project / folder)
+    if len(files) > MAX_FOLDERS:
+        text = f"{folder}: {len(files)} files; allowed are {MAX_FOLDERS}, the first ones by name are read"
+        problems.append(Problem(file=folder, message=text))
+    for path in files[:MAX_FOLDERS]:
+        yield path, f"{folder}/{path.name}"
 
 
 def _yaml_files(root: Path) -> list[Path]:

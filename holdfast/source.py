@@ -65,8 +65,8 @@ def normalise(text: str) -> Source:
     return next((each for each in _forms(source) if _fault(each.source) is None), source)
 
 
-def check(source: Source, skills: Collection[str]) -> list[Problem]:
-    """What is wrong with a program, in the order of its lines; empty if it can be run.
+def check(source: Source, skills: Collection[str] | None) -> list[Problem]:
+    """What is wrong with a program, in the order of its lines; empty if it can be run. None: skills are not looked up.
 
     Only skills that are named outright are looked up, and none if the program gives `skills` or `executor` a
     meaning of its own. A name matches with `-` and `_` alike.
@@ -77,6 +77,8 @@ def check(source: Source, skills: Collection[str]) -> list[Problem]:
     tree = _compiled(source.source)
     if not tree.body:
         return [Problem(1, 1, "the program is empty; it needs at least one statement")]
+    if skills is None:
+        return []
     # Not splitlines: for Python a form feed, or U+2028 in a text, ends no line.
     lines = re.split(r"\r\n?|\n", source.source)
     known = {canonical_name(name) for name in skills} | _ALWAYS

@@ -45,6 +45,15 @@ class Sources:
             raise SpecInvalid(f"{label}: {found.st_size} bytes; allowed are {limit}", file=label)
         return text_of(_bytes(path, label), label)
 
+    def text_if_there(self, path: Path, root: Path, label: str, limit: int = MAX_BYTES) -> str:
+        """A file's text, or nothing if there is no file; that it comes later is seen too.
+
+        Raises:
+            SpecInvalid: as `text`, for a file that is there.
+        """
+        self.looks[path] = look(path)
+        return self.text(path, root, label, limit) if path.exists() else ""
+
 
 def _bytes(path: Path, label: str) -> bytes:
     try:
