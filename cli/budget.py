@@ -24,8 +24,7 @@ def lines(state: BudgetState) -> list[tuple[str, ...]]:
     """A unit with a limit each: what is taken, and of how much."""
     rows = [(unit, _stands(state, unit)) for unit in type(state.limit).model_fields if _limit(state, unit) is not None]
     waiting = [("waiting", f"{state.waiting} for a top-up")] if state.waiting else []
-    unknown = [("unpriced", f"{state.unknown} requests, which are in no figure of usd")] if state.unknown else []
-    return [*rows, *waiting, *unknown]
+    return [*rows, *waiting]
 
 
 def brief(state: BudgetState) -> str:
@@ -61,7 +60,7 @@ def _limit(state: BudgetState, unit: str) -> object:
 
 def _stands(state: BudgetState, unit: str) -> str:
     if unit == "seconds":
-        return f"{state.seconds:,g} of {state.limit.seconds:,g}"
+        return f"{state.seconds:,.1f} of {state.limit.seconds:,g}"
     reserved = getattr(state.reserved, unit)
     more = f", {reserved:,} reserved" if reserved else ""
     return f"{getattr(state.taken, unit):,} of {_limit(state, unit):,}{more}"

@@ -1,20 +1,28 @@
 """Budgets of whole trees, over a real server and a stub model that counts for itself what it was paid."""
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+import holdfast
 from holdfast.contracts.budget import Budget, BudgetState, TopUp
 from holdfast.contracts.program import ProgramResult
 from holdfast.contracts.question import AnswerMessage
+from holdfast.contracts.task import TaskRequest
+from holdfast.errors import UserError
 from tests.integration.test_thinking_skills import PROJECT
 from tests.support.agents import begin, models, task_spec
+from tests.support.api import Api, problem
 from tests.support.authors import plans
 from tests.support.stack import Stack, progress, until
 from tests.support.stub_llm import Fault, StubLlm
@@ -29,20 +37,40 @@ TEN = "total = 0\nfor k in range(10):\n    total += skills.echo(i=k)['i']\nresul
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def model() -> Iterator[StubLlm]:
+    with StubLlm() as one:
+        yield one
+
+
+@pytest.fixture
+def stub(model: StubLlm) -> StubLlm:
+    """The model without what the last test taught it."""
+    model.reset()
+    return model
+
+
+def asked_at(model: StubLlm) -> dict[str, str]:
+    """What tells a worker that this is its model."""
+    named = {"DEFAULT_LLM_PROVIDER": "openai-compatible", "DEFAULT_LLM_MODEL": "stub"}
+    return {"LLM_BASE_URL": model.url, **named}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[Stack]:
     one = Stack(tmp_path_factory.mktemp("budgets"), project=PROJECT)
     try:
         one.start_server()
-        one.start_worker().wait_up()
+        one.start_worker(**asked_at(model)).wait_up()
         yield one
     finally:
         one.close()
 
 
-@pytest.fixture
-def stub() -> Iterator[StubLlm]:
-    with StubLlm() as one:
-        yield one
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> Iterator[Api]:
+    one = Api(stack.home, stack.project, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
+    yield one
+    one.close()
 
 
 def paid(stub: StubLlm, reply: str = MOON) -> int:
@@ -308,6 +336,104 @@ async def test_without_a_budget_nothing_is_asked_for(stack: Stack, client: Clien
     assert (found["llm.skill"], found["llm.estimate"]) == (1, 0)
 
 
+FIVE = "result = [skills.rhyme(word=str(i))['rhyme'] for i in range(5)]"
+
+
+def posted(api: Api, **fields: Any) -> dict[str, Any]:
+    body = {"type": "program", "program": FIVE, "model": "openai-compatible:stub", **fields}
+    response = api.http.post("/tasks", json=body)
+    assert response.status_code == 201, response.text
+    task: dict[str, Any] = response.json()
+    return task
+
+
+async def asks_for_more(api: Api, task_id: str) -> dict[str, Any]:
+    async def waiting() -> Any:
+        task = api.get(f"/tasks/{task_id}")
+        return task if task["state"] == "WAITING" and task["questions"] else None
+
+    found: dict[str, Any] = await until(waiting)
+    return found
+
+
+@pytest.mark.slow
+async def test_a_budget_over_http(stack: Stack, api: Api, stub: StubLlm) -> None:
+    stub.rule("RHYME", MOON)
+    task = posted(api, budget={"calls": 2, "tokens": 100_000})
+    seen = await asks_for_more(api, task["id"])
+    assert seen["budget"]["limit"] == {"tokens": 100_000, "usd": None, "calls": 2, "seconds": None}
+    assert (seen["budget"]["taken"]["calls"], seen["budget"]["waiting"]) == (2, 1)
+    assert api.get(f"/tasks/{task['id']}/budget") == seen["budget"]
+    [question] = api.get(f"/tasks/{task['id']}/questions")
+    assert (question["id"], question["kind"]) == ("budget.1", "budget")
+    path = f"/tasks/{task['id']}/budget"
+    problem(api.http.post(path, json={"add": {}}), 422, "INVALID_REQUEST")
+    problem(api.http.post(path, json={"add": {"token": 5}}), 422, "INVALID_REQUEST")
+    more = api.http.post(path, json={"add": {"calls": 3}, "user_id": "ann@example.org"})
+    assert (more.status_code, more.json()["limit"]["calls"]) == (200, 5)
+    done = api.get(f"/tasks/{task['id']}", wait=30)
+    assert (done["state"], done["output"]) == ("DONE", ["June"] * 5)
+    assert done["budget"]["taken"]["calls"] == 5
+    assert done["budget"]["taken"]["tokens"] == paid(stub)
+    problem(api.http.post(path, json={"add": {"calls": 3}}), 409, "CONFLICT")
+    [closed] = api.get(f"/tasks/{task['id']}/questions")
+    assert (closed["state"], closed["answer"]) == ("answered", {"add": {"calls": 3}})
+    assert len(closed["answered_by"]) == 64
+
+
+def test_a_limit_that_is_misspelt_is_refused(api: Api) -> None:
+    body = {"type": "program", "program": "result = 1", "budget": {"dollars": 5}}
+    told = problem(api.http.post("/tasks", json=body), 422, "INVALID_REQUEST")
+    assert "'dollars' is no unit of a budget; allowed: tokens, usd, calls, seconds" in told["message"]
+
+
+async def test_a_task_without_a_budget_has_none_to_show_or_to_add_to(stack: Stack, api: Api) -> None:
+    task = posted(api, program="result = skills.ask(text='?')", model=None)
+    await asks_for_more(api, task["id"])
+    problem(api.http.get(f"/tasks/{task['id']}/budget"), 422, "INVALID_REQUEST")
+    told = problem(api.http.post(f"/tasks/{task['id']}/budget", json={"add": {"calls": 1}}), 422, "INVALID_REQUEST")
+    assert "no budget" in told["message"]
+    assert api.get(f"/tasks/{task['id']}")["budget"] is None
+    assert api.http.post(f"/tasks/{task['id']}/cancel").status_code == 202
+
+
+@pytest.mark.slow
+async def test_a_budget_at_the_command_line(stack: Stack, api: Api, stub: StubLlm, tmp_path: Path) -> None:
+    stub.rule("RHYME", MOON)
+    (tmp_path / "five.py").write_text(FIVE.replace("5", "4"))
+
+    def command(*words: str) -> str:
+        line = [sys.executable, "-m", "cli.main", *words]
+        ran = subprocess.run(line, cwd=stack.project, env=api.environment, capture_output=True, text=True, timeout=60)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    task_id = command("exec", str(tmp_path / "five.py"), "--max-calls", "1", "--max-seconds", "600", "--detach").strip()
+    await asks_for_more(api, task_id)
+    shown = [line.split(maxsplit=1) for line in command("budget", task_id).splitlines()]
+    assert ["calls", "1 of 1"] in shown
+    assert ["waiting", "1 for a top-up"] in shown
+    assert "budget" in command("show", task_id)
+    assert json.loads(command("budget", task_id, "--add-calls", "1", "--json"))["limit"]["calls"] == 2
+    await until(lambda: len(api.get(f"/tasks/{task_id}/questions")) == 2)
+    command("answer", task_id, "calls=10 seconds=5")
+    assert api.get(f"/tasks/{task_id}", wait=30)["output"] == ["June"] * 4
+
+
+@pytest.mark.slow
+async def test_a_budget_from_python(stack: Stack, api: Api, stub: StubLlm) -> None:
+    stub.rule("RHYME", MOON)
+    with holdfast.Client(str(api.http.base_url), "") as client:
+        request = {"type": "program", "program": FIVE, "model": "openai-compatible:stub", "budget": {"calls": 1}}
+        task = client.wait(client.send(TaskRequest.model_validate(request)).id, 30)
+        assert task.state == "WAITING"
+        assert client.budget(task.id).taken.calls == 1
+        with pytest.raises(UserError, match="no unit of a budget"):
+            client.top_up(task.id, dollars=5)  # type: ignore[call-arg]
+        assert client.top_up(task.id, calls=9).limit.calls == 10
+        assert client.wait(task.id, 30).output == ["June"] * 5
+
+
 @pytest.mark.slow
 async def test_workers_that_die_overspend_nothing(stack: Stack, client: Client, stub: StubLlm) -> None:
     """A request that was in flight may be paid for twice: then each has a reservation of its own."""
@@ -318,7 +444,7 @@ async def test_workers_that_die_overspend_nothing(stack: Stack, client: Client, 
         before = len(stub.requests)
         await until(lambda before=before: len(stub.requests) >= before + 2)
         stack.workers[-1].kill()
-        stack.start_worker().wait_up()
+        stack.start_worker(**asked_at(stub)).wait_up()
     number = 1
     while True:
         done = asyncio.create_task(handle.result())
