@@ -23,6 +23,7 @@ from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_SANDBOX, Q
 from holdfast.errors import HoldfastError, OperatorError
 from holdfast.temporal.connect import connect
 from workflows import policies
+from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
 from workflows.task import TaskWorkflow
 
@@ -56,7 +57,7 @@ def workers(client: Client, queues: Sequence[str], found: Wired, settings: Setti
         Worker(
             client,
             task_queue=queue,
-            workflows=[TaskWorkflow, ProgramWorkflow] if queue == QUEUE_AGENTS else [],
+            workflows=[TaskWorkflow, FlowWorkflow, ProgramWorkflow] if queue == QUEUE_AGENTS else [],
             activities=found.activities.get(queue, []),
             max_concurrent_activities=found.slots.get(queue),
             no_remote_activities=queue == QUEUE_AGENTS,

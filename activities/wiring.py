@@ -18,6 +18,7 @@ from activities.nested import Nests
 from activities.program import TEMPLATE, Programs
 from activities.records import Recorder
 from activities.skills import Skills
+from activities.work import Steps
 from activities.turns import Turns
 from holdfast import __version__
 from holdfast.blobs import BlobStore
@@ -84,9 +85,11 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             )
             stack.push_async_callback(runner.close)
             skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs))
-            found.activities[QUEUE_SKILLS] = [skills.run, skills.check, recorder.save_segment, recorder.save_record]
-            # Local activities run where the workflow does: saves, and calls of light skills.
-            found.activities[QUEUE_AGENTS] = [skills.run, recorder.save_segment, recorder.save_record]
+            steps = Steps(Records(database), blobs, settings.max_file_bytes)
+            at_hand = [recorder.save_segment, recorder.save_record, steps.prepare, steps.judge, steps.collect]
+            found.activities[QUEUE_SKILLS] = [skills.run, skills.check, *at_hand]
+            # Local activities run where the workflow does: saves, what is between steps, and calls of light skills.
+            found.activities[QUEUE_AGENTS] = [skills.run, *at_hand]
         if QUEUE_SANDBOX in queues:
             adapter = await choose(settings)
             own = Pool(adapter, TEMPLATE, settings.sandbox_max_sessions, settings.sandbox_warm)

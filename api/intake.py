@@ -219,7 +219,7 @@ async def _start(house: House, client: Client, begins: Start, asked: Asked, row:
     except WorkflowAlreadyStartedError:
         log.info("task.found", task_id=row.id)
     else:
-        log.info("task.started", task_id=row.id, type=row.type, skills=len(begins.spec.skills))
+        log.info("task.started", task_id=row.id, type=row.type)
 
 
 def _priority(house: House, asked: Asked, row: TaskRow) -> Priority:

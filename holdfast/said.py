@@ -34,6 +34,17 @@ def said(given: Json) -> str:
     return text
 
 
+def whole(given: Json) -> str:
+    """All that is given, as text: the words of a mapping first, then what else is in it."""
+    key = _key(given)
+    if isinstance(given, str):
+        return given
+    rest = {name: value for name, value in given.items() if name not in (key, "user_email")} if key else given
+    if not key:
+        return _json(given)
+    return f"{given[key]}\n\nInput:\n{_json(rest)}" if rest else str(given[key])
+
+
 def plain(given: Json) -> str:
     """What was said, without what stands beside it."""
     key = _key(given)

@@ -1,19 +1,20 @@
 """Types of tasks: what each takes, and the workflow that it becomes. Nothing is started here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from holdfast.blobs import BlobStore
-from holdfast.contracts.agent import AgentSpec
+from holdfast.contracts.agent import AgentSpec, Strategy
 from holdfast.contracts.base import INLINE_ARGUMENT_BYTES, NATIVE_BYTES, Json, Value
 from holdfast.contracts.budget import Budget
+from holdfast.contracts.flow import FLOW_WORKFLOW
 from holdfast.contracts.llm import Brief
 from holdfast.contracts.message import TextPart
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.program import PROGRAM_WORKFLOW, Ask, Limits, ProgramSpec, Version
 from holdfast.contracts.skill import SkillFacts
 from holdfast.contracts.task import TaskRequest
-from holdfast.contracts.work import TASK_WORKFLOW, TaskSpec
+from holdfast.contracts.work import TASK_WORKFLOW, FlowTask, TaskSpec
 from holdfast.errors import (
     Conflict,
     InvalidRequest,
@@ -28,11 +29,12 @@ from holdfast.given import files_ref
 from holdfast.ids import call_hash, call_id, canonical
 from holdfast.names import listed
 from holdfast.said import brief, said
+from holdfast.schemas import compiled
 from holdfast.snapshot import Catalogue, CatalogueSkill
 from holdfast.source import Source, check, describe, normalise
 from holdfast.typecheck import check_calls
 
-AVAILABLE = ("agent:<name>", "skill:<name>", "tool:<name>", "program")
+AVAILABLE = ("agent:<name>", "workflow:<name>", "skill:<name>", "tool:<name>", "program")
 
 _ONLY_FOR: Mapping[str, tuple[str, ...]] = {
     "program": ("program",),
@@ -69,7 +71,7 @@ class Start:
     """A workflow's type and its input. `name` is the agent's or the skill's; `source` is that of a sent program."""
 
     workflow: str
-    spec: ProgramSpec | TaskSpec
+    spec: ProgramSpec | TaskSpec | FlowTask
     type: str
     name: str
     summary: str
@@ -83,12 +85,14 @@ def start(wanted: Wanted) -> Start:
         UserError: something is wrong with it.
     """
     kind, colon, name = wanted.request.type.partition(":")
-    known = {"program": _program, "agent": _agent, "skill": _skill, "tool": _skill}.get(kind)
-    wrong_name = bool(colon) != bool(name) or (kind == "program" and colon) or (known is _skill and not name)
+    known = _KINDS.get(kind)
+    wrong_name = (
+        bool(colon) != bool(name) or (kind == "program" and colon) or (kind not in ("agent", "program") and not name)
+    )
     if known is None or wrong_name:
         text = f"task type {shown(wanted.request.type)} is not known; available: {', '.join(AVAILABLE)}"
         raise UnknownTaskType(text, available=list(AVAILABLE))
-    _check_fields(wanted.request, "skill" if known is _skill else kind)
+    _check_fields(wanted.request, kind)
     return _budgeted(known(wanted, name), wanted.request.budget)
 
 
@@ -202,9 +206,9 @@ def _typed(asked: str, name: str) -> str:
 
 def _agent(wanted: Wanted, name: str) -> Start:
     request, agent = wanted.request, _found(wanted.catalogue, name or wanted.default_agent)
-    text = said(wanted.inputs)
+    text = brief(wanted.inputs) if agent.strategy == "class" else said(wanted.inputs)
     skills = _allowed(wanted.catalogue, agent, request.skills)
-    strategy = (request.strategy or agent.strategy) if skills else "direct"
+    strategy = _strategy(request, agent, bool(skills))
     if request.files and strategy == "direct":
         raise InvalidRequest(f"files: agent {agent.name!r} answers directly here: no program would read them")
     spec = TaskSpec(
@@ -218,12 +222,24 @@ def _agent(wanted: Wanted, name: str) -> Start:
         output_schema=agent.output_schema,
         skills=skills,
         adapter=agent.sandbox,
+        class_path=agent.class_path,
         limits=_limits(request.limits, agent),
         tuning=request.tuning,
         budget=agent.budget,
     )
     summary = f"agent {agent.name}: {brief(wanted.inputs)}"
     return Start(TASK_WORKFLOW, spec.pinned(), spec.type, agent.name, summary)
+
+
+def _strategy(request: TaskRequest, agent: AgentSpec, has_skills: bool) -> Strategy:
+    """An agent in Python has no other way, and nobody else can go this one."""
+    asked = request.strategy
+    if "class" in (asked, agent.strategy):
+        if asked not in (None, agent.strategy):
+            text = f"strategy: found {asked!r}; agent {agent.name!r} has strategy {agent.strategy!r}, "
+            raise InvalidRequest(f"{text}and 'class' cannot be exchanged with another: it is the project's own Python")
+        return "class"
+    return (asked or agent.strategy) if has_skills else "direct"
 
 
 def _found(catalogue: Catalogue, name: str) -> AgentSpec:
@@ -276,6 +292,43 @@ def _limits(asked: Limits, agent: AgentSpec) -> Limits:
     }
     kept_open = {name: value for name, value in own.items() if value is not None and name not in asked.model_fields_set}
     return asked.model_copy(update=kept_open)
+
+
+# flows
+
+
+def _flow(wanted: Wanted, name: str) -> Start:
+    request, flow = wanted.request, wanted.catalogue.find_flow(name)
+    if not flow.enabled:
+        raise Conflict(f"flow {flow.name!r} is switched off by `enabled: false` in its file; take another one")
+    if flow.input_schema is not None:
+        problems = compiled(flow.input_schema).problems(wanted.inputs, "input")
+        if problems:
+            raise InvalidRequest(f"flow {flow.name!r} cannot take this: {'; '.join(problems)}")
+    limits = request.limits
+    if flow.timeout_seconds is not None and "task_seconds" not in limits.model_fields_set:
+        limits = limits.model_copy(update={"task_seconds": flow.timeout_seconds})
+    spec = FlowTask(
+        task=wanted.task,
+        type=_typed(request.type, flow.name),
+        flow=flow,
+        input=kept(wanted.blobs, wanted.inputs),
+        catalogue=wanted.sha,
+        models=[request.model] if request.model else [],
+        limits=limits,
+        tuning=request.tuning,
+    )
+    summary = f"flow {flow.name}: {brief(wanted.inputs)}"
+    return Start(FLOW_WORKFLOW, spec.pinned(), spec.type, flow.name, summary)
+
+
+_KINDS: Mapping[str, Callable[[Wanted, str], Start]] = {
+    "program": _program,
+    "agent": _agent,
+    "workflow": _flow,
+    "skill": _skill,
+    "tool": _skill,
+}
 
 
 def kept(blobs: BlobStore, value: Json) -> Value:

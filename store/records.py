@@ -63,6 +63,9 @@ class NewTask:
     user_hash: str | None = None
     session_id: str | None = None
     parent_id: str | None = None
+    step: str | None = None
+    iteration: int | None = None
+    position: int | None = None
     catalogue: str | None = None
     request_hash: str | None = None
     source_ref: str | None = None
@@ -105,6 +108,7 @@ class Changes(TypedDict, total=False):
     output_tokens: int
     cost: Decimal | None
     model: str | None
+    workflow_state: dict[str, Any] | None
     budget: dict[str, Any] | None
 
 
@@ -193,6 +197,13 @@ class Records:
             total = await session.scalar(select(func.count()).select_from(TaskRow).where(*fits))
         return Page(found[:size], _cursor(found[size - 1]) if len(found) > size else None, total or 0)
 
+    async def children(self, tenant: str, parent_id: str) -> Sequence[TaskRow]:
+        """The tasks that this one started, in the order of rounds and steps; at most 1,000."""
+        order = (TaskRow.iteration, TaskRow.position, TaskRow.created_at, TaskRow.id)
+        fits = (TaskRow.tenant == tenant, TaskRow.parent_id == parent_id)
+        async with self.db.reading() as session:
+            return (await session.scalars(select(TaskRow).where(*fits).order_by(*order).limit(MAX_PAGE))).all()
+
     async def changed(self, since: datetime) -> Sequence[Standing]:
         """How all tasks that people asked for stand whose rows were written after `since`, the oldest change first."""
         columns = (TaskRow.tenant, TaskRow.id, TaskRow.state, TaskRow.created_at, TaskRow.updated_at)
@@ -202,9 +213,10 @@ class Records:
         return [Standing(*row) for row in rows]
 
     async def tally(self) -> Tally:
-        """Counts over all tenants, read from an index. CANCELLED and TIMED_OUT count as failed."""
+        """Counts of what people asked for, over all tenants. CANCELLED and TIMED_OUT count as failed."""
         took = _seconds(is_sqlite=self.db.address.file is not None)
-        by_state = select(TaskRow.state, func.count(), func.count(took), func.sum(took)).group_by(TaskRow.state)
+        counted = select(TaskRow.state, func.count(), func.count(took), func.sum(took))
+        by_state = counted.where(TaskRow.parent_id.is_(None)).group_by(TaskRow.state)
         async with self.db.reading() as session:
             rows = (await session.execute(by_state)).all()
         counts = {state: count for state, count, _, _ in rows}
@@ -217,8 +229,8 @@ class Records:
         )
 
     async def in_work(self, tenant: str | None = None) -> int:
-        """How many tasks are PENDING or RUNNING, of a tenant or of all: counted in an index."""
-        fits = [TaskRow.state.in_(("PENDING", "RUNNING")), *_same(tenant=tenant)]
+        """How many tasks that people asked for are PENDING or RUNNING, of a tenant or of all."""
+        fits = [TaskRow.state.in_(("PENDING", "RUNNING")), TaskRow.parent_id.is_(None), *_same(tenant=tenant)]
         async with self.db.reading() as session:
             return await session.scalar(select(func.count()).select_from(TaskRow).where(*fits)) or 0
 

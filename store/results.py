@@ -24,6 +24,7 @@ def columns(result: ProgramResult) -> Changes:
         suspensions=result.suspensions,
         generations=result.generations,
         llm=[call.model_dump(mode="json") for call in result.llm],
+        workflow_state=result.flow.model_dump(mode="json") if result.flow else None,
         budget=result.budget.model_dump(mode="json") if result.budget else None,
     )
     if result.source is not None:

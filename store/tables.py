@@ -75,6 +75,9 @@ class Base(DeclarativeBase):
 class TaskRow(Base):
     """One task. Its identity is (tenant, id), as in its workflow's id. Large values stand in blobs (`_ref`).
 
+    A task that another one started has that one's id as `parent_id`, and the step of it that it does: its name, its
+    round (`iteration`, from 1) and its place in the graph (`position`, from 0).
+
     `cost` is USD; null means that it is not known, also if only a part of it is not. `model` is `provider:model`.
     """
 
@@ -90,14 +93,18 @@ class TaskRow(Base):
     )
 
     tenant: Mapped[str] = mapped_column(String(63), primary_key=True)
-    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    id: Mapped[str] = mapped_column(String(600), primary_key=True)
     type: Mapped[str] = mapped_column(AnyText)
     name: Mapped[str] = mapped_column(AnyText, default="")
     state: Mapped[str] = mapped_column(String(10))
     user_hash: Mapped[str | None] = mapped_column(String(64))
     trace_id: Mapped[str] = mapped_column(String(32))
     session_id: Mapped[str | None] = mapped_column(String(200))
-    parent_id: Mapped[str | None] = mapped_column(String(64))
+    parent_id: Mapped[str | None] = mapped_column(String(600))
+    step: Mapped[str | None] = mapped_column(String(64))
+    iteration: Mapped[int | None]
+    position: Mapped[int | None]
+    workflow_state: Mapped[dict[str, Any] | None]
     catalogue: Mapped[str | None] = mapped_column(String(64))
     request_hash: Mapped[str | None] = mapped_column(String(64))
     source_ref: Mapped[str | None] = mapped_column(String(64))
@@ -143,7 +150,7 @@ class UsageRow(Base):
     tenant: Mapped[str] = mapped_column(String(63), primary_key=True)
     id: Mapped[str] = mapped_column(String(200), primary_key=True)
     user_hash: Mapped[str | None] = mapped_column(String(64))
-    task_id: Mapped[str] = mapped_column(String(64))
+    task_id: Mapped[str] = mapped_column(String(600))
     trace_id: Mapped[str] = mapped_column(String(32))
     call_id: Mapped[str | None] = mapped_column(String(64))
     provider: Mapped[str] = mapped_column(String(100))
@@ -183,7 +190,7 @@ class DeltaRow(Base):
     # SQLite counts by itself only in a column of exactly this type.
     number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
     tenant: Mapped[str] = mapped_column(String(63))
-    task_id: Mapped[str] = mapped_column(String(64))
+    task_id: Mapped[str] = mapped_column(String(600))
     step: Mapped[str] = mapped_column(String(100))
     text: Mapped[str] = mapped_column(AnyText)
     created_at: Mapped[datetime]

@@ -53,7 +53,7 @@ async def _record(change: RecordChange, before: "asyncio.Task[None] | None") -> 
     if before is not None:
         await before
     if change.state in FINAL:
-        await _locally(RECORD_SAVE.name, change, summary=change.state)
+        await locally(RECORD_SAVE.name, change, summary=change.state)
     else:
         await workflow.execute_activity(RECORD_SAVE.name, change, summary=change.state, **policies.SAVE)
 
@@ -64,14 +64,14 @@ async def segment(part: Segment) -> SavedSegment:
     options: dict[str, Any] = {"result_type": SavedSegment, "summary": summary}
     saved: SavedSegment
     if part.closing is None or not part.closing.questions:
-        saved = await _locally(JOURNAL_SAVE.name, request, **options)
+        saved = await locally(JOURNAL_SAVE.name, request, **options)
     else:
         saved = await workflow.execute_activity(JOURNAL_SAVE.name, request, **options, **policies.SAVE)
     return saved
 
 
-async def _locally(name: str, request: Any, **options: Any) -> Any:
-    """Once. What cannot be saved now is left to an activity, which tries for as long as it takes without a trace."""
+async def locally(name: str, request: Any, **options: Any) -> Any:
+    """Once. What cannot be done now is left to an activity, which tries for as long as it takes without a trace."""
     try:
         return await workflow.execute_local_activity(name, request, **options, **policies.SAVE_LOCALLY)
     except (ActivityError, ApplicationError) as exc:

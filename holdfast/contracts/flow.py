@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from holdfast.contracts.agent import Strategy
 from holdfast.contracts.base import ActivityRef, Contract, Failure, Json, Origin, Sha256, Value
 from holdfast.contracts.budget import LedgerState
 from holdfast.contracts.model import ModelSettings, Spent
@@ -45,7 +46,7 @@ class StepSpec(Contract):
 
     `input` is JSON in which `${path}` (`${input.topic}`, `${steps.draft.output}`, `${previous_output}`,
     `${previous_feedback}`, `${iteration}`) is replaced; None: what came before is passed on. `name` is part of the id
-    of the child's workflow. `reason` is the planner's.
+    of the child's workflow. `strategy` is one instead of the agent's own. `reason` is the planner's.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
@@ -57,6 +58,7 @@ class StepSpec(Contract):
     depends_on: list[str] = []
     condition: str = ""
     retry: StepRetry = StepRetry()
+    strategy: Strategy | None = None
     timeout_seconds: float | None = Field(default=None, gt=0)
     on_failure: str = Field(default="fail", pattern=r"^(fail|continue|compensate:[A-Za-z0-9_-]{1,64})$")
     reason: str = ""
@@ -133,7 +135,6 @@ class PrepareStep(Contract):
     """
 
     task: TaskRef
-    type: str
     child: str
     catalogue: Sha256
     step: StepSpec
@@ -142,7 +143,8 @@ class PrepareStep(Contract):
     models: list[ModelSettings] = []
     left_seconds: float = Field(gt=0)
     depth: int = 0
-    budgeted: bool = False
+    is_budgeted: bool = False
+    position: int = 0
 
 
 class Prepared(Contract):
@@ -171,11 +173,12 @@ class Verdict(Contract):
 
 
 class Collect(Contract):
-    """Input of `work.collect`: put outputs together as the value of a task. `fields` are values by key; `plain` is JSON
-    that is put beside them."""
+    """Input of `work.collect`: put outputs together as the value of a task, a mapping. Single values, lists and mappings
+    of values, and `plain` JSON: all by key."""
 
     fields: dict[str, Value] = {}
     lists: dict[str, list[Value]] = {}
+    maps: dict[str, dict[str, Value]] = {}
     plain: dict[str, Json] = {}
 
 
