@@ -177,6 +177,7 @@ class Reader:
     async def _scheduled(self, event: HistoryEvent) -> list[Milestone]:
         attributes = event.activity_task_scheduled_event_attributes
         told = await self._performed.begun(event)
+        await self._stepped.scheduled(event)
         match attributes.activity_type.name:
             case RECORD_SAVE.name if self._owns_state:
                 change = await read(self._converter, attributes.input, RecordChange)
@@ -190,11 +191,11 @@ class Reader:
                 return [*self._steps(at(event), _step(kind, told)), *told]
 
     async def _completed(self, event: HistoryEvent) -> list[Milestone]:
-        return await self._performed.done(event)
+        return [*await self._performed.done(event), *await self._stepped.completed(event)]
 
     async def _marked(self, event: HistoryEvent) -> list[Milestone]:
         told = await self._performed.marked(event)
-        return [*self._steps(at(event), _step("", told)), *told]
+        return [*self._steps(at(event), _step("", told)), *told, *await self._stepped.marked(event)]
 
     async def _failed(self, event: HistoryEvent) -> list[Milestone]:
         attributes = event.activity_task_failed_event_attributes

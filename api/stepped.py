@@ -1,22 +1,25 @@
 """The tasks that a task starts, as its history tells of them: child workflows, and steps that came to nothing."""
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.common.v1 import Payloads, WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.converter import DataConverter
 
-from api.performed import at
+from api.performed import at, read
+from holdfast.contracts.flow import PREPARE, Prepared, PrepareStep
 from holdfast.contracts.milestone import StepMade
 from holdfast.contracts.principal import PROGRAM
+from holdfast.temporal.markers import local_activity
 
 _PART = re.compile(r"(?P<name>[^.]+)(?:\.(?P<iteration>\d+))?(?:\.a\d+)?")
 """What a flow calls the child of a step: `name`, in round 2 `name.2`, at attempt 2 `name.a2`, or both."""
+_CALL = re.compile(r"[0-9a-f]{24}\.\d+")
+"""What a program or a loop calls an agent that it uses as a skill: the id of the call."""
 _KINDS = {"workflow": "flow", "tool": "skill"}
 End = Literal["done", "failed", "cancelled"]
 
@@ -33,6 +36,7 @@ class Stepped:
     def __init__(self, converter: DataConverter) -> None:
         self._converter = converter
         self._open: dict[str, _Open] = {}
+        self._preparing: dict[int, str] = {}
         self._ends: dict[int, tuple[str, End]] = {
             EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED: ("completed", "done"),
             EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED: ("failed", "failed"),
@@ -40,6 +44,34 @@ class Stepped:
             EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT: ("timed_out", "failed"),
             EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED: ("terminated", "failed"),
         }
+
+    async def marked(self, event: HistoryEvent) -> list[StepMade]:
+        """What became of a step that was made ready, if it has no child: it is skipped, or cannot be started."""
+        ran, marker = local_activity(event), event.marker_recorded_event_attributes
+        if ran is None or ran.kind != PREPARE.name or marker.HasField("failure"):
+            return []
+        [summary] = await self._converter.decode([event.user_metadata.summary], [str])
+        return await self._prepared(ran.ended, str(summary).rpartition(" ")[2], marker.details["result"])
+
+    async def scheduled(self, event: HistoryEvent) -> None:
+        """The same by an activity: a local one failed."""
+        attributes = event.activity_task_scheduled_event_attributes
+        if attributes.activity_type.name == PREPARE.name:
+            self._preparing[event.event_id] = (await read(self._converter, attributes.input, PrepareStep)).child
+
+    async def completed(self, event: HistoryEvent) -> list[StepMade]:
+        attributes = event.activity_task_completed_event_attributes
+        part = self._preparing.pop(attributes.scheduled_event_id, None)
+        return [] if part is None else await self._prepared(at(event), part, attributes.result)
+
+    async def _prepared(self, when: float, part: str, result: Payloads) -> list[StepMade]:
+        prepared = await read(self._converter, result, Prepared)
+        name, iteration = _named(part)
+        if prepared.skipped:
+            return [StepMade(at=when, name=name, iteration=iteration, state="skipped", reason=prepared.skipped)]
+        if prepared.refused is None:
+            return []
+        return [StepMade(at=when, name=name, iteration=iteration, state="failed", error=prepared.refused.message)]
 
     @property
     def ends(self) -> list[int]:
@@ -54,16 +86,8 @@ class Stepped:
             return []
         [spec] = await self._converter.decode(attributes.input.payloads, [dict]) or [{}]
         kind, who = _kind(spec)
-        found = _PART.fullmatch(part)
-        told = StepMade(
-            at=at(event),
-            name=found["name"] if found else part,
-            kind=kind,
-            who=who,
-            state="started",
-            iteration=int(found["iteration"] or 1) if found else 1,
-            child=part,
-        )
+        name, iteration = (who or kind, 1) if _CALL.fullmatch(part) else _named(part)
+        told = StepMade(at=at(event), name=name, kind=kind, who=who, state="started", iteration=iteration, child=part)
         self._open[attributes.workflow_id] = _Open(told, told.at)
         return [told]
 
@@ -81,6 +105,12 @@ class Stepped:
         return [was.told.model_copy(update={**change, "ms": round((at(event) - was.began) * 1000)})]
 
 
+def _named(part: str) -> tuple[str, int]:
+    """The name of a step, and its round."""
+    found = _PART.fullmatch(part)
+    return (found["name"], int(found["iteration"] or 1)) if found else (part, 1)
+
+
 def _kind(spec: dict[str, Any]) -> tuple[str, str]:
     """What a child is, by the type of its task: `agent:code-reviewer` is the agent `code-reviewer`."""
     kind, _, who = str(spec.get("type") or PROGRAM).partition(":")
@@ -92,8 +122,3 @@ def _why(failure: Failure) -> str:
     while failure.HasField("cause"):
         failure = failure.cause
     return failure.message
-
-
-def skipped(raw: bytes) -> str:
-    """Why a step was not begun, as the result of `work.prepare` says; empty if it was."""
-    return str(json.loads(raw).get("skipped") or "")

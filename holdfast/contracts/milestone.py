@@ -92,13 +92,13 @@ class CallMade(Milestone):
 class StepMade(Milestone):
     """A task that this one started: a step of a flow or of a plan, or an agent that its program called.
 
-    `child` is the end of its id: `GET /tasks/{id}?path=<child>`; empty if it never began. `kind` is one of agent,
-    skill, program, flow, and `who` its name. `reason` says why it was skipped. `ms` counts from its beginning.
+    `child` is the end of its id: `GET /tasks/{id}?path=<child>`; empty, like `kind`, if it never began. `kind` is one
+    of agent, skill, program, flow, `who` its name. `reason` says why it was skipped. `ms` counts from its beginning.
     """
 
     event: ClassVar[str] = "step"
     name: str
-    kind: str
+    kind: str = ""
     who: str = ""
     state: Literal["started", "done", "failed", "skipped", "cancelled"]
     iteration: int = 1
