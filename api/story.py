@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from api import subtasks
 from api.house import House
-from api.progress import is_agents, is_flow, program_of, query
+from api.progress import handle_of, is_agents, is_flow, program_of, query
 from api.view import Seen
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Json, Value
@@ -27,7 +27,8 @@ _DETAIL = 160
 
 @dataclass(frozen=True)
 class Story:
-    """All calls of a task in the order in which they were asked. `seen` are the deliveries of the last version.
+    """All calls of a task in the order in which they were asked, and the turns of a loop. `seen` are the deliveries of
+    the last version.
 
     `program` is None for a task that has none: of a skill, or of an agent that has written none yet, or answers itself.
     """
@@ -36,6 +37,7 @@ class Story:
     inputs: Json
     program: Version | None
     calls: list[tuple[Entry, Json, Json]] = field(default_factory=list)
+    turns: list[LlmCall] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
     seed: int = 0
     started_at: float = 0.0
@@ -53,10 +55,12 @@ async def told(house: House, seen: Seen) -> Story:
 
 async def _view(house: House, seen: Seen) -> JournalView:
     row = seen.row
-    if is_flow(row) or (is_agents(row) and (_wrote_none(row) or _writes_none(seen))):
+    if is_flow(row) or (is_agents(row) and _called_none(row)):
         return JournalView()
+    # Without a program, the task's own workflow knows what its loop called.
+    teller = handle_of if _has_no_program(seen) else program_of
     try:
-        view: JournalView = await query(await program_of(house, row), QUERY_JOURNAL, JournalView)
+        view: JournalView = await query(await teller(house, row), QUERY_JOURNAL, JournalView)
     except NoTemporal:
         if row.state not in FINAL:
             raise
@@ -65,14 +69,14 @@ async def _view(house: House, seen: Seen) -> JournalView:
     return view
 
 
-def _wrote_none(row: TaskRow) -> bool:
-    """Whether an agent's task was answered without a program."""
+def _called_none(row: TaskRow) -> bool:
+    """Whether an agent's task was answered without a program, and without a loop."""
     return row.state == "DONE" and not row.journal
 
 
-def _writes_none(seen: Seen) -> bool:
-    """Whether an agent's task has no program yet, as its workflow says."""
-    return seen.progress is not None and seen.progress.program_id is None
+def _has_no_program(seen: Seen) -> bool:
+    """Whether an agent's task has no program, or none yet, as its workflow says."""
+    return is_agents(seen.row) and seen.progress is not None and seen.progress.program_id is None
 
 
 def _assembled(blobs: BlobStore, row: TaskRow, view: JournalView) -> Story:
@@ -86,6 +90,7 @@ def _assembled(blobs: BlobStore, row: TaskRow, view: JournalView) -> Story:
         row=row,
         inputs=row.input if row.input_ref is None else blobs.get_json(row.input_ref),
         program=closing.version if closing and closing.version.source else _program(blobs, row, view),
+        turns=[*(turn for segment in segments for turn in segment.llm), *view.llm],
         calls=[(entry, _loaded(blobs, entry.arguments), _loaded(blobs, entry.value)) for entry in entries],
         seen=[*seen, *view.seen],
         seed=closing.seed if closing else view.seed,
@@ -144,14 +149,17 @@ def steps(story: Story, seen: Seen, asked: list[Question]) -> list[Step]:
     calls = [_call(entry, arguments) for entry, arguments, _ in story.calls if entry.id not in ids]
     program = [_program_step(story, story.program, seen)] if story.program else []
     children = [_child(run) for run in subtasks.steps(seen) if run.state != "pending"]
-    found = [*map(_llm_step, _llm(seen)), *program, *children, *calls, *map(_question, asked)]
+    found = [*map(_llm_step, _llm(story, seen)), *program, *children, *calls, *map(_question, asked)]
     return sorted(found, key=lambda step: step.started_at or 0.0)
 
 
-def _llm(seen: Seen) -> list[LlmCall]:
+def _llm(story: Story, seen: Seen) -> list[LlmCall]:
+    """Turns of a loop are in its journal; the newest also where other LLM calls are."""
     if seen.progress and seen.row.state not in FINAL:
-        return seen.progress.llm
-    return [LlmCall.model_validate(call) for call in seen.row.llm]
+        others = seen.progress.llm
+    else:
+        others = [LlmCall.model_validate(call) for call in seen.row.llm]
+    return list({(call.step, call.started_at): call for call in (*story.turns, *others)}.values())
 
 
 def _llm_step(call: LlmCall) -> Step:

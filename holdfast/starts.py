@@ -209,8 +209,8 @@ def _agent(wanted: Wanted, name: str) -> Start:
     text = brief(wanted.inputs) if agent.strategy == "class" else said(wanted.inputs)
     skills = _allowed(wanted.catalogue, agent, request.skills)
     strategy = _strategy(request, agent, bool(skills))
-    if request.files and strategy == "direct":
-        raise InvalidRequest(f"files: agent {agent.name!r} answers directly here: no program would read them")
+    if request.files and strategy in ("direct", "loop"):
+        raise InvalidRequest(f"files: agent {agent.name!r} has strategy {strategy!r} here: no program would read them")
     spec = TaskSpec(
         brief=_brief(wanted, agent, skills),
         type=_typed(request.type, agent.name),
@@ -225,6 +225,8 @@ def _agent(wanted: Wanted, name: str) -> Start:
         class_path=agent.class_path,
         limits=_limits(request.limits, agent),
         tuning=request.tuning,
+        max_steps=agent.limits.max_steps,
+        max_plan_steps=agent.limits.max_plan_steps,
         budget=agent.budget,
     )
     summary = f"agent {agent.name}: {brief(wanted.inputs)}"

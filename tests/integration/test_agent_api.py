@@ -20,7 +20,8 @@ from tests.support.api import PROJECT, Api, problem
 from tests.support.authors import fenced, plans
 from tests.support.skill_folders import write_files
 from tests.support.stack import Stack
-from tests.support.stub_llm import Fault, StubLlm
+from tests.support.stub_llm import Fault, StubLlm, calling
+from tests.support.stub_wires import Use
 
 COUNTER = """
 name: counter
@@ -395,7 +396,7 @@ async def test_search_attributes_name_agent_and_session(api: Api, stub: StubLlm,
             "INVALID_REQUEST",
             "api_base cannot be set by a request",
         ),
-        ({"type": "agent", "input": "x", "strategy": "loop"}, 422, "INVALID_REQUEST", "strategy: found 'loop'"),
+        ({"type": "agent", "input": "x", "strategy": "loops"}, 422, "INVALID_REQUEST", "strategy: found 'loops'"),
         ({"type": "agent", "input": "x", "session_id": "a\nb"}, 422, "INVALID_REQUEST", "session_id"),
         ({"type": "skill:ecko", "input": {}}, 404, "SKILL_NOT_FOUND", "did you mean 'echo'?"),
         ({"type": "skill:echo", "input": {"i": "x"}}, 422, "INVALID_SKILL_INPUT", "arguments.i"),
@@ -500,3 +501,31 @@ def test_files_for_an_agent_that_runs_no_program_are_refused(api: Api) -> None:
     sent = api.http.post("/files", content=b"x").json()
     body = {"type": "agent:talker", "input": "hi", "files": [{"ref": sent["ref"], "name": "x"}]}
     assert "no program would read them" in problem(api.http.post("/tasks", json=body), 422, "INVALID_REQUEST")["detail"]
+
+
+def test_loop_is_told_by_its_steps_and_its_journal(api: Api, stub: StubLlm) -> None:
+    stub.rule(
+        lambda request: len(request.results) < 4, lambda request: calling(Use("echo", {"i": len(request.results)}))
+    )
+    stub.rule(
+        lambda request: "stop" not in request.text, calling(Use("ask", {"text": "Go on?"}), Use("boom", {"i": 1}))
+    )
+    body = {"strategy": "loop", "tuning": {"bound_events": 20}}
+    task_id = ask(api, "agent:counter", "count", **body)["id"]
+    question = open_question(api, task_id)
+    turns = [f"turn {number}: echo" for number in range(1, 5)]
+    running = api.get(f"/tasks/{task_id}/steps")
+    assert [one["detail"] for one in running if one["kind"] == "llm"] == [*turns, "turn 5: ask, boom"]
+    assert [one["name"] for one in running if one["kind"] == "call"] == ["echo"] * 4 + ["boom"]
+    api.http.post(f"/tasks/{task_id}/questions/{question['id']}", json={"value": "stop"}).raise_for_status()
+    task = ended(api, task_id)
+    assert (task["state"], task["output"], task["calls_done"], task["llm_calls"]) == ("DONE", "OK", 6, 6)
+    done = api.get(f"/tasks/{task_id}/steps")
+    assert [one["detail"] for one in done if one["kind"] == "llm"] == [*turns, "turn 5: ask, boom", "turn 6: answer"]
+    assert [one["name"] for one in done if one["kind"] == "question"] == ["clarification"]
+    entries = api.get(f"/tasks/{task_id}/journal")["entries"]
+    assert [(one["skill"], one["state"]) for one in entries[:4]] == [("echo", "answered")] * 4
+    states = {one["skill"]: (one["state"], one["scope"]) for one in entries[4:]}
+    assert states == {"ask": ("answered", "loop"), "boom": ("failed", "loop")}
+    assert "is not granted to this task" in next(one["error"]["message"] for one in entries if one["skill"] == "boom")
+    assert "6 done, 0 open" in show(api, task_id)
