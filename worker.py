@@ -19,7 +19,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.wiring import Wired, wired
 from holdfast import __version__, log
 from holdfast.config import Settings
-from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_SANDBOX, QUEUE_SKILLS
+from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_OWN, QUEUE_SANDBOX, QUEUE_SKILLS
 from holdfast.errors import HoldfastError, OperatorError
 from holdfast.temporal.connect import connect
 from workflows import policies
@@ -69,8 +69,13 @@ def workers(client: Client, queues: Sequence[str], found: Wired, settings: Setti
             build_id=None if settings.build_id else __version__,
             deployment_config=deployment(settings),
         )
-        for queue in queues
+        for queue in served(queues)
     ]
+
+
+def served(queues: Sequence[str]) -> list[str]:
+    """The queues, and with `skills` that of agents in Python, which wait for skills without taking their places."""
+    return [*queues, *([QUEUE_OWN] if QUEUE_SKILLS in queues else [])]
 
 
 async def serve(settings: Settings, queues: Sequence[str] = QUEUES) -> None:

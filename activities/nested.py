@@ -13,19 +13,28 @@ from temporalio.client import Client
 from activities.updates import Overtaken, Updates
 from activities.values import loaded, stored
 from holdfast.blobs import BlobStore
-from holdfast.contracts.base import INLINE_ARGUMENT_BYTES
+from holdfast.contracts.base import INLINE_ARGUMENT_BYTES, NATIVE_BYTES, Json
 from holdfast.contracts.program import UPDATE_NEST, Answered, Ask, Nested, NestMessage, NestReply
 from holdfast.contracts.skill import MODEL
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, SkillRefused
 from holdfast.ids import call_hash, call_id
+from holdfast.snapshot import CatalogueSkill
 
 LATER_SECONDS = 0.5
+MAX_ASKED = 1000
+"""By one run of code: each is an update, and a workflow takes 2,000 of these."""
 
 
 class ModelError(HoldfastError):
     """The model gave no answer to what a skill's code asked."""
 
     code = "MODEL_ERROR"
+
+
+class CallFailed(HoldfastError):
+    """A skill that an agent in Python called failed, or was denied. It stands: to try again would give the same."""
+
+    code = "SKILL_FAILED"
 
 
 class Nest:
@@ -125,7 +134,7 @@ class Nests:
 
 
 class Asking:
-    """`ask_model` of one call: it numbers what is asked twice, so that each has its own answer."""
+    """What the code of one call asks of models and skills: what it asks twice is numbered, each has its own answer."""
 
     def __init__(self, nests: Nests, workflow_id: str, run_id: str, parent: str) -> None:
         self._nests, self._key, self._parent = nests, (workflow_id, run_id), parent
@@ -139,11 +148,34 @@ class Asking:
             Overtaken: the call is not wanted any more.
         """
         arguments = {"prompt": prompt, "system": system}
-        digest = call_hash(self._parent, MODEL, arguments)
-        self._occurrences[digest] += 1
-        value = await stored(self._nests.blobs, arguments, INLINE_ARGUMENT_BYTES)
-        ask = Ask(id=call_id(digest, self._occurrences[digest]), skill=MODEL, arguments=value)
-        answered = await self._nests.ask(self._key, Nested(parent=self._parent, ask=ask))
+        answered = await self._asked(MODEL, arguments, INLINE_ARGUMENT_BYTES)
         if answered.error is not None:
             raise ModelError(answered.error.message, type=answered.error.type)
         return str(await loaded(self._nests.blobs, answered.value))
+
+    async def call(self, skill: CatalogueSkill, given: dict[str, Json]) -> Json:
+        """What a skill answers.
+
+        Raises:
+            CallFailed: it failed, or may not be used here.
+            SkillInputError: it cannot take these arguments. Nothing was called.
+            Overtaken: the call is not wanted any more.
+        """
+        arguments = skill.bind([], given)
+        filled = skill.check_input(arguments)
+        is_native = skill.spec.kind == "native"
+        answered = await self._asked(
+            skill.name, filled if is_native else arguments, NATIVE_BYTES if is_native else INLINE_ARGUMENT_BYTES
+        )
+        if answered.error is not None:
+            raise CallFailed(answered.error.message, type=answered.error.type)
+        return await loaded(self._nests.blobs, answered.value)
+
+    async def _asked(self, name: str, arguments: dict[str, Json], inline_bytes: int) -> Answered:
+        digest = call_hash(self._parent, name, arguments)
+        self._occurrences[digest] += 1
+        if self._occurrences.total() > MAX_ASKED:
+            raise SkillRefused(f"one run may ask models and skills {MAX_ASKED} times, and did; split the work up")
+        value = await stored(self._nests.blobs, arguments, inline_bytes)
+        ask = Ask(id=call_id(digest, self._occurrences[digest]), skill=name, arguments=value)
+        return await self._nests.ask(self._key, Nested(parent=self._parent, ask=ask))

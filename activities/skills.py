@@ -1,6 +1,7 @@
 """The activities `skill.run` and `skill.check`: one call of one skill."""
 
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -8,7 +9,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.alive import beating, refuse_overtaken, refuse_unwanted
-from activities.nested import Nests
+from activities.nested import Asking, Nests
 from activities.values import loaded, stored
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue, CatalogueSkill
@@ -25,7 +26,7 @@ class Skills:
 
     def __init__(self, runner: SkillRunner, blobs: BlobStore, workspaces: Path, project: Path, nests: Nests) -> None:
         """The tenant `default` may read the project folder below its workspace; nobody may write there."""
-        self._runner, self._blobs, self._nests = runner, blobs, nests
+        self.runner, self.blobs, self._nests = runner, blobs, nests
         self._workspaces, self._project = workspaces, project
 
     @activity.defn(name=SKILL_RUN.name)
@@ -36,23 +37,32 @@ class Skills:
             ApplicationError: the skill failed; its `type` is the error's class name, and whether a retry may help
                 is that class's own word.
         """
+        return await self.performed(call, self._run)
+
+    async def _run(self, call: SkillCall, arguments: Json) -> SkillAnswer:
+        value = await self.runner.run(self._skill(call), arguments, self.context(call, self.asking(call)))
+        return SkillAnswer(value=await self.kept(value))
+
+    async def performed(
+        self, call: SkillCall, work: Callable[[SkillCall, Json], Awaitable[SkillAnswer]]
+    ) -> SkillAnswer:
+        """The answer of work on a call and its arguments. Raises as `run`."""
         _bind(call)
         async with beating():
             try:
-                skill = self._skill(call)
-                arguments = await loaded(self._blobs, call.arguments)
+                arguments = await loaded(self.blobs, call.arguments)
                 await refuse_overtaken()
                 began = time.monotonic()
-                value = await self._runner.run(skill, arguments, self._context(call))
+                answer = await work(call, arguments)
                 log.info("skill.run", attempt=activity.info().attempt, ms=round((time.monotonic() - began) * 1000, 1))
-                return SkillAnswer(value=await self._kept(value))
+                return answer
             except HoldfastError as exc:
                 raise _failed(exc) from exc
 
-    async def _kept(self, value: Json) -> Value:
+    async def kept(self, value: Json) -> Value:
         """The answer, stored. A call that ran and whose answer is lost did not fail: nobody knows its outcome."""
         try:
-            return await stored(self._blobs, value, INLINE_ANSWER_BYTES)
+            return await stored(self.blobs, value, INLINE_ANSWER_BYTES)
         except StoreUnavailable as exc:
             raise ApplicationError(f"the skill ran, and its answer was lost: {exc}", type=ANSWER_LOST) from exc
 
@@ -63,19 +73,25 @@ class Skills:
         async with beating():
             try:
                 skill = self._skill(call)
-                arguments = await loaded(self._blobs, call.arguments)
-                found = await self._runner.check(skill, arguments, self._context(call))
-                value = await stored(self._blobs, found["value"], INLINE_ANSWER_BYTES)
+                arguments = await loaded(self.blobs, call.arguments)
+                found = await self.runner.check(skill, arguments, self.context(call, self.asking(call)))
+                value = await stored(self.blobs, found["value"], INLINE_ANSWER_BYTES)
                 return CheckAnswer(outcome=found["outcome"], value=value)
             except HoldfastError as exc:
                 raise _failed(exc) from exc
 
     def _skill(self, call: SkillCall) -> CatalogueSkill:
-        return Catalogue.open(self._blobs, call.catalogue).find(call.skill)
+        return Catalogue.open(self.blobs, call.catalogue).find(call.skill)
 
-    def _context(self, call: SkillCall) -> SkillContext:
-        info, tenant = activity.info(), call.task.principal.tenant
+    def asking(self, call: SkillCall) -> Asking:
+        """How the code of a call asks models and skills."""
+        info = activity.info()
         assert info.workflow_id and info.workflow_run_id
+        return self._nests(info.workflow_id, info.workflow_run_id, call.call_id)
+
+    def context(self, call: SkillCall, asking: Asking) -> SkillContext:
+        """What a call brings along."""
+        tenant = call.task.principal.tenant
         workspace = self._workspaces / tenant / "default"
         workspace.mkdir(parents=True, exist_ok=True)
         return SkillContext(
@@ -84,11 +100,11 @@ class Skills:
             call_id=call.call_id,
             key=call.key,
             trace_id=call.task.trace_id,
-            attempt=info.attempt,
+            attempt=activity.info().attempt,
             workspace=workspace,
             timeout_seconds=call.timeout_seconds,
             project=self._project if tenant == "default" else None,
-            ask_model=self._nests(info.workflow_id, info.workflow_run_id, call.call_id),
+            ask_model=asking,
             refuse_unwanted=refuse_unwanted,
         )
 

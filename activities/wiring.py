@@ -15,6 +15,7 @@ from activities.asking import Asker
 from activities.estimating import Estimating, Measurer, Thinking
 from activities.llm import Llm
 from activities.nested import Nests
+from activities.ownagents import OwnAgents
 from activities.program import TEMPLATE, Programs
 from activities.records import Recorder
 from activities.skills import Skills
@@ -24,7 +25,7 @@ from holdfast import __version__
 from holdfast.blobs import BlobStore
 from holdfast.config import Settings
 from holdfast.contracts.llm import LLM_ANSWER, LLM_ASK, LLM_PLAN, LLM_PROGRAM, LLM_SKILL, LLM_TURN
-from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_SANDBOX, QUEUE_SKILLS
+from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_OWN, QUEUE_SANDBOX, QUEUE_SKILLS
 from holdfast.errors import StoreUnavailable
 from providers.seen import seen
 from providers.table import Models
@@ -88,6 +89,7 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             steps = Steps(Records(database), blobs, settings.max_file_bytes)
             at_hand = [recorder.save_segment, recorder.save_record, steps.prepare, steps.judge, steps.collect]
             found.activities[QUEUE_SKILLS] = [skills.run, skills.check, *at_hand]
+            found.activities[QUEUE_OWN] = [OwnAgents(skills).run]
             # Local activities run where the workflow does: saves, what is between steps, and calls of light skills.
             found.activities[QUEUE_AGENTS] = [skills.run, *at_hand]
         if QUEUE_SANDBOX in queues:

@@ -18,6 +18,8 @@ from holdfast.contracts.flow import FlowSpec
 from holdfast.errors import SpecInvalid, UserError
 from holdfast.flowcatalogue import FlowLoading
 from holdfast.names import suggestion
+from holdfast.owncatalogue import add_own_code
+from holdfast.owncode import code_files
 from holdfast.places import (
     AGENT_FOLDERS,
     FLOW_FOLDERS,
@@ -77,6 +79,7 @@ def load(
     for found in skill_folders(project, builtin, loading.problems):
         loading.add(found)
     add_agents(project, builtin_agents, loading)
+    add_own_code(project, loading)
     flows = FlowLoading(loading)
     flows.add_all(project, builtin_flows)
     return loading.done(flows)
@@ -93,6 +96,7 @@ class _Loading:
         self.agents: dict[str, AgentSpec] = {}
         self.agent_places: dict[str, str] = {}
         self.flows: dict[str, FlowSpec] = {}
+        self.runs: dict[str, CatalogueSkill] = {}
         self.sources = Sources()
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
@@ -120,7 +124,7 @@ class _Loading:
 
     def done(self, flows: FlowLoading) -> Loaded:
         skills, agents = dict(sorted(self.skills.items())), dict(sorted(self.agents.items()))
-        catalogue = Catalogue(skills, frozenset(self.contents), agents, self.flows)
+        catalogue = Catalogue(skills, frozenset(self.contents), agents, self.flows, dict(sorted(self.runs.items())))
         self._doubt_missing_names(catalogue)
         flows.doubt(lambda kind, name: _missing(catalogue, kind, name))
         return Loaded(catalogue, self.problems, self.warnings, self.sources.looks)
@@ -213,4 +217,7 @@ class Library:
         skills = (path for found in skill_folders(self.project, self.builtin, []) for path in walk(found.folder))
         agents = (file.path for file in agent_files(self.project, self.builtin_agents, []))
         flows = (file.path for file in flow_files(self.project, self.builtin_flows, []))
-        return frozenset(map(look, skills)), {path: look(path) for path in {*agents, *flows, *self._loaded.looks}}
+        code = code_files(self.project)
+        return frozenset(map(look, [*skills, *code])), {
+            path: look(path) for path in {*agents, *flows, *self._loaded.looks}
+        }

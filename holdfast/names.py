@@ -25,6 +25,15 @@ def letters_of(name: str) -> str:
     return canonical_name(name).replace("-", "")
 
 
+OWN_RUN = "agent:"
+"""Begins the name of the call that is the run of an agent in Python; no skill can have such a name."""
+
+
+def own_run(agent: str) -> str:
+    """The name of that call."""
+    return f"{OWN_RUN}{canonical_name(agent)}"
+
+
 def identifier(name: str) -> str:
     """Its Python name in programs: `code-analysis` -> `code_analysis`, `import` -> `import_`, `3d` -> `_3d`."""
     text = canonical_name(name).replace("-", "_")

@@ -23,7 +23,7 @@ from holdfast.errors import (
     shown,
 )
 from holdfast.ids import canonical
-from holdfast.names import canonical_name, letters_of, listed, suggestion
+from holdfast.names import OWN_RUN, canonical_name, letters_of, listed, suggestion
 from holdfast.schemas import compiled, unknown_names
 from holdfast.skillfiles import MARKDOWN, body_of
 from holdfast.specs import ParsedSkill, SkillSpec
@@ -52,12 +52,22 @@ class CatalogueSkill(Contract):
 
     @classmethod
     def of(cls, parsed: ParsedSkill, origin: Origin) -> "CatalogueSkill":
-        files = {name: hashlib.sha256(data).hexdigest() for name, data in parsed.files.items()}
-        return cls(spec=parsed.spec, origin=origin, files=files)
+        return cls.with_files(parsed.spec, parsed.files, origin)
+
+    @classmethod
+    def with_files(cls, spec: SkillSpec, files: Mapping[str, bytes], origin: Origin = "project") -> "CatalogueSkill":
+        """A skill, and what lies in its folder."""
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        return cls(spec=spec, origin=origin, files=hashes)
 
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def label(self) -> str:
+        """What messages call it: the run of an agent in Python is no skill to people."""
+        return f"agent {self.name.removeprefix(OWN_RUN)!r}" if self.spec.kind == "own" else f"skill {self.name!r}"
 
     @property
     def content_hash(self) -> str:
@@ -145,6 +155,36 @@ class CatalogueSkill(Contract):
         return SkillInputError(f"skill {self.name!r} cannot take these arguments: {'; '.join(problems)}")
 
 
+_LONGEST_SECONDS = 30 * 86400.0
+_TASK: dict[str, Json] = {
+    "type": "object",
+    "properties": {
+        "task": {"type": "string", "minLength": 1, "description": "what it is to do, in words that stand alone"},
+        "input": {"description": "data for it: any JSON"},
+    },
+    "required": ["task"],
+    "additionalProperties": False,
+}
+
+
+def as_skill(agent: AgentSpec) -> CatalogueSkill:
+    """An agent as programs and loops see it: a skill with a task, whose answer may be anything. What it does, it does
+    once: a call that failed is not made again."""
+    spec = SkillSpec(
+        name=canonical_name(agent.name),
+        description=agent.description or f"agent {agent.name}",
+        tags=[*agent.tags],
+        kind="agent",
+        input_schema=_TASK,
+        parameters=["task", "input"],
+        effect="once",
+        effect_declared=True,
+        timeout_seconds=min(agent.limits.timeout_seconds or _LONGEST_SECONDS, _LONGEST_SECONDS),
+        max_retries=0,
+    )
+    return CatalogueSkill(spec=spec, origin=agent.origin)
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """What there is, by canonical name. Its hash stands for every byte of it: the same hash, the same doing."""
@@ -153,19 +193,40 @@ class Catalogue:
     contents: frozenset[bytes] = field(default=frozenset(), repr=False, compare=False)
     agents: Mapping[str, AgentSpec] = field(default_factory=dict)
     flows: Mapping[str, FlowSpec] = field(default_factory=dict)
+    runs: Mapping[str, CatalogueSkill] = field(default_factory=dict)
+    """The calls that run agents in Python, by agent."""
 
     def find(self, name: str) -> CatalogueSkill:
-        """The skill of that name; `code_analysis` finds `code-analysis`.
+        """The skill of that name, or the agent as a skill; `code_analysis` finds `code-analysis`.
 
         Raises:
             UnknownSkill: says what is close, and what there is.
         """
-        found = self.skills.get(canonical_name(name))
+        found = self.skills.get(canonical_name(name)) or self._called(canonical_name(name))
         if found is None:
             hint = suggestion(canonical_name(name), self.skills)
             text = f"no skill named {shown(name)};{hint} known: {listed(self.skills)}"
             raise UnknownSkill(text, available=sorted(self.skills))
         return found
+
+    def _called(self, name: str) -> CatalogueSkill | None:
+        agent = self.agents.get(name)
+        return as_skill(agent) if agent is not None and agent.enabled else None
+
+    def team(self, agent: AgentSpec) -> Sequence[AgentSpec]:
+        """The agents that this one may delegate to, or call: those that it names and that are there; of a master that
+        names none, all but masters."""
+        others = [one for one in self.agents.values() if one.enabled and one is not agent]
+        if agent.subagents is not None:
+            named = [self.agents.get(canonical_name(name)) or self._agent_called(name) for name in agent.subagents]
+            return [one for one in others if one in named]
+        return [one for one in others if agent.strategy == "delegate" and one.strategy != "delegate"]
+
+    def callable_agents(self, agent: AgentSpec) -> Sequence[SkillFacts]:
+        """Those of its team that its programs, or its loop, may call. A skill of the same name wins. A master calls
+        none: it delegates."""
+        team = [] if agent.strategy == "delegate" else self.team(agent)
+        return [as_skill(one).facts() for one in team if canonical_name(one.name) not in self.skills]
 
     def find_agent(self, name: str) -> AgentSpec:
         """The agent of that name, enabled or not; `my_assistant` finds `my-assistant`.
@@ -222,7 +283,9 @@ class Catalogue:
         skills = [skill.model_dump(mode="json") for skill in self.skills.values()]
         agents = [agent.model_dump(mode="json") for agent in self.agents.values()]
         flows = [flow.model_dump(mode="json") for flow in self.flows.values()]
-        return {"format": FORMAT, "skills": skills, "agents": agents, "flows": flows}
+        runs = [run.model_dump(mode="json") for run in self.runs.values()]
+        own = {"runs": runs} if runs else {}
+        return {"format": FORMAT, "skills": skills, "agents": agents, "flows": flows, **own}
 
     @classmethod
     def open(cls, blobs: BlobStore, sha: str) -> "Catalogue":
@@ -253,10 +316,12 @@ def _opened(root: Path, sha: str) -> Catalogue:
     skills = (CatalogueSkill.model_validate(row) for row in found["skills"])
     agents = (AgentSpec.model_validate(row) for row in found.get("agents", []))  # Old snapshots have none.
     flows = (FlowSpec.model_validate(row) for row in found.get("flows", []))  # The same.
+    runs = (CatalogueSkill.model_validate(row) for row in found.get("runs", []))
     return Catalogue(
         {skill.name: skill for skill in skills},
         agents={canonical_name(agent.name): agent for agent in agents},
         flows={canonical_name(flow.name): flow for flow in flows},
+        runs={run.name.partition(":")[2]: run for run in runs},
     )
 
 

@@ -125,11 +125,16 @@ def _validated(draft: Draft, values: dict[str, Any]) -> SkillSpec:
         raise draft.wrong(str(error["loc"][0]), f"found {shown(error['input'])}; {message}", inner) from None
 
 
+def guessed_effect(spec: SkillSpec, undeclared: UndeclaredEffect) -> Effect:
+    """The effect of a skill with code that declares none."""
+    reaches_out = spec.network or spec.writes or bool(spec.secrets)
+    return ("once" if reaches_out else "pure") if undeclared == "guess" else undeclared
+
+
 def _guessed(spec: SkillSpec, undeclared: UndeclaredEffect, draft: Draft) -> Effect:
     if spec.kind == "prompt":
         return "pure"
-    reaches_out = spec.network or spec.writes or bool(spec.secrets)
-    effect: Effect = ("once" if reaches_out else "pure") if undeclared == "guess" else undeclared
+    effect = guessed_effect(spec, undeclared)
     draft.warn("effect", f"not set; {effect!r} is assumed. Allowed: pure, idempotent, keyed, once")
     return effect
 

@@ -18,6 +18,8 @@ from skills.secrets import hidden
 
 AskModel = Callable[[str, str], Awaitable[str]]
 """(prompt, system) -> the model's text. Raises HoldfastError."""
+CallSkill = Callable[[str, dict[str, Json]], Awaitable[Json]]
+"""(name, arguments) -> a skill's answer. Raises HoldfastError."""
 
 
 class Model:
@@ -34,8 +36,10 @@ class Model:
         ask: AskModel | None,
         secrets: Mapping[str, str],
         limit: asyncio.Timeout,
+        call: CallSkill | None = None,
     ) -> None:
         self._skill, self._arguments, self._ask, self._secrets = skill, arguments, ask, secrets
+        self._call = call
         self._limit = limit
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
@@ -68,10 +72,25 @@ class Model:
                 self.failure = exc
                 raise
 
-    async def reply(self, question: Json) -> dict[str, Json]:
-        """The same as a runner's process is told it."""
+    async def called(self, question: Json) -> Json:
+        """What a skill answers, for {skill, arguments}.
+
+        Raises:
+            HoldfastError: it does not.
+        """
+        match question:
+            case {"skill": str() as name, "arguments": dict() as arguments} if self._call is not None:
+                async with self._turn:
+                    with self._standing_still():
+                        return await self._call(name, arguments)
+        raise SkillRefused(f"{self._skill.label} asked for {shown(question)}; only an agent may call skills, by name")
+
+    async def reply(self, heard: Mapping[str, Json]) -> dict[str, Json]:
+        """What a runner's process is told that said {ask: …} or {call: …}."""
         try:
-            return {"text": await self.answer(question)}
+            if "call" in heard:
+                return {"value": await self.called(heard["call"])}
+            return {"text": await self.answer(heard["ask"])}
         except HoldfastError as exc:
             return {"error": {"message": str(exc), "type": _kind(exc), "retryable": exc.retryable}}
 
@@ -98,12 +117,12 @@ class Model:
     async def _answered(self, prompt: str | None, system: str, variables: dict[str, Json]) -> str:
         if self._is_over:
             raise SkillRefused(runner.OVER)
-        name, kind = self._skill.name, self._skill.spec.kind
-        if kind != "hybrid":
-            raise NoModel(f"skill {name!r} is of kind {kind!r}; only the code of a hybrid skill may ask the model")
+        label, kind = self._skill.label, self._skill.spec.kind
+        if kind not in ("hybrid", "own"):
+            raise NoModel(f"{label} is of kind {kind!r}; only the code of a hybrid skill may ask the model")
         text = self._rendered(variables) if prompt is None else prompt
         if self._ask is None:
-            raise NoModel(f"skill {name!r} asks a language model, and none is set up")
+            raise NoModel(f"{label} asks a language model, and none is set up")
         with self._standing_still():
             return await self._ask(hidden(text, self._secrets), hidden(system, self._secrets))
 

@@ -31,7 +31,7 @@ class Checked(TypedDict):
 
 
 def said(line: bytes) -> dict[str, Any]:
-    """What a runner's process said: {value}, {error: …} as `runner.describe` makes it, {ask: …}, or {late}.
+    """What a runner's process said: {value}, {error: …} as `runner.describe` makes it, {ask: …}, {call: …}, or {late}.
 
     Raises:
         Garbled: anything else.
@@ -42,7 +42,7 @@ def said(line: bytes) -> dict[str, Any]:
         raise Garbled(shown(line[:200])) from None
     failure = {"kind": str, "type": str, "message": str, "place": str, "retryable": bool}
     match frame:
-        case {"value": _} | {"ask": dict()} | {"late": True} if len(frame) == 1:
+        case {"value": _} | {"ask": dict()} | {"call": dict()} | {"late": True} if len(frame) == 1:
             return dict(frame)
         case {"error": {**found}} if {name: type(item) for name, item in found.items()} == failure:
             return {"error": found}
@@ -54,12 +54,12 @@ def raised(
 ) -> HoldfastError:
     """The error that stands for what the skill's code raised. `model` is why its last question had no answer."""
     place = f" ({failure['place']})" if failure["place"] else ""
-    message = hidden(f"skill {skill.name!r} raised {failure['type']}: {failure['message']}{place}", secrets)
+    message = hidden(f"{skill.label} raised {failure['type']}: {failure['message']}{place}", secrets)
     match failure["kind"]:
         case "input":
             return SkillInputError(message)
         case "answer":
-            return SkillOutputError(hidden(f"skill {skill.name!r}: {failure['message']}", secrets))
+            return SkillOutputError(hidden(f"{skill.label}: {failure['message']}", secrets))
         case "model" if model is not None:
             return model
         case _:
@@ -68,7 +68,7 @@ def raised(
 
 def crashed(skill: CatalogueSkill, gone: Gone, secrets: Mapping[str, str]) -> SkillCrashed:
     last = f"; it printed last: {shown(hidden(gone.tail[-180:], secrets))}" if gone.tail.strip() else ""
-    return SkillCrashed(f"the process of skill {skill.name!r} died: {gone.how}{last}")
+    return SkillCrashed(f"the process of {skill.label} died: {gone.how}{last}")
 
 
 def checked(skill: CatalogueSkill, found: Json) -> Checked:

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -21,7 +21,7 @@ from holdfast.contracts.base import Json
 from holdfast.errors import HoldfastError, NoModel, SettingsInvalid, SkillCrashed, SkillOutputError, SkillTimeout
 from holdfast.log import get_logger
 from skills import runner
-from skills.asking import AskModel, Model
+from skills.asking import AskModel, CallSkill, Model
 from skills.cache import materialised
 from skills.outcomes import Checked, Garbled, checked, crashed, raised, said
 from skills.process import AnswerTooLarge, Gone, RunnerKey, RunnerPool, RunnerProcess, clean_environment, interpreter
@@ -39,8 +39,9 @@ class SkillContext:
     """What a call brings along. `workspace` is the agent's lasting folder, made by the caller.
 
     `project` is a folder that skills may read below the workspace. `ask_model` gives the model's text for (prompt,
-    system), or raises a HoldfastError; without it, whoever asks gets NoModel. `refuse_unwanted` is asked before code
-    is begun later than it was told to: it raises if somebody else has taken the call over meanwhile.
+    system), or raises a HoldfastError; without it, whoever asks gets NoModel. `call_skill`, `user_hash` and `config`
+    are for agents. `refuse_unwanted` is asked before code is begun later than it was told to: it raises if somebody
+    else has taken the call over meanwhile.
     """
 
     task_id: str
@@ -53,6 +54,9 @@ class SkillContext:
     timeout_seconds: float
     project: Path | None = None
     ask_model: AskModel | None = None
+    call_skill: CallSkill | None = None
+    user_hash: str | None = None
+    config: dict[str, Json] = field(default_factory=dict)
     refuse_unwanted: Callable[[], Awaitable[None]] | None = None
 
 
@@ -67,6 +71,7 @@ class _Call:
     secrets: dict[str, str]
     model: Model
     refuse_unwanted: Callable[[], Awaitable[None]] | None
+    of_class: dict[str, Any] | None = None
 
 
 class SkillRunner:
@@ -133,19 +138,21 @@ class SkillRunner:
     ) -> Json:
         if skill.spec.kind == "prompt":
             raise NoModel(f"skill {skill.name!r} is of kind 'prompt': a language model answers it, none is set up")
-        assert skill.spec.kind in ("script", "hybrid"), f"{skill.name} is answered by the workflow"
+        assert skill.spec.kind not in ("native", "agent"), f"{skill.name} is answered by the workflow"
         where = self._in_worker if skill.origin == "builtin" else self._in_process
         secrets = secrets_of(skill, self._environ)
         shared = self._shared(context) | {"secrets": secrets}
         try:
             async with asyncio.timeout(context.timeout_seconds) as limit:
-                with Model(skill, arguments, context.ask_model, secrets, limit) as model:
+                with Model(skill, arguments, context.ask_model, secrets, limit, context.call_skill) as model:
+                    own = _of_class(skill, context)
                     return await where(
-                        _Call(skill, function, arguments, shared, secrets, model, context.refuse_unwanted)
+                        _Call(skill, function, arguments, shared, secrets, model, context.refuse_unwanted, own)
                     )
         except TimeoutError:
-            seconds = f"{context.timeout_seconds:g} s (timeout_seconds)"
-            raise SkillTimeout(f"skill {skill.name!r} ran longer than its {seconds}") from None
+            name = "limits.run_seconds" if skill.spec.kind == "own" else "timeout_seconds"
+            seconds = f"{context.timeout_seconds:g} s ({name})"
+            raise SkillTimeout(f"{skill.label} ran longer than its {seconds}") from None
 
     def _shared(self, context: SkillContext) -> dict[str, Any]:
         names = ("task_id", "tenant", "call_id", "key", "trace_id", "attempt")
@@ -200,6 +207,8 @@ class SkillRunner:
         environment = clean_environment(self._environ, secrets)
         key = RunnerKey(self._python, folder, skill.spec.handler or "", environment, call.shared["tenant"])
         frame = {"function": call.function, "arguments": call.arguments, "context": call.shared}
+        if call.of_class is not None:
+            frame["class"] = call.of_class
         answer = await self._answer(call, key, frame)
         if "error" in answer:
             raise raised(skill, answer["error"], secrets, call.model.failure)
@@ -210,18 +219,18 @@ class SkillRunner:
         skill, process = call.skill, await self._started(key)
         try:
             heard = await self._begun(process, call, frame)
-            while "ask" in heard:
-                heard = await self._heard(process, await call.model.reply(heard["ask"]))
+            while "ask" in heard or "call" in heard:
+                heard = await self._heard(process, await call.model.reply(heard))
         except Gone as gone:
             process.kill()
             raise crashed(skill, gone, call.secrets) from None
         except AnswerTooLarge:
             process.kill()
-            raise SkillOutputError(f"skill {skill.name!r} answered more than {runner.MAX_ANSWER_BYTES} bytes") from None
+            raise SkillOutputError(f"{skill.label} answered more than {runner.MAX_ANSWER_BYTES} bytes") from None
         except Garbled as exc:
             process.kill()
             found = hidden(str(exc), call.secrets)
-            raise SkillCrashed(f"the process of skill {skill.name!r} broke the protocol: it wrote {found}") from None
+            raise SkillCrashed(f"the process of {skill.label} broke the protocol: it wrote {found}") from None
         except BaseException:
             process.kill()
             raise
@@ -246,6 +255,14 @@ class SkillRunner:
             return await self._pool.take(key)
         except OSError as exc:
             raise SettingsInvalid(f"the skills' interpreter {key.python!r} cannot be started: {exc.strerror}") from exc
+
+
+def _of_class(skill: CatalogueSkill, context: SkillContext) -> dict[str, Any] | None:
+    """How a runner's process runs an agent or a tool in Python; None for a function."""
+    if skill.spec.kind not in ("class", "own"):
+        return None
+    asker = {"user_id_hash": context.user_hash, "config": context.config}
+    return {"name": skill.spec.function, "kind": skill.spec.kind, **asker}
 
 
 def _hidden_answer(value: Json, secrets: Mapping[str, str]) -> Json:

@@ -2,9 +2,9 @@
 
     python runner.py <folder> <handler file>
 
-One call at a time. While it runs, its code may ask the model: a line `{"ask": …}` out, a line in reply. The skill's
-prints go to stderr; nothing that it writes can reach the channel. The process and all that it starts die with the
-worker, and when the worker closes the channel.
+One call at a time. While it runs, its code may ask the model, and an agent may call skills: a line {ask: …} or
+{call: …} out, a line in reply. The skill's prints go to stderr; nothing that it writes can reach the channel. The
+process and all that it starts die with the worker, and when the worker closes the channel.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ WHOLE_INPUT = ("input_data", "input", "arguments", "args", "data", "params")
 FINAL_ERRORS = ("SkillInputError", "PermanentError")
 PR_SET_PDEATHSIG = 1
 LATE_SECONDS = 1.0
+SDK = Path(__file__).parent.parent / "holdfast" / "sdk.py"
 OVER = "the call is over: nobody waits for an answer"
 
 
@@ -54,6 +55,10 @@ class ModelError(Exception):
     def __init__(self, message: str, type: str, *, retryable: bool) -> None:  # noqa: A002 - the name that skills see
         super().__init__(message)
         self.type, self.retryable = type, retryable
+
+
+class ToolFailed(Exception):
+    """What a tool gave as its error."""
 
 
 def load_module(folder: str, handler: str, name: str) -> ModuleType:
@@ -197,16 +202,31 @@ class _Channel:
         ask = partial(self._ask, {"prompt": prompt, "system": system, "variables": variables})
         return sys.modules["asyncio"].get_running_loop().run_in_executor(None, ask) if in_event_loop() else ask()
 
+    def call(self, skill: str, arguments: dict[str, Any]) -> Any:
+        """What a skill answers.
+
+        Raises:
+            ModelError: it does not.
+        """
+        question = {"skill": skill, "arguments": arguments}
+        return self._told(b'{"call":' + encoded(question, "arguments") + b"}\n")["value"]
+
+    def text(self, prompt: str, system: str) -> str:
+        """The model's text, also within an event loop, which stands still meanwhile."""
+        return self._ask({"prompt": prompt, "system": system, "variables": {}})
+
     def _ask(self, question: dict[str, Any]) -> str:
-        line = b'{"ask":' + encoded(question, "question") + b"}\n"
+        return str(self._told(b'{"ask":' + encoded(question, "question") + b"}\n")["text"])
+
+    def _told(self, line: bytes) -> dict[str, Any]:
         with self._turn:
             if not self._is_open:
                 raise ModelError(OVER, "SkillRefused", retryable=False)
             self._write(line)
-            reply = json.loads(self._in.readline())
+            reply: dict[str, Any] = json.loads(self._in.readline())
         if "error" in reply:
             raise ModelError(**reply["error"])
-        return str(reply["text"])
+        return reply
 
     def _write(self, line: bytes) -> None:
         self._out.write(line)
@@ -214,18 +234,20 @@ class _Channel:
 
 
 class _Runner:
-    def __init__(self, folder: str, handler: str, llm: Callable[..., Any]) -> None:
-        self.folder, self.handler, self.llm = folder, handler, llm
+    def __init__(self, folder: str, handler: str, channel: _Channel) -> None:
+        self.folder, self.handler, self.channel = folder, handler, channel
         self.module: ModuleType | None = None
+        self.sdk: Any = None
 
     def answer(self, frame: dict[str, Any]) -> bytes:
         try:
             os.chdir(frame["context"]["workspace"])
-            self._load()
+            self._load_class() if "class" in frame else self._load()
             # The clock is that of the machine, also for the worker: both may have been paused since it wrote.
             if time.monotonic() - frame["sent_at"] > LATE_SECONDS:
                 return b'{"late":true}\n'
-            return b'{"value":' + encoded(self._call(frame)) + b"}\n"
+            value = self._call_class(frame) if "class" in frame else self._call(frame)
+            return b'{"value":' + encoded(value) + b"}\n"
         except (Exception, SystemExit, KeyboardInterrupt) as exc:  # noqa: BLE001 - whatever the skill raises is its answer
             traceback.print_exc()
             return json.dumps({"error": describe(exc, self.folder)}).encode() + b"\n"
@@ -238,10 +260,63 @@ class _Runner:
     def _call(self, frame: dict[str, Any]) -> Any:
         assert self.module is not None
         function = find_function(self.module, self.handler, frame["function"])
-        context = SimpleNamespace(**frame["context"], log=_log, llm=self.llm, ModelError=ModelError)
+        context = SimpleNamespace(**frame["context"], log=_log, llm=self.channel.llm, ModelError=ModelError)
         args, kwargs = positional_and_named(function, frame["arguments"], context)
         value = function(*args, **kwargs)
         return _awaited(value) if inspect.isawaitable(value) else value
+
+    def _load_class(self) -> None:
+        """The module that holds an agent or a tool, with the base classes that it needs."""
+        if self.module is None:
+            sys.path.insert(0, self.folder)
+            self.sdk = load_module(str(SDK.parent), SDK.name, "holdfast.sdk")
+            self.sdk.introduce()
+            self.sdk.connect(self._model_text, self._skill_answer)
+            self.module = self.sdk.load_file(self.folder, self.handler)
+
+    def _call_class(self, frame: dict[str, Any]) -> Any:
+        """An agent gets its whole input and who asks, a tool its arguments; of a tool's wrapping, only the result."""
+        wanted = frame["class"]
+        cls = getattr(self.module, wanted["name"], None)
+        if cls is None:
+            raise NoHandler(f"{self.handler} has no class {wanted['name']}")
+        one = self.sdk.registry.get(cls)
+        if wanted["kind"] == "own":
+            one.config = wanted["config"]
+            value = one.execute(frame["arguments"]["input"], **_asker(one.execute, wanted["user_id_hash"]))
+            return _awaited(value) if inspect.isawaitable(value) else value
+        args, kwargs = positional_and_named(one.execute, frame["arguments"], SimpleNamespace(**frame["context"]))
+        value = one.execute(*args, **kwargs)
+        return unwrapped(_awaited(value) if inspect.isawaitable(value) else value)
+
+    def _model_text(self, prompt: str, system: str = "") -> str:
+        return self.channel.text(prompt, system)
+
+    def _skill_answer(self, name: str, arguments: dict[str, Any]) -> Any:
+        try:
+            return self.channel.call(name, arguments)
+        except ModelError as exc:
+            raise self.sdk.ToolError(str(exc), exc.type, retryable=exc.retryable) from exc
+
+
+def _asker(execute: Callable[..., Any], user_id_hash: str | None) -> dict[str, Any]:
+    """`user_id_hash`, for an agent that wants to know."""
+    parameters = inspect.signature(execute).parameters
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    return {"user_id_hash": user_id_hash} if takes_any or "user_id_hash" in parameters else {}
+
+
+def unwrapped(value: Any) -> Any:
+    """The result out of a tool's {success, result, error, metadata}; any other answer is the result itself.
+
+    Raises:
+        ToolFailed: the tool says that it did not succeed.
+    """
+    if not (isinstance(value, dict) and isinstance(value.get("success"), bool)):
+        return value
+    if value["success"]:
+        return value.get("result")
+    raise ToolFailed(str(value.get("error") or "it says only that it did not succeed"))
 
 
 def _awaited(value: Awaitable[Any]) -> Any:
@@ -298,7 +373,7 @@ def main() -> None:
     frames_in, frames_out = _channel()
     _die_with_parent(frames_in.fileno())
     channel = _Channel(frames_in, frames_out)
-    runner = _Runner(folder, handler, channel.llm)
+    runner = _Runner(folder, handler, channel)
     for frame in channel.frames():
         channel.settle(runner.answer(frame))
     os._exit(0)

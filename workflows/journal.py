@@ -17,6 +17,7 @@ from holdfast.contracts.question import Question
 from holdfast.contracts.skill import MODEL, SkillAnswer, SkillCall, SkillFacts
 from workflows.budget import Purse
 from workflows.effects import Effects, NotBegun
+from workflows.ownagent import denied, run_own
 from workflows.questions import Questions
 
 SLEEP = "sleep"
@@ -62,13 +63,13 @@ class Journal:
         self.calls += 1
         self._open(self._entry(ask, version, self._spec.scope, self._fact(ask.skill)))
 
-    def refuse(self, ask: Ask, version: Version, why: Failure) -> None:
+    def refuse(self, ask: Ask, version: Version, why: Failure, scope: str = "") -> None:
         """Record a call that is not made, with its error."""
         if ask.id in self.entries:
             return
         self.calls += 1
         facts = self._facts.get(ask.skill, SkillFacts(name=ask.skill))
-        self.entries[ask.id] = self._entry(ask, version, self._spec.scope, facts)
+        self.entries[ask.id] = self._entry(ask, version, scope or self._spec.scope, facts)
         self._record(ask.id, SkillAnswer(error=why))
 
     def nest(self, nested: Nested, version: Version) -> None:
@@ -77,7 +78,10 @@ class Journal:
         entry = self.entries.get(one)
         if one in self.tasks or (entry and stands(entry, version.number, version.began_at, None)):
             return
-        self._open(self._entry(nested.ask, version, nested.parent, self._fact(nested.ask.skill)))
+        if nested.ask.skill not in self._facts:
+            self.refuse(nested.ask, version, denied(nested.ask.skill, self._spec), nested.parent)
+        else:
+            self._open(self._entry(nested.ask, version, nested.parent, self._fact(nested.ask.skill)))
 
     def is_running(self, one: str) -> bool:
         return one in self.tasks
@@ -246,6 +250,8 @@ class Journal:
                 answer = await _slept(entry)
             case SkillFacts(name="llm") as facts:
                 answer = await self._effects.think(self._call(entry, facts), entry.scope)
+            case SkillFacts(kind="own") as facts:
+                answer = await run_own(self._call(entry, facts), facts)
             case facts:
                 try:
                     answer = await self._effects.perform(self._call(entry, facts), facts)
@@ -278,7 +284,7 @@ class Journal:
     def _record(self, one: str, answer: SkillAnswer) -> None:
         self.recorded += 1
         self.changes += 1
-        for usage in answer.usage:
+        for usage in answer.usage if self._counts(one) else ():
             self.spent = self.spent.plus(usage)
         dropped = self.entries[one].state == "dropped"
         change = {
@@ -292,6 +298,12 @@ class Journal:
         self.tasks.pop(one, None)
         if not dropped:
             self.wanted.discard(one)
+
+    def _counts(self, one: str) -> bool:
+        """Whether usage that comes with an answer is news: what an agent in Python says of it counts only if nothing
+        that it asked was measured."""
+        facts = self._facts.get(self.entries[one].skill)
+        return facts is None or facts.kind != "own" or not (self.spent.input_tokens or self.spent.output_tokens)
 
     def _change(self, one: str, **change: object) -> None:
         self.entries[one] = self.entries[one].model_copy(update=change)

@@ -104,6 +104,12 @@ def skill(facts: SkillFacts, cap_seconds: float | None) -> dict[str, Any]:
     }
 
 
+def own(facts: SkillFacts) -> dict[str, Any]:
+    """How an agent in Python is run. It waits for what it asks, so it has a queue to itself: those who wait must not
+    take the places of what they wait for."""
+    return {**skill(facts.model_copy(update={"kind": "hybrid"}), None), "task_queue": program.QUEUE_OWN}
+
+
 def light(facts: SkillFacts, cap_seconds: float | None) -> dict[str, Any]:
     """The same for a local activity, which has no heartbeat: it is lost with its workflow task, and begins again."""
     return {

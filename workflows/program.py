@@ -552,7 +552,7 @@ class ProgramWorkflow(Budgeted):
             generations=self.box.generation,
             runs=self.was.runs,
             journal=self.segments,
-            source=self.final_source if self.spec.author else None,
+            source=self.final_source if self.spec.author and not self.spec.call else None,
             spent=self._spent(),
             llm=self.mender.llm if self.mender else [],
             budget=self.purse.state,

@@ -2,6 +2,7 @@
 
     direct:  ANSWER
     ptc:     PLAN -> (ASK -> PLAN)* -> PROGRAM -> run it (ProgramWorkflow) -> (PHRASE)
+    class:   run the project's own Python (ProgramWorkflow)
     loop:    TURN -> calls -> TURN … (`Loop`)
 
 It decides which way a task goes; `Work` is what it has in common with other tasks. The program, its calls and its
@@ -34,6 +35,7 @@ from holdfast.contracts.program import Author, NestMessage, NestReply, ProgramRe
 from holdfast.contracts.work import TASK_WORKFLOW, TaskSpec
 from workflows.children import Failed
 from workflows.loop import Loop
+from workflows.ownagent import own_program
 from workflows.talk import Talk
 from workflows.work import Work
 
@@ -77,6 +79,8 @@ class TaskWorkflow(Work):
             return await self._answer()
         if self.loop is not None:
             return await self.loop.run()
+        if self.spec.strategy == "class":
+            return await self._run(own_program(self.spec, self.left()), f"agent {self.spec.brief.agent} in Python")
         fused = self.spec.planning == "fused"
         draft = await (self._decide_at_once() if fused else self._decide())
         if isinstance(draft, Value):
@@ -158,11 +162,12 @@ class TaskWorkflow(Work):
 
     async def _run_program(self, draft: Draft) -> Value:
         """The value of the finished program. Its repairs are its own workflow's business."""
+        return await self._run(self._program_spec(draft), f"program of {len(draft.source.splitlines())} lines")
+
+    async def _run(self, spec: ProgramSpec, summary: str) -> Value:
         self.show("running")
         self.has_program = True
-        summary = f"program of {len(draft.source.splitlines())} lines"
         try:
-            spec = self._program_spec(draft)
             self.result = await self.children.run(PROGRAM, contracts.PROGRAM_WORKFLOW, spec, summary)
         except Failed as exc:
             self.result = exc.result or self.result

@@ -403,6 +403,8 @@ QUEUE_SANDBOX = "sandbox"
 NO_SANDBOX = "NoSandbox"
 """Type of a failure that no other text of a program can mend: the sandbox that is asked for is not there."""
 QUEUE_LLM = "llm"
+QUEUE_OWN = "own"
+"""Agents in Python run here. Whoever serves `skills` serves it too."""
 
 ProgramSpec.model_rebuild()
 Nested.model_rebuild()

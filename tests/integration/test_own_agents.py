@@ -1,0 +1,119 @@
+"""A project's own agents and tools in Python: over HTTP, with a worker and a stub model, and what goes wrong."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.test_agent_api import until
+from tests.support.api import PROJECT, Api
+from tests.support.own_project import FILES
+from tests.support.skill_folders import write_files
+from tests.support.stack import Stack
+from tests.support.stub_llm import StubLlm
+
+KEY = "sk-ant-of-a-test-0123456789"
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[StubLlm]:
+    with StubLlm() as one:
+        yield one
+
+
+@pytest.fixture
+def stub(model: StubLlm) -> StubLlm:
+    model.reset()
+    return model
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("own agents")
+    project = Path(shutil.copytree(PROJECT, folder / "project"))
+    write_files(project, FILES)
+    stack = Stack(folder / "home", project=project)
+    try:
+        stack.start_server()
+        stack.start_worker(ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=model.url).wait_up()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> Iterator[Api]:
+    api = Api(stack.home, stack.project, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
+    yield api
+    api.close()
+
+
+def done(api: Api, type: str, given: Any, **fields: Any) -> dict[str, Any]:  # noqa: A002 - the field's own name
+    """The task, once it is over."""
+    response = api.http.post("/tasks", json={"type": type, "input": given, **fields})
+    assert response.status_code == 201, response.text
+    url = f"/tasks/{response.json()['id']}"
+    found: dict[str, Any] = until(lambda: (task := api.get(url))["state"] in ("DONE", "ERROR", "TIMED_OUT") and task)
+    return found
+
+
+def test_the_old_platforms_agent_runs_as_it_stands(api: Api, stub: StubLlm) -> None:
+    stub.rule("Summarize: a long tale", "short")
+    task = done(api, "agent:summarizer", {"text": "a long tale"})
+    assert (task["state"], task["output"]) == ("DONE", {"summary": "short"}), task["error"]
+    assert len(stub.requests) == 1
+
+
+def test_an_agent_calls_tools_and_the_model_each_as_a_recorded_call(api: Api, stub: StubLlm) -> None:
+    stub.rule("first", "one")
+    stub.rule("second", "two")
+    task = done(api, "agent:clerk", {"text": "hi"})
+    found = task["output"]
+    assert task["state"] == "DONE", task["error"]
+    assert found["loud"] == {"success": True, "result": "HI", "error": None, "metadata": {}}
+    assert (found["total"], found["llm"], found["word"]) == (42, ["one", "two"], "LOUD")
+    assert "arguments.text" in found["wrong"]
+    assert found["home"] == []
+    journal = api.get(f"/tasks/{task['id']}/journal")
+    assert sorted(entry["skill"] for entry in journal["entries"]) == ["adder", "agent:clerk", "llm", "llm", "shout"]
+    assert stub.requests[-1].system == "Be brief"
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("exit", "the process of agent 'crash' died: exit code 3"),
+        ("raise", "agent 'crash' raised ValueError: no such luck (agents/crash_agent.py:11)"),
+        ("loop", "agent 'crash' ran longer than its 1 s (limits.run_seconds)"),
+        ("set", "agent 'crash': the answer is not JSON: answer.found is of type set"),
+        ("tool", "no skill named 'nothing-there'"),
+        ("usage", "usage: found 'a lot'; allowed is a mapping"),
+    ],
+)
+def test_what_goes_wrong_in_an_agent_is_said(api: Api, how: str, says: str) -> None:
+    task = done(api, "agent:crash", {"how": how}, limits={"run_seconds": 1})
+    assert task["state"] == "ERROR"
+    assert says in task["error"]
+
+
+def test_a_skill_that_an_agent_may_not_use_is_denied_and_recorded(api: Api) -> None:
+    task = done(api, "agent:thief", {})
+    assert task["state"] == "DONE", task["error"]
+    assert task["output"]["found"]["success"] is False
+    assert "may not use skill 'echo'; it may use: 'shout'" in task["output"]["found"]["error"]
+    [entry] = [one for one in api.get(f"/tasks/{task['id']}/journal")["entries"] if one["skill"] == "echo"]
+    assert entry["error"]["type"] == "SkillDenied"
+
+
+def test_tools_are_skills_like_any_other(api: Api) -> None:
+    names = {skill["name"]: skill for skill in api.get("/skills")}
+    assert (names["shout"]["effect"], names["adder"]["effect"]) == ("pure", "pure")
+    assert done(api, "tool:adder", {"a": 1})["output"] == 3
+    task = api.submit("result = [skills.shout(text='a'), skills.adder(1, b=5)]")
+    found = until(lambda: (one := api.get(f"/tasks/{task['id']}"))["state"] == "DONE" and one)
+    assert found["output"] == ["A", 6]
+    failed = done(api, "tool:shout", {"text": "mumble"})
+    assert failed["state"] == "ERROR"
+    assert "that cannot be shouted" in failed["error"]
