@@ -77,7 +77,7 @@ class Delegating:
         turn = Turn(self._blobs, request.head, words, request.say)
         known = Known(skills=skills, agents=tuple(team.agents), catalogue=catalogue)
         reply = await self._dialogue.ask(brief, "delegate", turn, known, schema=_SCHEMA)
-        read = await asyncio.to_thread(read_delegation, reply.text, team, request.max_steps)
+        read = await asyncio.to_thread(read_delegation, reply.text, team, request.max_steps, request.before)
         return DelegationPlan(
             kind=read.kind,
             steps=read.steps,

@@ -59,21 +59,22 @@ class Team:
         return by_alias | {letters_of(name): name for name in self.names}
 
 
-def read_delegation(text: str, team: Team, max_steps: int) -> DelegationRead:
-    """The plan in a reply, in whatever form a plan may have: a fence, `<plan>`, or bare JSON."""
+def read_delegation(text: str, team: Team, max_steps: int, before: int = 0) -> DelegationRead:
+    """The plan in a reply, in whatever form a plan may have: a fence, `<plan>`, or bare JSON. Its steps are counted
+    from behind those `before`."""
     for found in objects(text):
-        if plan := _plan(found, team, max_steps):
+        if plan := _plan(found, team, max_steps, before):
             return plan
     forms = '{"steps": [{"task": "…", "delegateTo": "…"}], "reasoning": "…"}, {"answer": "…"} or {"ask": "…"}'
     problems = f"found no plan in the reply {shown(text.strip())}; reply with one JSON object: {forms}"
     return DelegationRead("invalid", problems=problems)
 
 
-def _plan(found: dict[str, Any], team: Team, max_steps: int) -> DelegationRead | None:
+def _plan(found: dict[str, Any], team: Team, max_steps: int, before: int) -> DelegationRead | None:
     """The plan that an object is; None if it is something else."""
     reasoning, rows = str(found.get("reasoning") or "")[:_MAX_REASON], found.get("steps")
     if isinstance(rows, list) and rows:
-        return _with_steps(rows, reasoning, team, max_steps)
+        return _with_steps(rows, reasoning, team, max_steps, before)
     question, options = asked(found)
     if question:
         return DelegationRead("ask", reasoning=reasoning, question=question, options=options)
@@ -82,19 +83,20 @@ def _plan(found: dict[str, Any], team: Team, max_steps: int) -> DelegationRead |
     return None
 
 
-def _with_steps(rows: list[Any], reasoning: str, team: Team, max_steps: int) -> DelegationRead:
-    problems = [text for number, row in enumerate(rows, 1) for text in _wrong(number, row, len(rows), team)]
+def _with_steps(rows: list[Any], reasoning: str, team: Team, max_steps: int, before: int) -> DelegationRead:
+    last = before + len(rows)
+    problems = [text for number, row in enumerate(rows, before + 1) for text in _wrong(number, row, last, team)]
     if len(rows) > max_steps:
         problems = [f"found {len(rows)} steps; at most {max_steps} are allowed (limits.max_plan_steps)"]
     if not problems:
         steps = [_step(row, team) for row in rows]
-        if not (circle := _circle(steps)):
+        if not (circle := _circle(steps, before)):
             return DelegationRead("steps", steps, reasoning)
         problems = [f"steps wait for each other in a circle: {circle}"]
     return DelegationRead("invalid", reasoning=reasoning, problems="\n".join([*problems, "Plan again"]))
 
 
-def _wrong(number: int, row: Any, count: int, team: Team) -> list[str]:
+def _wrong(number: int, row: Any, last: int, team: Team) -> list[str]:
     """What is wrong with one step."""
     if not isinstance(row, dict) or not str(row.get("task") or "").strip():
         return [f'step {number}: found {shown(row)}; a step is {{"task": "…", "delegateTo": "…", "reason": "…"}}']
@@ -105,8 +107,8 @@ def _wrong(number: int, row: Any, count: int, team: Team) -> list[str]:
     if team.find(name) is None:
         problems.append(f"step {number}: {team.advice(name)}")
     after = _after(row)
-    if after is None or any(not 1 <= one <= count or one == number for one in after):
-        allowed = f"numbers of other steps, from 1 to {count}"
+    if after is None or any(not 1 <= one <= last or one == number for one in after):
+        allowed = f"numbers of other steps, from 1 to {last}"
         problems.append(f"step {number}: after: found {shown(_given(row, _AFTER))}; allowed: {allowed}")
     return problems
 
@@ -138,10 +140,10 @@ def _given(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     return next((row[name] for name in names if row.get(name) is not None), None)
 
 
-def _circle(steps: list[Delegated]) -> str:
+def _circle(steps: list[Delegated], before: int) -> str:
     """Numbers of steps that wait for each other; empty if none do."""
     try:
-        TopologicalSorter({number: step.after for number, step in enumerate(steps, 1)}).prepare()
+        TopologicalSorter({number: step.after for number, step in enumerate(steps, before + 1)}).prepare()
     except CycleError as exc:
         return " -> ".join(str(number) for number in exc.args[1])
     return ""

@@ -12,6 +12,7 @@ from typing import Any
 from temporalio.client import Client
 
 from activities.asking import Asker
+from activities.delegating import Delegating
 from activities.estimating import Estimating, Measurer, Thinking
 from activities.llm import Llm
 from activities.nested import Nests
@@ -24,7 +25,16 @@ from activities.turns import Turns
 from holdfast import __version__
 from holdfast.blobs import BlobStore
 from holdfast.config import Settings
-from holdfast.contracts.llm import LLM_ANSWER, LLM_ASK, LLM_PLAN, LLM_PROGRAM, LLM_SKILL, LLM_TURN
+from holdfast.contracts.llm import (
+    LLM_ANSWER,
+    LLM_ASK,
+    LLM_DELEGATE,
+    LLM_MERGE,
+    LLM_PLAN,
+    LLM_PROGRAM,
+    LLM_SKILL,
+    LLM_TURN,
+)
 from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_OWN, QUEUE_SANDBOX, QUEUE_SKILLS
 from holdfast.errors import StoreUnavailable
 from providers.seen import seen
@@ -107,6 +117,7 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
 def _thinking(asker: Asker, blobs: BlobStore, settings: Settings) -> list[Thinking]:
     """All activities that ask models."""
     llm = Llm(asker, blobs, settings.sandbox_packages)
+    delegating = Delegating(asker, blobs)
     return [
         (LLM_PLAN, llm.plan),
         (LLM_PROGRAM, llm.program),
@@ -114,6 +125,8 @@ def _thinking(asker: Asker, blobs: BlobStore, settings: Settings) -> list[Thinki
         (LLM_SKILL, llm.skill),
         (LLM_ASK, llm.ask),
         (LLM_TURN, Turns(asker, blobs).turn),
+        (LLM_DELEGATE, delegating.delegate),
+        (LLM_MERGE, delegating.merge),
     ]
 
 

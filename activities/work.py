@@ -27,7 +27,7 @@ from holdfast.contracts.flow import (
     PrepareStep,
     Verdict,
 )
-from holdfast.contracts.principal import TaskRef
+from holdfast.contracts.principal import PROGRAM, TaskRef
 from holdfast.contracts.program import ProgramSpec
 from holdfast.contracts.question import Question
 from holdfast.contracts.work import FlowTask, TaskSpec
@@ -147,7 +147,7 @@ class Steps:
             name=begins.name,
             trace_id=child.trace_id,
             user_hash=child.principal.user_hash,
-            parent_id=request.task.task_id,
+            parent_id=request.task.task_id.removesuffix(f"/{PROGRAM}"),
             step=request.step.name,
             iteration=request.around.iteration,
             position=request.position,

@@ -42,6 +42,8 @@ def start_child(child: Child, catalogue: Catalogue, sha: str, blobs: BlobStore) 
     fields: dict[str, Any] = {"type": f"{_TYPES[step.kind]}{step.who}", "input": child.given}
     if step.kind == "program":
         fields["program"] = step.program
+    if step.strategy is not None:
+        fields["strategy"] = step.strategy
     request = TaskRequest(**fields)
     if child.models:
         request = request.model_copy(update={"model": child.models[0]})

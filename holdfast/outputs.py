@@ -10,6 +10,7 @@ from holdfast.errors import InvalidRequest, shown
 from holdfast.names import listed, suggestion
 
 _HOLE = re.compile(r"\$\{([^{}]*)\}")
+_ESCAPED = re.compile(rf"\$(\$\{{)|{_HOLE.pattern}")
 _STEP = re.compile(r"([A-Za-z_][\w-]*)|\[(\d+)\]")
 
 
@@ -35,7 +36,8 @@ def _braced(text: str) -> Iterator[str]:
 
 
 def filled(template: Json, names: Mapping[str, Json]) -> Json:
-    """JSON with each `${path}` replaced. A text that is only one `${path}` becomes what is there, of any type.
+    """JSON with each `${path}` replaced. A text that is only one `${path}` becomes what is there, of any type; `$${` is
+    `${`, and nothing else.
 
     Raises:
         InvalidRequest: nothing is at a path; says what there is.
@@ -55,7 +57,7 @@ def _text(template: str, names: Mapping[str, Json]) -> Json:
     whole = _HOLE.fullmatch(template.strip())
     if whole:
         return _found(whole[1], names)
-    return _HOLE.sub(lambda match: _written(_found(match[1], names)), template)
+    return _ESCAPED.sub(lambda match: match[1] or _written(_found(match[2], names)), template)
 
 
 def _written(value: Json) -> str:

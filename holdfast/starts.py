@@ -27,7 +27,7 @@ from holdfast.errors import (
 )
 from holdfast.given import files_ref
 from holdfast.ids import call_hash, call_id, canonical
-from holdfast.names import listed
+from holdfast.names import canonical_name, listed
 from holdfast.said import brief, said
 from holdfast.schemas import compiled
 from holdfast.snapshot import Catalogue, CatalogueSkill
@@ -163,6 +163,8 @@ def _granted(catalogue: Catalogue, names: list[str] | None) -> list[SkillFacts]:
 
 def _skill(wanted: Wanted, name: str) -> Start:
     request, skill = wanted.request, wanted.catalogue.find(name)
+    if skill.spec.kind == "agent":
+        raise UnknownSkill(f"no skill named {shown(name)}; an agent is: ask for 'agent:{skill.name}'")
     spec = ProgramSpec(
         task=wanted.task,
         type=_typed(request.type, skill.name),
@@ -209,7 +211,7 @@ def _agent(wanted: Wanted, name: str) -> Start:
     text = brief(wanted.inputs) if agent.strategy == "class" else said(wanted.inputs)
     skills = _allowed(wanted.catalogue, agent, request.skills)
     strategy = _strategy(request, agent, bool(skills))
-    if request.files and strategy in ("direct", "loop"):
+    if request.files and strategy in ("direct", "loop", "delegate"):
         raise InvalidRequest(f"files: agent {agent.name!r} has strategy {strategy!r} here: no program would read them")
     spec = TaskSpec(
         brief=_brief(wanted, agent, skills),
@@ -241,7 +243,8 @@ def _strategy(request: TaskRequest, agent: AgentSpec, has_skills: bool) -> Strat
             text = f"strategy: found {asked!r}; agent {agent.name!r} has strategy {agent.strategy!r}, "
             raise InvalidRequest(f"{text}and 'class' cannot be exchanged with another: it is the project's own Python")
         return "class"
-    return (asked or agent.strategy) if has_skills else "direct"
+    wanted = asked or agent.strategy
+    return wanted if has_skills or wanted == "delegate" else "direct"
 
 
 def _found(catalogue: Catalogue, name: str) -> AgentSpec:
@@ -255,8 +258,8 @@ def _found(catalogue: Catalogue, name: str) -> AgentSpec:
 
 
 def _allowed(catalogue: Catalogue, agent: AgentSpec, names: list[str] | None) -> list[SkillFacts]:
-    """What the task may use: the agent's skills, or those among them that the request names."""
-    own = _granted(catalogue, agent.skills)
+    """What the task may use: the agent's skills, and agents as such; or those of them that the request names."""
+    own = [*_granted(catalogue, agent.skills), *catalogue.callable_agents(agent)]
     if names is None:
         return own
     wanted = _granted(catalogue, names)
@@ -281,6 +284,7 @@ def _brief(wanted: Wanted, agent: AgentSpec, skills: list[SkillFacts]) -> Brief:
         max_retries=agent.retry.max_retries,
         retry_delay_seconds=agent.retry.delay_seconds,
         retry_backoff=agent.retry.backoff,
+        subagents=[canonical_name(one.name) for one in wanted.catalogue.team(agent)],
     )
 
 

@@ -4,19 +4,36 @@ Their questions are this task's questions: answers are always addressed to the r
 """
 
 import asyncio
+import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, ChildWorkflowError, is_cancelled_exception
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import (
+    ApplicationError,
+    ChildWorkflowError,
+    FailureError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
+from temporalio.workflow import ChildWorkflowHandle, ParentClosePolicy
 
 from holdfast.contracts.base import Failure
 from holdfast.contracts.principal import PROGRAM, TaskRef
-from holdfast.contracts.program import FINAL, QUEUE_AGENTS, SIGNAL_ANSWER, ProgramResult, TaskState
+from holdfast.contracts.program import FINAL, QUEUE_AGENTS, SIGNAL_ANSWER, ProgramReport, ProgramResult, TaskState
 from holdfast.contracts.question import AnswerMessage, Question
-from holdfast.contracts.work import ProgramReport
 from workflows import policies
 from workflows.budget import Purse
 from workflows.effects import failure
+from workflows.endings import through
+
+_OUTLIVING: dict[str, Any] = {
+    "parent_close_policy": ParentClosePolicy.ABANDON,
+    "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+}
+_PATIENCE_S = 15.0
+"""So long one that was cancelled may take to end."""
 
 OF = ":"
 """Between a child's part and its own id of a question; ids of the task's own program have neither."""
@@ -31,13 +48,17 @@ class Failed(Exception):
 
 
 class Children:
-    """Children by the last part of their ids. `changes` grows with every report."""
+    """Children by the last part of their ids. `changes` grows with every report.
 
-    def __init__(self, task: TaskRef, purse: Purse) -> None:
+    `reports` are those of children that outlived a continue-as-new of this workflow.
+    """
+
+    def __init__(self, task: TaskRef, purse: Purse, reports: Iterable[ProgramReport] = ()) -> None:
         self._task, self._purse = task, purse
         self._open: set[str] = set()
+        self._outliving: set[str] = set()
         self._handed_on: set[str] = set()
-        self.reports: dict[str, ProgramReport] = {}
+        self.reports: dict[str, ProgramReport] = {report.child: report for report in reports}
         self.changes = 0
 
     async def run(self, part: str, kind: str, spec: Any, summary: str) -> ProgramResult:
@@ -63,7 +84,13 @@ class Children:
             self.changes += 1
 
     async def _run(self, part: str, kind: str, spec: Any, summary: str) -> ProgramResult:
-        handle = await workflow.start_child_workflow(
+        result: ProgramResult = await (await self._start(part, kind, spec, summary))
+        return result
+
+    async def _start(
+        self, part: str, kind: str, spec: Any, summary: str, **policy: Any
+    ) -> "ChildWorkflowHandle[Any, ProgramResult]":
+        return await workflow.start_child_workflow(
             kind,
             spec,
             id=self.workflow_id(part),
@@ -71,9 +98,65 @@ class Children:
             task_timeout=policies.TASK_TIMEOUT,
             result_type=ProgramResult,
             static_summary=summary,
+            **policy,
         )
-        result: ProgramResult = await handle
+
+    # children that outlive a continue-as-new
+
+    async def outlive(self, part: str, kind: str, spec: Any, summary: str) -> ProgramResult:
+        """The same of a child that goes on when this workflow continues as new: its end is told by a report.
+
+        One that runs already, begun by an earlier run of this workflow, is waited for. Who gives up this call gives up
+        the child.
+        """
+        self._open.add(part)
+        try:
+            result = await self._outlived(part, kind, spec, summary)
+        except asyncio.CancelledError:
+            await through(self._call_off(part))
+            raise
+        finally:
+            self._open.discard(part)
+            self._outliving.discard(part)
+            self.changes += 1
+        if result.state != "DONE":
+            self._purse.lost(part)
+            raise Failed(result.error or Failure(type="AgentFailed", message=f"it was {result.state}"), result)
         return result
+
+    async def _outlived(self, part: str, kind: str, spec: Any, summary: str) -> ProgramResult:
+        handle = None
+        if self._ended(part) is None:
+            with contextlib.suppress(WorkflowAlreadyStartedError):
+                handle = await self._start(part, kind, spec, summary, **_OUTLIVING)
+                handle.add_done_callback(_heard)
+        self._outliving.add(part)
+        await workflow.wait_condition(lambda: self._ended(part) is not None or (handle is not None and handle.done()))
+        told = self._ended(part)
+        if told is None and handle is not None:
+            return _result(handle)
+        assert told is not None
+        return told
+
+    async def _call_off(self, part: str) -> None:
+        """Cancel it, and wait until it is over: what it took is counted, and nothing of it goes on alone."""
+        if part not in self._outliving or self._ended(part) is not None:
+            return
+        with contextlib.suppress(FailureError):
+            await workflow.get_external_workflow_handle(self.workflow_id(part)).cancel()
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(lambda: self._ended(part) is not None, timeout=_PATIENCE_S)
+
+    def is_outliving(self, part: str) -> bool:
+        """Whether this child may be left alone by a continue-as-new now: it runs, and its end is not told yet."""
+        return part in self._outliving and self._ended(part) is None
+
+    def carried(self) -> list[ProgramReport]:
+        return [report for part, report in self.reports.items() if part in self._outliving]
+
+    def _ended(self, part: str) -> ProgramResult | None:
+        report = self.reports.get(part)
+        return report.result if report is not None and report.state in FINAL else None
 
     def workflow_id(self, part: str) -> str:
         return f"{self._task.workflow_id}/{part}"
@@ -145,6 +228,24 @@ class Children:
     def _closed(self, part: str, own: str) -> Question | None:
         found = next((one for one in self.reports[part].questions if one.id == own), None)
         return found if found and (found.state != "open" or self.reports[part].state in FINAL) else None
+
+
+def _heard(handle: "asyncio.Task[ProgramResult]") -> None:
+    """Its end was told already: nobody need look at how the workflow ended."""
+    if not handle.cancelled():
+        handle.exception()
+
+
+def _result(handle: "ChildWorkflowHandle[Any, ProgramResult]") -> ProgramResult:
+    """How a child ended that did not tell."""
+    failed = handle.exception()
+    if failed is None:
+        return handle.result()
+    return _failed(failed) if isinstance(failed, ChildWorkflowError) else _unstarted(failed)
+
+
+def _unstarted(cause: BaseException) -> ProgramResult:
+    return ProgramResult(state="ERROR", error=failure(cause))
 
 
 def _full(part: str, own: str) -> str:

@@ -15,6 +15,7 @@ from holdfast.contracts.journal import Entry, stands
 from holdfast.contracts.program import Answered, Ask, Carried, Closing, Nested, ProgramSpec, Segment, Version
 from holdfast.contracts.question import Question
 from holdfast.contracts.skill import MODEL, SkillAnswer, SkillCall, SkillFacts
+from workflows.agentcalls import AgentCalls
 from workflows.budget import Purse
 from workflows.effects import Effects, NotBegun
 from workflows.ownagent import denied, run_own
@@ -26,8 +27,10 @@ SLEEP = "sleep"
 class Journal:
     """Calls by id. `entries` holds those of this run; older ones are in saved segments, which the host knows."""
 
-    def __init__(self, spec: ProgramSpec, questions: Questions, carried: Carried, purse: Purse) -> None:
-        self._spec, self._purse = spec, purse
+    def __init__(
+        self, spec: ProgramSpec, questions: Questions, carried: Carried, purse: Purse, agents: AgentCalls
+    ) -> None:
+        self._spec, self._purse, self._agents = spec, purse, agents
         self._facts = {facts.name: facts for facts in (*spec.skills, SkillFacts(name=MODEL, kind="prompt"))}
         self._questions = questions
         self._effects = Effects(questions, spec, purse)
@@ -137,7 +140,11 @@ class Journal:
     def waits_for_people(self) -> bool:
         """Whether something is open, and all of it is a question, a sleep, or waits for a top-up."""
         return bool(self.tasks) and all(
-            self._is_data(one) or self._questions.is_open(one) or self._purse.is_waiting(one) for one in self.tasks
+            self._is_data(one)
+            or self._questions.is_open(one)
+            or self._purse.is_waiting(one)
+            or (self._is_agent(one) and self._agents.asks(self.entries[one]))
+            for one in self.tasks
         )
 
     def short_open(self) -> bool:
@@ -165,14 +172,15 @@ class Journal:
         return [self.entries[one] for one in self.tasks]
 
     def only_data_open(self) -> bool:
-        """Whether each open call can be carried over continue-as-new: a question, a sleep, or a wait for a top-up."""
-        return all(self._is_data(one) or self._purse.is_waiting(one) for one in self.tasks)
+        """Whether each open call can be carried over continue-as-new: a question, a sleep, a wait for a top-up, or an
+        agent that runs on."""
+        return all(self._is_carried(one) for one in self.tasks)
 
     async def settle(self, grace: float) -> None:
         """Let running calls end within the grace (a `once` call gets all of it), then cancel what is left."""
         self._questions.withdraw_all()
         for one, task in self.tasks.items():
-            if self._is_data(one) or self._purse.is_waiting(one):
+            if self._is_data(one) or self._is_agent(one) or self._purse.is_waiting(one):
                 task.cancel()
         if grace > 0 and self.tasks:
             with contextlib.suppress(TimeoutError):
@@ -224,11 +232,21 @@ class Journal:
     def _is_data(self, one: str) -> bool:
         return self._fact(self.entries[one].skill).kind == "native"
 
+    def _is_agent(self, one: str) -> bool:
+        return self._fact(self.entries[one].skill).kind == "agent"
+
+    def _is_carried(self, one: str) -> bool:
+        if self._is_agent(one):
+            return self._agents.is_long(self.entries[one])
+        return self._is_data(one) or self._purse.is_waiting(one)
+
     def _is_long(self, one: str, slow_after: float) -> bool:
         entry, now = self.entries[one], workflow.now().timestamp()
         if entry.skill == SLEEP:
             return entry.asked_at + float(entry.arguments.inline["seconds"]) - now >= slow_after
         waits = self._is_data(one) or self._questions.is_open(one) or self._purse.is_waiting(one)
+        if self._is_agent(one):
+            return self._agents.is_long(entry)
         return waits or now - entry.asked_at >= slow_after
 
     def _open(self, entry: Entry) -> None:
@@ -248,6 +266,8 @@ class Journal:
                 answer = await self._human(entry)
             case SkillFacts(kind="native"):
                 answer = await _slept(entry)
+            case SkillFacts(kind="agent"):
+                answer = await self._agents.answer(entry)
             case SkillFacts(name="llm") as facts:
                 answer = await self._effects.think(self._call(entry, facts), entry.scope)
             case SkillFacts(kind="own") as facts:
@@ -286,6 +306,8 @@ class Journal:
         self.changes += 1
         for usage in answer.usage if self._counts(one) else ():
             self.spent = self.spent.plus(usage)
+        if answer.spent is not None:
+            self.spent = self.spent.joined(answer.spent)
         dropped = self.entries[one].state == "dropped"
         change = {
             "order": self.recorded,

@@ -29,6 +29,7 @@ from holdfast.contracts.program import (
 from holdfast.contracts.work import TaskCarried, TaskSpec
 from holdfast.ids import call_id
 from workflows import saving
+from workflows.agentcalls import AgentCalls
 from workflows.children import Failed
 from workflows.endings import through
 from workflows.journal import Journal
@@ -52,7 +53,9 @@ class Loop:
         # Sent with every turn: what is at its default is left out.
         self._brief = Brief.model_validate(spec.brief.model_dump(exclude_defaults=True))
         self._version = Version(source="", began_at=work.began_at)
-        self.journal = Journal(_program(spec), work.questions, _begun(self._version, was), work.purse)
+        program = _program(spec)
+        agents = AgentCalls(program, work.task, work.children, work.left)
+        self.journal = Journal(program, work.questions, _begun(self._version, was), work.purse, agents)
         self.nesting = Nesting(self.journal, lambda: not self._is_over)
         self.steps, self.allowed, self.generation = was.steps, was.allowed, was.generation
         self._say: list[Part] = list(was.say) if spec.carried else list(spec.say)

@@ -33,6 +33,7 @@ from holdfast.contracts.program import (
     Outcome,
     ProgramEnd,
     ProgramJob,
+    ProgramReport,
     ProgramResult,
     ProgramSpec,
     Progress,
@@ -40,10 +41,12 @@ from holdfast.contracts.program import (
     Version,
 )
 from holdfast.contracts.question import AnswerMessage, Question
-from holdfast.contracts.work import SIGNAL_REPORT, ProgramReport
+from holdfast.contracts.work import SIGNAL_REPORT
 from workflows import policies, saving
+from workflows.agentcalls import AgentCalls, place
 from workflows.box import BoxState
 from workflows.budget import Budgeted, Purse
+from workflows.children import Children
 from workflows.effects import TASK_TIMEOUT, failure
 from workflows.endings import settled, through
 from workflows.journal import Journal
@@ -75,7 +78,9 @@ class ProgramWorkflow(Budgeted):
         self.segments = list(carried.segments)
         self.questions = Questions(carried.questions)
         self.purse = Purse(spec.task, self.questions, spec.budget, spec.is_budgeted, carried.budget)
-        self.journal = Journal(spec, self.questions, carried, self.purse)
+        self.children = Children(place(spec), self.purse, carried.reports)
+        agents = AgentCalls(spec, place(spec), self.children, self._left)
+        self.journal = Journal(spec, self.questions, carried, self.purse, agents)
         self.mender = Mender(spec.author, carried, self.purse) if spec.author else None
         self.parked_on = list(carried.parked_on)
         self.wake_at = carried.wake_at
@@ -146,6 +151,8 @@ class ProgramWorkflow(Budgeted):
         return await self._ended(ProgramEnd(outcome=outcome, value=answer.value, error=answer.error))
 
     def _waits_for_people(self) -> bool:
+        if self.children.are_open:
+            return self.children.standing("RUNNING") == "WAITING"
         return bool(self.questions.open) or self.purse.waits
 
     def _refused(self) -> ProgramEnd | None:
@@ -215,13 +222,27 @@ class ProgramWorkflow(Budgeted):
 
     async def _wait(self) -> None:
         """WAIT: no box. Until one of the calls that the program waits for is answered, or its own timer is due."""
-        await self._record("WAITING")
+        await self._record(self._parked())
         left = None if self.wake_at is None else max(0.0, self.wake_at - workflow.now().timestamp())
-        with contextlib.suppress(TimeoutError):
-            await workflow.wait_condition(lambda: self.journal.has_answer(self.parked_on), timeout=left)
+        following = asyncio.create_task(self._follow_agents())
+        try:
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(lambda: self.journal.has_answer(self.parked_on), timeout=left)
+        finally:
+            following.cancel()
         self.parked_on, self.wake_at = [], None
         await self._record("RUNNING")
         await self._drain()
+
+    def _parked(self) -> TaskState:
+        """A program without a box waits, unless an agent works for it."""
+        return self.children.standing("WAITING")
+
+    async def _follow_agents(self) -> None:
+        """Record when the agents that a program waits for begin to wait for people, and when they go on."""
+        while True:
+            await workflow.wait_condition(lambda: self._parked() != self.state)
+            await self._record(self._parked())
 
     async def _mended(self, end: ProgramEnd) -> ProgramEnd:
         """REPAIR: `suspended` if there is a new version of the program to run, else the end that stands."""
@@ -349,26 +370,44 @@ class ProgramWorkflow(Budgeted):
         """
         return not (self.closing or self.draining or self.box.park in ("cancel", "timeout"))
 
+    @workflow.signal(name=SIGNAL_REPORT)
+    def program_report(self, report: ProgramReport) -> None:
+        """How an agent that was called stands, what it asks, and how it ended."""
+        self.children.report(report)
+
     @workflow.update(name=contracts.UPDATE_ANSWER)
     async def answer(self, message: AnswerMessage) -> None:
         """Answer an open question. A second answer is refused, and leaves no event."""
-        self.questions.answer(message)
+        await self._take(message)
 
     @answer.validator
     def _check_answer(self, message: AnswerMessage) -> None:
-        self.questions.check(message)
+        self._check(message)
 
     @workflow.signal(name=contracts.SIGNAL_ANSWER)
     async def answer_question(self, message: AnswerMessage) -> None:
         """The same by signal. What cannot be taken is logged: a signal has no reply."""
         try:
-            self.questions.check(message)
+            self._check(message)
+            await self._take(message)
         except ApplicationError as exc:
             workflow.logger.warning(
                 "question.answer_refused", extra={"reason": exc.message, "trace_id": self.spec.task.trace_id}
             )
-        else:
+
+    async def _take(self, message: AnswerMessage) -> None:
+        if message.question_id in self.questions.all:
             self.questions.answer(message)
+        else:
+            await self.children.hand_on(message)
+
+    def _check(self, message: AnswerMessage) -> None:
+        self._all_questions().check(message)
+        self.children.check(message)
+
+    def _all_questions(self) -> Questions:
+        """Its own, and those of the agents that it called."""
+        return Questions([*self.questions.all.values(), *self.children.questions()])
 
     @workflow.query(name=contracts.QUERY_PROGRESS)
     def progress(self) -> Progress:
@@ -386,7 +425,7 @@ class ProgramWorkflow(Budgeted):
             suspensions=self.suspensions,
             box=self.box.is_up,
             source=self.version.source,
-            questions=list(self.questions.all.values()),
+            questions=list(self._all_questions().all.values()),
             open_calls=self.journal.open_entries(),
             budget=self.purse.state,
         )
@@ -469,12 +508,15 @@ class ProgramWorkflow(Budgeted):
     async def _report(self) -> None:
         """Tell the task's workflow how its program stands, whenever that or what is asked of people changes."""
         while True:
-            await workflow.wait_condition(lambda: (self.state, self.questions.changes) != self.reported)
-            self.reported = (self.state, self.questions.changes)
+            await workflow.wait_condition(lambda: self._news() != self.reported)
+            self.reported = self._news()
             await self._tell()
 
+    def _news(self) -> tuple[TaskState, int]:
+        return self.state, self.questions.changes + self.children.changes
+
     async def _tell(self, result: ProgramResult | None = None) -> None:
-        questions = list(self.questions.all.values())
+        questions = list(self._all_questions().all.values())
         report = ProgramReport(state=self.state, version=self.version.number, questions=questions, result=result)
         await workflow.get_external_workflow_handle(self.spec.task.workflow_id).signal(SIGNAL_REPORT, report)
 
@@ -536,6 +578,7 @@ class ProgramWorkflow(Budgeted):
             llm=self.mender.llm if self.mender else [],
             nested=self.journal.of_failed_parents(),
             budget=self.purse.carried(),
+            reports=self.children.carried(),
         )
 
     def _result(self, state: TaskState, end: ProgramEnd | None) -> ProgramResult:
@@ -582,14 +625,14 @@ class ProgramWorkflow(Budgeted):
         self.state = state
         self._show()
         if self.spec.author is None:
-            self.record.write(state, self.questions.open, result)
+            self.record.write(state, self._all_questions().open, result)
             await self.record.written()
 
     def _show(self) -> None:
         """What the Temporal UI shows as current details."""
         done, total = self.journal.recorded, self.journal.recorded + len(self.journal.tasks)
         lines = [f"**{self.state}**: {done} of {total} calls answered, version {self.version.number}"]
-        lines += [f"- question `{one.id}`: {one.text[:200]}" for one in self.questions.open]
+        lines += [f"- question `{one.id}`: {one.text[:200]}" for one in self._all_questions().open]
         workflow.set_current_details("\n".join(lines))
 
 

@@ -4,6 +4,7 @@
     ptc:     PLAN -> (ASK -> PLAN)* -> PROGRAM -> run it (ProgramWorkflow) -> (PHRASE)
     class:   run the project's own Python (ProgramWorkflow)
     loop:    TURN -> calls -> TURN … (`Loop`)
+    delegate: PLAN -> its steps, each a child -> MERGE (`Delegation`)
 
 It decides which way a task goes; `Work` is what it has in common with other tasks. The program, its calls and its
 repairs belong to the child `<workflow id>/program`.
@@ -34,6 +35,7 @@ from holdfast.contracts.principal import PROGRAM
 from holdfast.contracts.program import Author, NestMessage, NestReply, ProgramResult, ProgramSpec, Progress, TaskState
 from holdfast.contracts.work import TASK_WORKFLOW, TaskSpec
 from workflows.children import Failed
+from workflows.delegation import Delegation
 from workflows.loop import Loop
 from workflows.ownagent import own_program
 from workflows.talk import Talk
@@ -64,6 +66,7 @@ class TaskWorkflow(Work):
         self.phase = "planning" if spec.strategy == "ptc" else "answering"
         self.talk = Talk(self, was.head, was.llm, was.spent) if was else Talk(self)
         self.loop = Loop(self, spec, self.talk) if spec.strategy == "loop" else None
+        self.delegation = Delegation(self, spec, self.talk) if spec.strategy == "delegate" else None
         self.chosen: list[str] = []
         self.has_program = False
         self.result = ProgramResult(state="RUNNING")
@@ -79,6 +82,8 @@ class TaskWorkflow(Work):
             return await self._answer()
         if self.loop is not None:
             return await self.loop.run()
+        if self.delegation is not None:
+            return await self.delegation.run()
         if self.spec.strategy == "class":
             return await self._run(own_program(self.spec, self.left()), f"agent {self.spec.brief.agent} in Python")
         fused = self.spec.planning == "fused"
@@ -235,12 +240,13 @@ class TaskWorkflow(Work):
             questions=list(self.all_questions().all.values()),
             budget=self.purse.state,
         )
-        return self.loop.progress(own) if self.loop else own
+        told = self.loop or self.delegation
+        return told.progress(own) if told else own
 
     def _result(self, result: ProgramResult) -> ProgramResult:
         """With what the loop or the program did; of a cancelled program, what it told."""
-        if self.loop is not None:
-            return self.loop.result(result)
+        if told := self.loop or self.delegation:
+            return told.result(result)
         report = self.children.reports.get(PROGRAM)
         did = (report.result if report and report.result else None) or self.result
         own = {"state": result.state, "value": result.value, "error": result.error}
@@ -248,4 +254,4 @@ class TaskWorkflow(Work):
         return did.model_copy(update={**own, "llm": llm, "spent": spent})
 
     def _details(self) -> list[str]:
-        return [f"{self.talk.spent.llm_calls} LLM calls"]
+        return [f"{self.talk.spent.llm_calls} LLM calls", *(self.delegation.details() if self.delegation else [])]

@@ -11,9 +11,9 @@ from holdfast.contracts import program as contracts
 from holdfast.contracts.base import Failure, Value
 from holdfast.contracts.budget import Budget, LedgerState
 from holdfast.contracts.principal import TaskRef
-from holdfast.contracts.program import Limits, ProgramResult, TaskState
+from holdfast.contracts.program import Limits, ProgramReport, ProgramResult, TaskState
 from holdfast.contracts.question import AnswerMessage, Question
-from holdfast.contracts.work import SIGNAL_REPORT, ProgramReport
+from holdfast.contracts.work import SIGNAL_REPORT
 from workflows import policies
 from workflows.budget import Budgeted, Purse
 from workflows.children import Children, Failed

@@ -13,7 +13,7 @@ from holdfast.contracts.flow import FlowState, StepRun
 from holdfast.contracts.journal import Entry
 from holdfast.contracts.llm import Brief
 from holdfast.contracts.model import LlmCall, ModelSettings, Spent
-from holdfast.contracts.principal import TaskRef
+from holdfast.contracts.principal import PROGRAM, TaskRef
 from holdfast.contracts.question import Question
 from holdfast.contracts.skill import SkillFacts
 
@@ -135,6 +135,7 @@ class Carried(Contract):
     llm: list[LlmCall] = []
     nested: list[Entry] = []
     budget: LedgerState | None = None
+    reports: list["ProgramReport"] = []
 
 
 class Ask(Contract):
@@ -331,6 +332,20 @@ class ProgramResult(Contract):
     budget: BudgetState | None = None
 
 
+class ProgramReport(Contract):
+    """Signal `program_report` to the parent's workflow: how a child stands; sent when that, or what it asks, changes.
+
+    `child` is the last part of its id; ids of its questions are its own. `result` comes with a cancelled program, which
+    has no result of its own, and with the end of a task that `reports_end`.
+    """
+
+    child: str = PROGRAM
+    state: TaskState
+    version: int = 1
+    questions: list[Question] = []
+    result: ProgramResult | None = None
+
+
 class Progress(Contract):
     """Answer of the query `progress`: what a watcher sees now. `phase` says what an agent's task does; `program_id` is
     the workflow of its program, which answers the same query for its part."""
@@ -407,6 +422,7 @@ QUEUE_OWN = "own"
 """Agents in Python run here. Whoever serves `skills` serves it too."""
 
 ProgramSpec.model_rebuild()
+Carried.model_rebuild()
 Nested.model_rebuild()
 NestMessage.model_rebuild()
 NestReply.model_rebuild()

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Sha256, Value
-from holdfast.contracts.model import Usage
+from holdfast.contracts.model import Spent, Usage
 from holdfast.contracts.principal import TaskRef
 from holdfast.ids import idempotency_key
 
@@ -53,11 +53,13 @@ class SkillCall(Contract):
 
 
 class SkillAnswer(Contract):
-    """What a finished call gives: a value, or the error that the program will see as `SkillError`."""
+    """What a finished call gives: a value, or the error that the program will see as `SkillError`. `spent` is what an
+    agent took that was called, with all below it."""
 
     value: Value | None = None
     error: Failure | None = None
     usage: list[Usage] = []
+    spent: Spent | None = None
 
 
 class CheckAnswer(Contract):

@@ -9,7 +9,7 @@ from holdfast.contracts.llm import Brief, ToolResult, ToolUse
 from holdfast.contracts.message import Part
 from holdfast.contracts.model import LlmCall, ModelSettings, Spent
 from holdfast.contracts.principal import PROGRAM, TaskRef
-from holdfast.contracts.program import Limits, ProgramResult, TaskState, Tuning
+from holdfast.contracts.program import Limits, Tuning
 from holdfast.contracts.question import Question
 from holdfast.contracts.skill import SkillFacts
 
@@ -92,20 +92,6 @@ class FlowTask(Contract):
     def pinned(self) -> "FlowTask":
         """The same with every default written out: a later release's defaults must not reach a running task."""
         return FlowTask.model_validate(self.model_dump())
-
-
-class ProgramReport(Contract):
-    """Signal `program_report` to the parent's workflow: how a child stands; sent when that, or what it asks, changes.
-
-    `child` is the last part of its id; ids of its questions are its own. `result` comes with a cancelled program, which
-    has no result of its own, and with the end of a task that `reports_end`.
-    """
-
-    child: str = PROGRAM
-    state: TaskState
-    version: int = 1
-    questions: list[Question] = []
-    result: ProgramResult | None = None
 
 
 TASK_WORKFLOW = "TaskWorkflow"

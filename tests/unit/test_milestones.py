@@ -56,13 +56,14 @@ from holdfast.contracts.program import (
     HelloMessage,
     ProgramEnd,
     ProgramJob,
+    ProgramReport,
     ProgramSpec,
     RecordChange,
     Version,
 )
 from holdfast.contracts.question import AnswerMessage, Question
 from holdfast.contracts.skill import SKILL_RUN, SkillAnswer, SkillCall
-from holdfast.contracts.work import SIGNAL_REPORT, TASK_WORKFLOW, ProgramReport, program_workflow_id
+from holdfast.contracts.work import SIGNAL_REPORT, TASK_WORKFLOW, program_workflow_id
 from holdfast.ids import new_task_id
 from store.deltas import Deltas
 from store.records import NewTask, TaskRow
