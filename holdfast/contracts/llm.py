@@ -171,8 +171,8 @@ class LoopTurn(Contract):
 
 
 class Delegated(Contract):
-    """A step of a delegation plan. `delegate_to` is canonical; empty: the master itself. `after` are numbers (from 1)
-    of steps whose results it needs."""
+    """A step of a delegation plan. `delegate_to` is canonical; empty: the master itself. `after` are numbers (from 1,
+    over all plans of the task) of steps whose results it needs."""
 
     task: str
     delegate_to: str = ""
@@ -182,12 +182,14 @@ class Delegated(Contract):
 
 class DelegationRequest(Contract):
     """Input of `llm.delegate`. Without a `head`, `say` is the task; else it is what was added: an answer, a complaint,
-    or steps that failed and are to be planned anew."""
+    or steps that failed and are to be planned anew. `before` steps were planned earlier: new ones are counted from
+    behind these, and may come after them."""
 
     brief: Brief
     head: Sha256 | None = None
     say: list[Part]
     max_steps: int = 10
+    before: int = 0
 
 
 class DelegationPlan(Contract):
