@@ -20,13 +20,14 @@ import httpx2
 import pytest
 import yaml
 
-from holdfast.contracts.message import BlobPart, Message, TextPart
+from holdfast.contracts.message import BlobPart, CallPart, Message, Part, ResultPart, TextPart
 from holdfast.contracts.model import ModelSettings
 from holdfast.errors import ModelBusy, ModelFailed, ModelRefused, ModelUnavailable, NoModel, OperatorError
-from providers.base import ModelReply, ModelRequest
+from providers.base import Called, ModelReply, ModelRequest, Tool
 from providers.rows import rows
 from providers.table import Models
-from tests.support.stub_llm import Fault, Request, StubLlm
+from tests.support.stub_llm import Calling, Fault, Request, StubLlm, calling
+from tests.support.stub_wires import Use
 
 ROOT = Path(__file__).parents[2]
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001")
@@ -320,6 +321,150 @@ async def test_sampling_settings_arrive_under_the_names_of_the_wire_format(
 async def test_prompt_caching_is_asked_for_at_anthropic_alone(stub: StubLlm, models: Models, case: Case) -> None:
     await ask(models, at(stub, case), asking(system="Be brief."))
     assert ("cache_control" in stub.requests[0].body) == (case.provider == "anthropic")
+
+
+# -- tools
+
+LOOK = Tool("look_up", "Looks one thing up.", {"type": "object", "properties": {"key": {"type": "string"}}})
+NATIVE = {name: case for name, case in CASES.items() if name not in ("bedrock-llama", "bedrock-titan")}
+NATIVE["bedrock-llama-3-1"] = replace(CASES["bedrock-llama"], model="meta.llama3-1-70b-instruct-v1:0")
+IN_WORDS = ("bedrock-llama", "bedrock-titan")
+
+
+@pytest.fixture(params=NATIVE)
+def native(request: pytest.FixtureRequest) -> Case:
+    """A row with a model that knows tools."""
+    return NATIVE[request.param]
+
+
+def with_tools(*messages: Message) -> ModelRequest:
+    return replace(asking(*messages), tools=(LOOK,))
+
+
+def looks(*keys: str, text: str = "") -> Calling:
+    return calling(*(Use("look_up", {"key": key}, f"call_of_{key}") for key in keys), text=text)
+
+
+def called_and_answered(*results: ResultPart) -> list[Message]:
+    """A question, the calls that it led to, and what they gave."""
+    calls: list[Part] = [CallPart(id=one.id, skill=one.skill, arguments={"key": one.id[-1]}) for one in results]
+    return [
+        said("Hello?"),
+        Message(role="assistant", parts=[TextPart(text="I look."), *calls]),
+        Message(role="user", parts=[*results, TextPart(text="Go on.")]),
+    ]
+
+
+def gave(key: str, text: str, is_error: bool = False) -> ResultPart:
+    return ResultPart(id=f"call_of_{key}", skill="look_up", text=text, is_error=is_error)
+
+
+async def test_one_call_comes_with_its_name_id_and_arguments(
+    stub: StubLlm, models: Models, native: Case, streamed: bool
+) -> None:
+    stub.rule("Hello", looks("a"))
+    reply, pieces = await ask(models, at(stub, native), with_tools(), streamed)
+    assert reply.calls == (Called("call_of_a", "look_up", {"key": "a"}),)
+    assert (reply.text, reply.stop, "".join(pieces)) == ("", "end", "")
+    (request,) = stub.requests
+    assert request.tools == {"look_up": LOOK.schema}
+    assert "Looks one thing up." in json.dumps(request.body)
+    assert "look_up" not in request.system
+
+
+async def test_three_calls_come_in_their_order_beside_the_text(
+    stub: StubLlm, models: Models, native: Case, streamed: bool
+) -> None:
+    stub.rule("Hello", looks("a", "b", "c", text=LONG))
+    reply, pieces = await ask(models, at(stub, native), with_tools(), streamed)
+    assert [(call.id, call.arguments) for call in reply.calls] == [(f"call_of_{k}", {"key": k}) for k in "abc"]
+    assert reply.text == LONG
+    assert "".join(pieces) == (LONG if streamed else "")
+
+
+async def test_results_arrive_behind_their_calls_and_the_answer_comes(
+    stub: StubLlm, models: Models, native: Case
+) -> None:
+    stub.rule("Hello", lambda request: f"{len(request.results)} results")
+    messages = called_and_answered(gave("a", "one"), gave("b", "Error: two", is_error=True))
+    reply, _ = await ask(models, at(stub, native), with_tools(*messages))
+    assert (reply.text, reply.calls) == ("2 results", ())
+    (request,) = stub.requests
+    assert [(one.id, one.name, one.object) for one in request.calls] == [
+        ("call_of_a", "look_up", {"key": "a"}),
+        ("call_of_b", "look_up", {"key": "b"}),
+    ]
+    assert [(one.id, one.text) for one in request.results] == [("call_of_a", "one"), ("call_of_b", "Error: two")]
+    if request.wire in ("anthropic", "invoke"):
+        assert [one.is_error for one in request.results] == [False, True]
+    assert request.messages[-1][1].endswith("Go on.")
+
+
+async def test_arguments_that_are_no_json_come_as_their_text(
+    stub: StubLlm, models: Models, native: Case, streamed: bool
+) -> None:
+    if not streamed and native.wire != "openai":
+        pytest.skip("these formats carry an object, but in a stream")
+    stub.rule("Hello", calling(Use("look_up", '{"key": "a'), Use("look_up", "")))
+    reply, _ = await ask(models, at(stub, native), with_tools(), streamed)
+    assert [call.arguments for call in reply.calls] == ['{"key": "a', {}]
+
+
+async def test_calls_that_a_server_puts_in_one_place_are_told_apart(stub: StubLlm, models: Models) -> None:
+    stub.rule("Hello", looks("a", "b"), fault=Fault(one_place=True))
+    reply, _ = await ask(models, at(stub, CASES["gemini"]), with_tools(), streamed=True)
+    assert [call.arguments for call in reply.calls] == [{"key": "a"}, {"key": "b"}]
+
+
+async def test_name_that_a_model_made_up_goes_back_in_letters_that_are_allowed(
+    stub: StubLlm, models: Models, native: Case
+) -> None:
+    messages = called_and_answered(gave("a", "no such tool"))
+    odd = CallPart(id="call_of_a", skill="look up! " + "x" * 80, arguments={})
+    messages[1] = Message(role="assistant", parts=[odd])
+    await ask(models, at(stub, native), with_tools(*messages))
+    [use] = stub.requests[0].calls
+    assert use.name.startswith("look_up__x") and len(use.name) == 64
+
+
+@pytest.mark.parametrize("name", IN_WORDS)
+async def test_model_without_tools_is_told_of_them_in_words(stub: StubLlm, models: Models, name: str) -> None:
+    messages = called_and_answered(gave("a", "one"), gave("b", "two", is_error=True))
+    await ask(models, at(stub, CASES[name]), with_tools(*messages))
+    (request,) = stub.requests
+    assert (request.tools, request.calls, request.results) == ({}, [], [])
+    assert json.dumps(LOOK.schema) in request.text
+    assert '<tool name="look_up">{"key": "a"}</tool>' in request.text
+    assert "[look_up answered]\none" in request.last and "[look_up failed]\ntwo" in request.last
+
+
+async def test_model_that_refuses_tools_is_asked_again_in_words_and_not_offered_them_any_more(
+    stub: StubLlm, models: Models, wire: Case
+) -> None:
+    case = next(one for one in NATIVE.values() if one.wire == wire.wire)
+    no_tools = Fault(status=400, message="this model does not support tools")
+    stub.rule(lambda request: bool(request.tools), fault=no_tools)
+    stub.rule("Hello", '<tool name="look_up">{"key": "a"}</tool>')
+    for _ in range(2):
+        reply, _ = await ask(models, at(stub, case), with_tools())
+        assert (reply.calls, reply.text[:5]) == ((), "<tool")
+    assert [bool(request.tools) for request in stub.requests] == [True, False, False]
+
+
+async def test_refusal_of_anything_else_is_no_refusal_of_tools(stub: StubLlm, models: Models, wire: Case) -> None:
+    stub.rule("Hello", fault=Fault(status=400, message="tools.0.input_schema: missing type"))
+    case = next(one for one in NATIVE.values() if one.wire == wire.wire)
+    with pytest.raises(ModelRefused, match="missing type"):
+        await ask(models, at(stub, case), with_tools())
+    assert len(stub.requests) == 1
+
+
+async def test_answer_whose_call_is_not_there_is_told_as_text(stub: StubLlm, models: Models, native: Case) -> None:
+    messages = [said("Hello?"), said("<tool ...>", "assistant"), Message(role="user", parts=[gave("a", "one")])]
+    await ask(models, at(stub, native), with_tools(*messages))
+    (request,) = stub.requests
+    assert request.results == []
+    assert "[look_up answered]\none" in request.last
 
 
 # -- usage and cost

@@ -94,7 +94,8 @@ class Fault:
     `drop`: the connection is closed before the reply. `cut_after`: it is lost behind so many pieces of a stream;
     with `politely` the stream just ends there. `hang_s`: silence before the reply, `slow_s` before each piece of a
     stream. `malformed`: half a JSON object.
-    `length` and `refusal` are reasons why the reply stopped; `no_usage`: the reply tells no tokens.
+    `length` and `refusal` are reasons why the reply stopped; `no_usage`: the reply tells no tokens; `one_place`: all calls
+    of a stream have the same index, as Gemini's.
     """
 
     status: int = 0
@@ -110,6 +111,7 @@ class Fault:
     length: bool = False
     malformed: bool = False
     no_usage: bool = False
+    one_place: bool = False
 
     @property
     def stop(self) -> Stop:
@@ -285,6 +287,7 @@ class _Door(Door):
             completion_tokens=max(1, len(text) // 4),
             cached=self.server.stub.cached,
             uses=reply.uses,
+            one_place=rule.fault.one_place,
         )
 
     def _stream(self, said: Said, fault: Fault) -> None:

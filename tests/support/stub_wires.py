@@ -69,6 +69,7 @@ class Said:
     completion_tokens: int
     cached: int
     uses: tuple[Use, ...] = ()
+    one_place: bool = False
 
     @property
     def stop_word(self) -> str:
@@ -230,7 +231,11 @@ def _openai_stream(said: Said) -> tuple[list[bytes], list[bytes], list[bytes]]:
 
 
 def _openai_pieces(said: Said) -> Iterator[dict[str, Any]]:
-    """The name first, then the arguments in halves; parallel calls in turns, as some servers send them."""
+    """The name first, then the arguments in halves; parallel calls in turns, as some servers send them. Others send each
+    whole, and all with one index."""
+    if said.one_place:
+        yield from ({"index": 0, **_openai_call(one, use)} for one, use in said.calls)
+        return
     for at, (one, use) in enumerate(said.calls):
         yield {"index": at, **_openai_call(one, Use(use.name, ""))}
     for half in (slice(None, 5), slice(5, None)):
