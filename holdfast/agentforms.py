@@ -68,7 +68,7 @@ def _subagent(document: Document, file: AgentFile) -> AgentDraft:
     if both:
         raise document.wrong(f"agent.{both[0]}", f"found beside {both[0]!r}; allowed is one")
     inner, moved = with_model(block)
-    origins = {SHAPE.aliases[""].get(key, key): f"agent.{key}" for key in inner}
+    origins = {key: f"agent.{key}" for key in inner}
     origins |= {path: f"agent.{written}" for path, written in moved.items()}
     return Draft(document, SHAPE, _named_by_folder({**values, **inner}, file.name), origins=origins)
 

@@ -83,7 +83,6 @@ Entry = Annotated[
     Annotated[Word, Tag("<name>")] | Annotated[SkillEntry, Tag("<mapping>")],
     Discriminator(lambda value: "<mapping>" if isinstance(value, dict) else "<name>"),
 ]
-DottedClass = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*$", max_length=200)]
 
 
 class AgentKeys(Keys):
@@ -106,7 +105,7 @@ class AgentKeys(Keys):
     system_prompt_file: str | None = Field(default=None, description="a text file, relative to this one")
     skills: list[Entry] | None = Field(default=None, description="not given: all; []: none")
     subagents: list[Word] | None = Field(default=None, description="agents that it may delegate to, or call as skills")
-    class_: DottedClass | None = Field(default=None, alias="class", description="`module:Class` of strategy `class`")
+    class_: Word | None = Field(default=None, alias="class", description="`module:Class` of strategy `class`")
     tags: list[Word] = []
     event_subscriptions: list[Word] = []
     limits: LimitKeys = LimitKeys()

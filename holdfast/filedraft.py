@@ -63,7 +63,7 @@ class Draft(Generic[K]):
         for key, value in values.items():
             name = aliases.get(key, key)
             here = f"{path}{name}"
-            written = self.origins.get(here, f"{wrote}{key}")
+            written = self.origins.get(f"{path}{key}", f"{wrote}{key}")
             if value is None:
                 continue
             if name in found:

@@ -44,12 +44,10 @@ class FlowLoading:
         self.into.flows |= {name: parsed.spec for name, parsed in sorted(self.parsed.items())}
 
     def doubt(self, missing: Missing) -> None:
-        """What a step names and is not there may come later, so its flow is kept; in a built-in one it is an error."""
+        """What a step names and is not there may come later, so its flow is kept."""
         for parsed in self.parsed.values():
-            label, is_builtin = parsed.draft.document.file, parsed.spec.origin == "builtin"
-            for exc in _doubts(parsed, missing):
-                problems = self.into.problems if is_builtin else self.into.warnings
-                problems.append(Problem.of(exc, label, "error" if is_builtin else "warning"))
+            label = parsed.draft.document.file
+            self.into.warnings += [Problem.of(exc, label, "warning") for exc in _doubts(parsed, missing)]
             texts = parsed.warnings
             self.into.warnings += [Problem(level="warning", file=label, message=text) for text in texts]
 

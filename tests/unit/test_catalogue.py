@@ -115,7 +115,7 @@ def test_folders_that_are_no_skills_are_left_alone(project: Path, builtin: Path)
     write_files(
         project / "skills", {"lib/helpers.py": "", "README.md": "", "_draft/skill.yaml": "", ".git/SKILL.md": ""}
     )
-    assert load(project, builtin, builtin_agents=builtin) == Loaded(Catalogue())
+    assert load(project, builtin, builtin_agents=builtin, builtin_flows=builtin) == Loaded(Catalogue())
 
 
 def test_native_skills_are_holdfasts_own(project: Path, builtin: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_live_edit_gives_a_new_catalogue_and_leaves_the_pinned_one(
 
 def test_an_unchanged_library_reads_nothing_again(project: Path, builtin: Path, blobs: BlobStore) -> None:
     write_skill(project, "tidy", extra="tagz: [a]\n")
-    library = Library(project, builtin, blobs)
+    library = Library(project, builtin, blobs, builtin_agents=builtin, builtin_flows=builtin)
     first = library.current()
     assert [warning.key for warning in library.warnings] == [None]
     assert "'tagz'" in library.warnings[0].message
