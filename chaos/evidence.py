@@ -1,4 +1,4 @@
-"""What the histories say of a task: every run of its workflow and of its program, read once it is over."""
+"""What the histories say of a task: every run of its workflow and of those that it started, read once it is over."""
 
 import json
 from bisect import bisect_right
@@ -15,12 +15,13 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from holdfast.contracts.llm import LLM_ANSWER, LLM_ASK, LLM_PLAN, LLM_PROGRAM, LLM_SKILL
+from holdfast.contracts.principal import PROGRAM
 from holdfast.contracts.program import JOURNAL_SAVE, PROGRAM_RUN, UPDATE_CALLS, UPDATE_HELLO
 from holdfast.contracts.skill import SKILL_RUN
-from holdfast.contracts.work import program_workflow_id
 from holdfast.ids import workflow_id
 from holdfast.temporal.markers import local_activity
 
+TENANT = "default"
 CALLS = frozenset(ref.name for ref in (SKILL_RUN, LLM_SKILL, LLM_ASK))
 """Activities that are calls: their id is the call's."""
 MODEL = frozenset(ref.name for ref in (LLM_PLAN, LLM_PROGRAM, LLM_ANSWER, LLM_SKILL, LLM_ASK))
@@ -36,13 +37,17 @@ _OVER = (
 _PARKED = {"wait": "WAIT", "history": "CAN"}
 
 
+Call = tuple[str, str]
+"""The task that makes it, which may be one that another task started, and the call's id, unique within that one."""
+
+
 @dataclass
 class Evidence:
-    """One task. Times are UTC seconds since 1970, of the server's clock."""
+    """One task, and all that it started. Times are UTC seconds since 1970, of the server's clock."""
 
     task: str
-    scheduled: Counter[str] = field(default_factory=Counter)
-    completed: dict[str, float] = field(default_factory=dict)
+    scheduled: Counter[Call] = field(default_factory=Counter)
+    completed: dict[Call, float] = field(default_factory=dict)
     llm_completed: list[float] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     states: list[tuple[float, str]] = field(default_factory=list)
@@ -59,15 +64,22 @@ class Evidence:
 
 async def evidence(client: Client, task: str) -> Evidence:
     """All that the server has of a task of the tenant `default`."""
-    found, own = Evidence(task), workflow_id("default", task)
-    for one in (own, program_workflow_id(own)):
+    found, known = Evidence(task), [workflow_id(TENANT, task)]
+    for one in known:
         for events in await runs(client, one):
             found.runs += 1
             found.events += len(events)
             found.histories.append((one, events))
-            _Reader(found).read(events)
+            reader = _Reader(found, one)
+            reader.read(events)
+            known += [child for child in reader.children if child not in known]
     found.states.sort()
     return found
+
+
+def task_of(one: str) -> str:
+    """The id of the task that a workflow of ours works for, by the workflow's id."""
+    return one.removeprefix(workflow_id(TENANT, "")).removesuffix(f"/{PROGRAM}")
 
 
 async def runs(client: Client, one: str) -> list[list[HistoryEvent]]:
@@ -94,8 +106,9 @@ def moment(event: HistoryEvent) -> float:
 class _Reader:
     """One run's events, read in order."""
 
-    def __init__(self, found: Evidence) -> None:
-        self.found = found
+    def __init__(self, found: Evidence, one: str) -> None:
+        self.found, self.task = found, task_of(one)
+        self.children: list[str] = []
         self.activities: dict[int, tuple[str, str]] = {}
         self.heard: dict[int, int] = {}
         self.park = ""
@@ -121,7 +134,7 @@ class _Reader:
         name, one = attributes.activity_type.name, attributes.activity_id
         self.activities[event.event_id] = (name, one)
         if name in CALLS:
-            self.found.scheduled[one] += 1
+            self.found.scheduled[self.task, one] += 1
         if name == PROGRAM_RUN.name:
             self._state(event, "BOX")
         elif name == LLM_PROGRAM.name:
@@ -131,7 +144,7 @@ class _Reader:
         attributes = event.activity_task_completed_event_attributes
         name, one = self.activities[attributes.scheduled_event_id]
         if name in CALLS:
-            self.found.completed[one] = moment(event)
+            self.found.completed[self.task, one] = moment(event)
         if name in MODEL:
             self.found.llm_completed.append(moment(event))
         if name == PROGRAM_RUN.name:
@@ -147,11 +160,14 @@ class _Reader:
         if ran is None:
             return
         if ran.kind in CALLS:
-            self.found.scheduled[ran.id] += 1
-            self.found.completed.setdefault(ran.id, moment(event))
+            self.found.scheduled[self.task, ran.id] += 1
+            self.found.completed.setdefault((self.task, ran.id), moment(event))
         if ran.kind == JOURNAL_SAVE.name and self.park in _PARKED:
             self._state(event, _PARKED[self.park])
             self.park = ""
+
+    def started(self, event: HistoryEvent) -> None:
+        self.children.append(event.start_child_workflow_execution_initiated_event_attributes.workflow_id)
 
     def renewed(self, event: HistoryEvent) -> None:
         self._state(event, "CAN")
@@ -181,6 +197,7 @@ _READ: dict[int, Callable[[_Reader, HistoryEvent], None]] = {
     _Type.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: _Reader.scheduled,
     _Type.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: _Reader.completed,
     _Type.EVENT_TYPE_MARKER_RECORDED: _Reader.marked,
+    _Type.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED: _Reader.started,
     _Type.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: _Reader.renewed,
     _Type.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: _Reader.updated,
 }

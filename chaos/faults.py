@@ -6,17 +6,18 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import Client, WorkflowExecutionDescription
 from temporalio.service import RPCError
 
-from chaos.evidence import runs
-from chaos.world import World
+from chaos.evidence import TENANT, runs
+from chaos.world import ONCE, Line, World
 from cli import processes
 from cli.children import Child
 from holdfast.contracts.program import PROGRAM_RUN, PROGRAM_WORKFLOW
@@ -30,8 +31,8 @@ _BALLAST = "ballast"
 
 @dataclass
 class Strike:
-    """One fault. `held`: tasks whose box was at what was struck. `aimed`: the state that it waited for, and
-    which `task` came to."""
+    """One fault. `held`: tasks whose box was at what was struck. `aimed`: the state that it waited for (`ONCE`: a call
+    with effect once was under way), and which `task` came to."""
 
     kind: str
     at: float
@@ -70,6 +71,30 @@ async def worker(world: World, chance: random.Random, tasks: list[str]) -> Strik
         return None
     world.kill(victim)
     return _struck("worker", held)
+
+
+async def once(world: World, chance: random.Random, tasks: list[str]) -> Strike | None:
+    """SIGKILL of a worker inside of a call with effect once."""
+    deadline = time.monotonic() + _AIM_S
+    world.wishes.append("once")
+    while len(world.up()) > 1 and time.monotonic() < deadline:
+        for line in world.under_way():
+            if line.skill in ONCE and (victim := await _runs(world, line)):
+                world.kill(victim)
+                return replace(_struck("worker"), aimed="ONCE", task=line.task)
+        await asyncio.sleep(0.02)
+    return None
+
+
+async def _runs(world: World, line: Line) -> Child | None:
+    """The worker that runs a call."""
+    client, own = await world.temporal(), workflow_id(TENANT, line.task)
+    for one in (program_workflow_id(own), own):
+        with contextlib.suppress(RPCError):
+            found = await client.get_workflow_handle(one).describe()
+            pids = _workers_of(found, lambda pending: pending.activity_id == line.call)
+            return next((child for child in world.up() if child.pid in pids), None)
+    return None
 
 
 async def api(world: World, chance: random.Random, tasks: list[str]) -> Strike | None:
@@ -183,7 +208,7 @@ async def _first_to_reach(world: World, tasks: list[str], state: str) -> str:
 
 async def _comes_to(client: Client, task: str, state: str) -> str:
     """Follow a program's history from now on; gives the task once it came to the state, empty if it ended without."""
-    own = workflow_id("default", task)
+    own = workflow_id(TENANT, task)
     while True:
         for one in (program_workflow_id(own), own):
             newest = (await runs(client, one))[-1:]
@@ -236,21 +261,34 @@ async def _victim(world: World, chance: random.Random, tasks: list[str]) -> tupl
 
 
 async def _holding(world: World, tasks: list[str]) -> dict[int, list[str]]:
-    """Which worker, by its process id, has the box of which task."""
+    """Which worker, by its process id, has the box of which task, or of one that this started."""
     client, found = await world.temporal(), dict[int, list[str]]()
     for task in tasks:
-        own = workflow_id("default", task)
-        for one in (own, program_workflow_id(own)):
-            with contextlib.suppress(RPCError):
-                for pid in _workers_of(await client.get_workflow_handle(one).describe()):
+        with contextlib.suppress(RPCError):
+            async for description in _family(client, workflow_id(TENANT, task)):
+                for pid in _workers_of(description, _is_box):
                     found.setdefault(pid, []).append(task)
     return {pid: sorted(set(held)) for pid, held in found.items()}
 
 
-def _workers_of(description: WorkflowExecutionDescription) -> set[int]:
+async def _family(client: Client, one: str) -> AsyncIterator[WorkflowExecutionDescription]:
+    """A workflow, and those that it started and that are not over, down to the last."""
+    description = await client.get_workflow_handle(one).describe()
+    yield description
+    for child in description.raw_description.pending_children:
+        async for each in _family(client, child.workflow_id):
+            yield each
+
+
+def _is_box(pending: PendingActivityInfo) -> bool:
+    return pending.activity_type.name == PROGRAM_RUN.name
+
+
+def _workers_of(description: WorkflowExecutionDescription, wanted: Callable[[PendingActivityInfo], bool]) -> set[int]:
+    """Process ids of those that have such activities of a workflow."""
     pending = description.raw_description.pending_activities
-    boxes = [one for one in pending if one.activity_type.name == PROGRAM_RUN.name and one.HasField("last_started_time")]
-    names = {one.last_worker_identity.rpartition(":")[2] for one in boxes}
+    begun = [one for one in pending if wanted(one) and one.HasField("last_started_time")]
+    names = {one.last_worker_identity.rpartition(":")[2] for one in begun}
     return {int(name) for name in names if name.isdigit()}
 
 
@@ -266,7 +304,7 @@ def _signal(pids: list[int], number: int) -> None:
 
 
 KILLS = ("box", "worker", "api", "server")
-WEIGHTS = {"worker": 8, "box": 5, "state": 8, "server": 3, "api": 2, "stop": 2, "store": 1}
+WEIGHTS = {"worker": 8, "box": 5, "state": 8, "once": 2, "server": 3, "api": 2, "stop": 2, "store": 1}
 """How often each kind comes, of so many."""
 
 
@@ -276,6 +314,7 @@ def faults() -> dict[str, Fault]:
         "worker": worker,
         "box": box,
         "state": AtStates(),
+        "once": once,
         "server": server,
         "api": api,
         "stop": stop,

@@ -10,7 +10,7 @@ from chaos.evidence import Evidence
 from chaos.faults import Strike
 from chaos.model import Asked
 from chaos.scenario import Scenario
-from chaos.world import Line
+from chaos.world import ONCE, Line
 from holdfast.contracts.base import Json
 from holdfast.errors import shown
 
@@ -19,7 +19,6 @@ SETTLED_S = 2.0
 COSTS_A_REQUEST = ("worker", "server", "stop", "store")
 HEARTBEAT_S = 2.0
 R6_S = HEARTBEAT_S + 2.0
-ONCE = ("send",)
 
 
 @dataclass
@@ -86,9 +85,9 @@ def _ends(facts: Facts) -> Promise:
 
 def _scheduled(facts: Facts) -> Promise:
     broken = [
-        f"{_told(one)}: call {call} scheduled {count} times"
+        f"{_told(one)}: call {call} of {task} scheduled {count} times"
         for one, found in _each(facts)
-        for call, count in found.scheduled.items()
+        for (task, call), count in found.scheduled.items()
         if count > 1
     ]
     calls = sum(len(found.scheduled) for _, found in _each(facts))
@@ -114,12 +113,12 @@ def _begun(facts: Facts) -> Promise:
 
 
 def _is_late(facts: Facts, line: Line) -> bool:
-    found = facts.evidence.get(line.task)
-    return found is not None and line.at > found.completed.get(line.call, float("inf"))
+    found = facts.evidence.get(line.root)
+    return found is not None and line.at > found.completed.get((line.task, line.call), float("inf"))
 
 
 def _late(facts: Facts, line: Line) -> str:
-    late = line.at - facts.evidence[line.task].completed[line.call]
+    late = line.at - facts.evidence[line.root].completed[line.task, line.call]
     return (
         f"task {line.task}: {line.skill} {line.call} began {late:.3f} s after its completion (attempt {line.attempt})"
     )
@@ -209,12 +208,12 @@ def _mended(facts: Facts) -> Promise:
     broken = [
         _late(facts, line)
         for line in facts.lines
-        if line.task in tasks and line.what == "begin" and _is_late(facts, line)
+        if line.root in tasks and line.what == "begin" and _is_late(facts, line)
     ]
-    for task in tasks & facts.evidence.keys():
+    for root in tasks & facts.evidence.keys():
         broken += [
             f"task {task}: call {call} scheduled {n} times"
-            for call, n in facts.evidence[task].scheduled.items()
+            for (task, call), n in facts.evidence[root].scheduled.items()
             if n > 1
         ]
     return Promise(
@@ -278,7 +277,7 @@ def recovery(facts: Facts, kind: str = "worker") -> Recovery:
     ends: dict[str, list[float]] = defaultdict(list)
     for line in facts.lines:
         if line.what == "end":
-            ends[line.task].append(line.at)
+            ends[line.root].append(line.at)
     return Recovery([took for strike in facts.strikes if strike.kind == kind for took in _took(strike, facts, ends)])
 
 

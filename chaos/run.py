@@ -28,14 +28,15 @@ from holdfast.config import Settings
 from holdfast.contracts.program import FINAL
 from holdfast.errors import HoldfastError, UserError
 from holdfast.temporal.connect import converter
+from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
 from workflows.task import TaskWorkflow
 
 T = TypeVar("T")
 
 _MODEL = "model"
-_END_S = 180.0
-"""So long tasks may take to end after the last fault."""
+_STILL_S = 90.0
+"""After the last fault: when nothing has begun or ended for so long, what is not over will never be."""
 _NONE = "none"
 
 
@@ -116,7 +117,7 @@ class Run:
         try:
             await self._strike()
             self.over = True
-            await asyncio.wait(lanes, timeout=_END_S)
+            await self._ended(lanes)
         finally:
             for lane in lanes:
                 lane.cancel()
@@ -124,6 +125,12 @@ class Run:
         for one in found:
             if isinstance(one, BaseException) and not isinstance(one, asyncio.CancelledError):
                 raise one
+
+    async def _ended(self, lanes: list["asyncio.Task[None]"]) -> None:
+        """Until all tasks are over, or nothing moves any more."""
+        before, now = (-1, -1), (0, 0)
+        while before != now and (await asyncio.wait(lanes, timeout=_STILL_S))[1]:
+            before, now = now, (self.world.noted(), sum(bool(one.state or one.error) for one in self.played))
 
     def _names(self) -> "itertools.chain[str]":
         """Scenarios in an order of chance, each as often as the others."""
@@ -208,7 +215,7 @@ def _settled(world: World) -> list[str]:
 
 async def _replayed(found: dict[str, Evidence], kept: Path) -> list[str]:
     """Histories that the workflows of this code do not replay, and why. They are kept as files."""
-    replayer = Replayer(workflows=[TaskWorkflow, ProgramWorkflow], data_converter=converter())
+    replayer = Replayer(workflows=[TaskWorkflow, FlowWorkflow, ProgramWorkflow], data_converter=converter())
     wrong: list[str] = []
     for one in found.values():
         for name, events in one.histories:

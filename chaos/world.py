@@ -26,6 +26,11 @@ from holdfast.temporal.connect import connect
 PROJECT = Path(__file__).parent / "project"
 _UP = b'"worker.up"'
 _TMPFS_BYTES = 1 << 30
+_LATE_BYTES = 64 << 10
+
+
+ONCE = ("send",)
+"""Skills of the project that have their effect once."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,11 @@ class Line:
     at: float
     key: str
     skill: str
+
+    @property
+    def root(self) -> str:
+        """The task of the mix that it belongs to: the ids of those that a task starts are paths below its own."""
+        return self.task.partition("/")[0]
 
 
 class World:
@@ -63,11 +73,29 @@ class World:
             self._temporal = await connect(self.settings)
         return self._temporal
 
+    @property
+    def notes(self) -> Path:
+        """Where the skills write."""
+        return self.settings.workspaces / "default" / "default" / "effects.log"
+
     def lines(self) -> list[Line]:
         """What the skills wrote down so far."""
-        path = self.settings.workspaces / "default" / "default" / "effects.log"
-        rows = path.read_text("utf-8").splitlines() if path.exists() else []
+        rows = self.notes.read_text("utf-8").splitlines() if self.notes.exists() else []
         return [Line(*json.loads(row)) for row in rows]
+
+    def noted(self) -> int:
+        """How many bytes they wrote."""
+        return self.notes.stat().st_size if self.notes.exists() else 0
+
+    def under_way(self) -> list[Line]:
+        """Executions of late that began and did not end, the newest last; those that were killed among them."""
+        begun: dict[tuple[str, str, int], Line] = {}
+        for row in _last(self.notes, _LATE_BYTES):
+            line = Line(*json.loads(row))
+            begun[line.task, line.call, line.attempt] = line
+            if line.what == "end":
+                del begun[line.task, line.call, line.attempt]
+        return list(begun.values())
 
     # what there is to strike
 
@@ -187,6 +215,16 @@ def _has_program(pid: int) -> bool:
     """A guest that runs a program has the second filter."""
     found = re.search(r"^Seccomp_filters:\s*(\d+)", _read(Path(f"/proc/{pid}/status")), re.MULTILINE)
     return found is not None and int(found[1]) > 1
+
+
+def _last(path: Path, size: int) -> list[bytes]:
+    """Whole lines at a file's end, none if there is no such file."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - size))
+        is_cut = file.tell() > 0
+        return file.read().split(b"\n")[is_cut:-1]
 
 
 def _command_lines() -> Iterator[tuple[int, str]]:

@@ -7,7 +7,7 @@ from holdfast.contracts.base import Json
 from holdfast.contracts.question import Question
 
 _SOURCE = """
-result = [skills.send(i=i, ms=150)["i"] for i in range(1, 6)]
+result = [skills.send(i=i, ms=300)["i"] for i in range(1, 6)]
 """
 
 
@@ -16,7 +16,7 @@ async def _say_what_happened(hands: Hands) -> None:
 
 
 def _it_happened(question: Question) -> Json:
-    """The question shows the call: `send(i=3, ms=150)`."""
+    """The question shows the call: `send(i=3, ms=300)`."""
     found = re.search(r"\bi=(\d+)", question.text)
     return {"outcome": "done", "result": {"i": int(found[1]) if found else None}}
 
