@@ -198,7 +198,7 @@ async def test_memory_that_rlimits_do_not_bound_is_bounded_by_the_engine(adapter
     """On a busy machine the engine may see the end before it sees why, and never tell."""
     source = "import time\nhog = bytearray(b'x') * (300 << 20)\ntime.sleep(60)"
     allows_all = "06000000" + "0000ff7f"
-    causes = []
+    causes = list[str | None]()
     while "memory" not in causes and len(causes) < 4:
         async with started(adapter, limits=BoxLimits(memory_bytes=64 * MB)) as (box, channel):
             await channel.send({"t": "job", "source": source, "rlimits": {"AS": 1 << 40}, "filter": allows_all})
