@@ -72,7 +72,7 @@ class Steps:
         begins = await asyncio.to_thread(self._started, request, given)
         await self._recorded(request, begins, given)
         kind = {TaskSpec: "task", ProgramSpec: "program", FlowTask: "flow"}[type(begins.spec)]
-        spec = begins.spec.model_dump(mode="json", exclude_defaults=True)
+        spec = begins.spec.model_dump(mode="json")
         return Prepared.model_validate({"summary": f"{step.name}: {begins.summary}"[:200], kind: spec})
 
     @activity.defn(name=JUDGE.name)
@@ -102,7 +102,10 @@ class Steps:
             return None if value is None else as_json(await loaded(self._blobs, value))
 
         outputs = {name: await read(value) for name, value in around.outputs.items()}
-        steps = {name: {"state": state, "output": outputs.get(name)} for name, state in around.states.items()}
+        steps = {
+            name: {"state": state, "output": outputs.get(name), "error": around.errors.get(name)}
+            for name, state in around.states.items()
+        }
         previous = await read(around.previous)
         return {
             "input": await loaded(self._blobs, around.input),

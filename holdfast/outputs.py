@@ -113,6 +113,6 @@ def passed_on(names: Mapping[str, Json], is_first: bool) -> Json:
         rest["previous_feedback"] = names["previous_feedback"]
     if not rest:
         return given
-    own = given if isinstance(given, dict) else {"input": given}
-    topic = {} if is_first else {"original_topic": own.get("topic", own.get("input", given))}
+    own = given if isinstance(given, dict) else {"original_input": given}
+    topic = {} if is_first else {"original_topic": own.get("topic", given)}
     return {**own, **topic, **rest}

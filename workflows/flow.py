@@ -8,6 +8,7 @@ from holdfast.contracts import program as contracts
 from holdfast.contracts.base import Value
 from holdfast.contracts.flow import (
     COLLECT,
+    COMPENSATE,
     FLOW_WORKFLOW,
     JUDGE,
     Around,
@@ -238,11 +239,14 @@ def _line(run: StepRun) -> str:
 def _linked(spec: FlowTask) -> list[StepSpec]:
     """The steps with what they depend on: in a sequence each on the one before, at once on nothing."""
     flow, before, found = spec.flow, list[str](), list[StepSpec]()
+    undoing = {step.on_failure.removeprefix(COMPENSATE) for step in flow.steps} | {
+        flow.on_failure.removeprefix(COMPENSATE)
+    }
     for step in flow.steps:
-        if flow.coordination in ("sequential", "iterative_refinement") and not step.depends_on:
-            step = step.model_copy(update={"depends_on": before})
-        elif flow.coordination == "parallel":
-            step = step.model_copy(update={"depends_on": []})
-        before = [step.name]
-        found.append(step)
+        after = step.depends_on
+        if flow.coordination == "parallel" or step.name in undoing:
+            after = []
+        elif flow.coordination in ("sequential", "iterative_refinement"):
+            after, before = after or before, [step.name]
+        found.append(step.model_copy(update={"depends_on": after}))
     return found

@@ -115,12 +115,14 @@ class StepRun(Contract):
 class Around(Contract):
     """What a step, a condition or a convergence check sees: values by reference, read by the activity.
 
-    `previous` is the output of the step before, `feedback` that of the last step of the round before.
+    `previous` is the output of the step before, `feedback` that of the last step of the round before, `errors` what
+    steps that failed said.
     """
 
     input: Value = Value()
     outputs: dict[str, Value] = {}
     states: dict[str, StepState] = {}
+    errors: dict[str, str] = {}
     first: Value | None = None
     previous: Value | None = None
     feedback: Value | None = None
@@ -173,8 +175,8 @@ class Verdict(Contract):
 
 
 class Collect(Contract):
-    """Input of `work.collect`: put outputs together as the value of a task, a mapping. Single values, lists and mappings
-    of values, and `plain` JSON: all by key."""
+    """Input of `work.collect`: put outputs together as the value of a task, a mapping. Single values, lists and
+    mappings of values, and `plain` JSON: all by key."""
 
     fields: dict[str, Value] = {}
     lists: dict[str, list[Value]] = {}
