@@ -37,7 +37,7 @@ from workflows.questions import Questions
 
 ONE_CALL = Amount(calls=1)
 _ENDED = Failure(type=BUDGET_EXHAUSTED, message="the task that keeps the budget of this one is over")
-_GRANTED, _WAITING = "granted", "waiting"
+_GRANTED, _WAITING, _FREE = "granted", "waiting", "free"
 
 
 class Refused(Exception):
@@ -65,10 +65,6 @@ class Till:
             self._keep(self._until_answered(self._question))
 
     @property
-    def has_free_calls(self) -> bool:
-        return self._ledger.has_free_calls
-
-    @property
     def is_quiet(self) -> bool:
         """Whether everybody heard what there was to tell. A question that is open is no news."""
         return not self._news and not any(task.get_name() == SIGNAL_GRANT for task in self._telling)
@@ -77,7 +73,8 @@ class Till:
         """What a workflow of the tree has to say."""
         for over in said.settled:
             self._ledger.settle(over.by, over.key, over.took)
-        self._ledger.count(said.calls)
+        if said.calls or said.is_idle:
+            self._ledger.count(said.by, said.calls, said.is_idle)
         for one in said.wanted:
             self._hear_of(one)
         if said.ended:
@@ -110,9 +107,12 @@ class Till:
 
     def _go_on(self) -> None:
         """Whatever fits may begin. If something never will without a top-up, somebody is asked, once."""
-        for one in self._ledger.granted(_now()):
+        granted = self._ledger.granted(_now())
+        for one in granted:
             self._told.discard((one.by, one.key))
             self._tell(one, "granted")
+        for by in dict.fromkeys(one.by for one in granted if one.amount == ONE_CALL and one.by != self._own):
+            self._of(by, lent=self._ledger.lend(by))
         if self._ledger.is_stopped:
             self._stop()
         stuck = self._ledger.stuck(_now())
@@ -171,8 +171,12 @@ class Till:
     def _refuse(self, one: Reserve, why: Failure) -> None:
         self._of(one.by).refused[one.key] = why
 
-    def _of(self, by: str) -> Grant:
-        return self._news.setdefault(by, Grant(granted=[], waiting=[], refused={}, free_calls=self.has_free_calls))
+    def _of(self, by: str, lent: int = 0) -> Grant:
+        """What one workflow is about to be told."""
+        found = self._news.get(by) or Grant(granted=[], waiting=[], refused={}, lent=0)
+        free, until = self._ledger.has_free_calls, self._ledger.until(_now())
+        self._news[by] = found.model_copy(update={"free_calls": free, "until": until, "lent": found.lent + lent})
+        return self._news[by]
 
     def _deliver(self) -> None:
         news, self._news = self._news, {}
@@ -214,10 +218,10 @@ class Purse:
         self._run = workflow.info().run_id[:8]
         self._number = 0
         self._asked: dict[str, str | Failure] = {}
-        """By key: empty, `waiting`, `granted`, or why it never will be."""
+        """By key: empty, `waiting`, `granted`, `free` (nobody was asked), or why it never will be granted."""
         self._news = Spending()
         self._has_spoken = False
-        self._has_free_calls = False
+        self._has_free_calls, self._lent, self._until = False, 0, 0.0
         self._saying: asyncio.Task[None] | None = None
         self.is_open = is_budgeted
         self._till: Till | None = None
@@ -238,8 +242,8 @@ class Purse:
         Raises:
             Refused: it never may.
         """
-        if amount == ONE_CALL and self._are_calls_free():
-            self._say(calls=1)
+        if amount == ONE_CALL and self._is_free_call():
+            self._asked[key] = _FREE
             return
         if key not in self._asked:
             self._asked[key] = ""
@@ -250,7 +254,10 @@ class Purse:
 
     def settle(self, key: str, took: Amount) -> None:
         """It is over, and took this; or it did not begin, and took nothing."""
-        if isinstance(self._asked.pop(key, None), str):
+        verdict = self._asked.pop(key, None)
+        if verdict == _FREE:
+            self._say(calls=took.calls)
+        elif isinstance(verdict, str):
             self._say(settled=[Settle(by=self._by, key=key, took=took)])
 
     def is_waiting(self, key: str) -> bool:
@@ -275,6 +282,8 @@ class Purse:
 
     async def flushed(self) -> None:
         """Until all that was said was heard: before a workflow continues as new, or ends."""
+        if self._lent:
+            self._lent, self._news = 0, self._news.model_copy(update={"is_idle": True})
         if self._news != Spending():
             self._speak_up()
         await workflow.wait_condition(lambda: self.is_quiet)
@@ -308,7 +317,8 @@ class Purse:
 
     def hear(self, grant: Grant) -> None:
         """What the root says. A word that is old, or of what is not wanted any more, is passed over."""
-        self._has_free_calls = grant.free_calls
+        self._has_free_calls, self._lent = grant.free_calls, self._lent + grant.lent
+        self._until = float("inf") if grant.until is None else grant.until
         for key in grant.waiting:
             self._answered(key, _WAITING, after=("",))
         for key in grant.granted:
@@ -320,8 +330,15 @@ class Purse:
         if self._asked.get(key) in after:
             self._asked[key] = verdict
 
-    def _are_calls_free(self) -> bool:
-        return self._till.has_free_calls if self._till else self._has_free_calls
+    def _is_free_call(self) -> bool:
+        """Whether a call need not be asked for. The root asks itself, which costs nothing."""
+        if self._till is not None or _now() >= self._until:
+            return False
+        if self._has_free_calls:
+            return True
+        is_lent = self._lent > 0
+        self._lent -= is_lent
+        return is_lent
 
     # saying
 
@@ -350,6 +367,7 @@ class Purse:
         while self._news != Spending():
             said, self._news = self._news, Spending()
             try:
+                said = said.model_copy(update={"by": self._by})
                 await root.signal(SIGNAL_RESERVE if said.wanted else SIGNAL_SETTLE, said)
             except FailureError:
                 self.hear(Grant(refused={one.key: _ENDED for one in said.wanted}))
@@ -394,6 +412,7 @@ def _joined(one: Spending, more: Spending) -> Spending:
         settled=[*one.settled, *more.settled],
         wanted=[*one.wanted, *more.wanted],
         calls=one.calls + more.calls,
+        is_idle=one.is_idle or more.is_idle,
         ended=more.ended or one.ended,
     )
 
@@ -402,7 +421,7 @@ def _asked(task: TaskRef, stuck: Reserve, ledger: Ledger) -> str:
     task_id = task.task_id.partition("/")[0]
     return (
         f"The budget of this task is used up: {_stands(ledger)}. "
-        f"{stuck.what or 'The next piece of work'} may take up to {_amount(stuck.amount)}. "
+        f"What comes next ({stuck.what or stuck.key}) may take up to {_amount(stuck.amount)}. "
         f"Add to it: holdfast budget {task_id} --add-tokens N (or --add-usd, --add-calls, --add-seconds), "
         f'or POST /tasks/{task_id}/budget {{"add": {{…}}}}; or answer "{STOP}" to give up what waits'
     )

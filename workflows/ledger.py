@@ -13,6 +13,8 @@ from holdfast.contracts.budget import PRICE_UNKNOWN, STOP, Amount, Budget, Budge
 NOTHING = Amount()
 _BILLIONTH = Decimal("1e-9")
 _UNITS = ("tokens", "usd", "calls")
+_SHARE, _MOST_LENT = 64, 100
+"""A workflow is lent this part of the calls that are left, and no more than so many."""
 
 
 class Ledger:
@@ -23,6 +25,7 @@ class Ledger:
         self._began_at = state.began_at
         self._open = {_id(one): one for one in state.open}
         self._queue = {_id(one): one for one in state.queue}
+        self._lent = dict(state.lent)
         self._unknown = state.unknown
         self._paused_at, self._paused = state.paused_at, state.paused_seconds
         self.is_stopped = state.is_stopped
@@ -49,7 +52,7 @@ class Ledger:
         """Those that may begin now, in order. Each that waits keeps its place: what it wants is not given to others."""
         if self.is_late(now):
             return []
-        claimed, found = _sum([self._taken, *(one.amount for one in self._open.values())]), list[Reserve]()
+        claimed, found = _sum([self._taken, self._reserved()]), list[Reserve]()
         for one in list(self._queue.values()):
             if self._fits(claimed, one.amount):
                 self._open[_id(one)] = self._queue.pop(_id(one))
@@ -64,15 +67,30 @@ class Ledger:
             self._unknown += took.usd is None
             self._taken = _sum([self._taken, _rounded(took)])
 
-    def count(self, calls: int) -> None:
-        """Calls that were made without asking, because they are free."""
+    def lend(self, by: str) -> int:
+        """So many calls this workflow may make without asking: few of what is left, and none when that is scarce, or
+        when somebody waits. The root's history is not to hold each call of a long program."""
+        limit = self._limit.calls
+        if limit is None or self._queue:
+            return 0
+        more = max(0, min((limit - self._taken.calls - self._reserved().calls) // _SHARE, _MOST_LENT))
+        if more:
+            self._lent[by] = self._lent.get(by, 0) + more
+        return more
+
+    def count(self, by: str, calls: int, is_idle: bool = False) -> None:
+        """Calls that were made without asking, being free or lent. Who is idle gives back what it did not use."""
         self._taken = _sum([self._taken, Amount(calls=calls)])
+        left = max(0, self._lent.pop(by, 0) - calls)
+        if left and not is_idle:
+            self._lent[by] = left
 
     def release(self, by: str) -> None:
         """A workflow is over, with all below it. What it was granted may be paid for, and counts as taken."""
         for one in [*self._open.values(), *self._queue.values()]:
-            if one.by == by or one.by.startswith(f"{by}/"):
+            if _is_below(one.by, by):
                 self.settle(one.by, one.key, one.amount)
+        self._lent = {other: calls for other, calls in self._lent.items() if not _is_below(other, by)}
 
     def top_up(self, add: Budget) -> None:
         """Raise the limits that there are."""
@@ -114,8 +132,12 @@ class Ledger:
 
     @property
     def has_free_calls(self) -> bool:
-        """Whether calls are counted only: neither they nor the time have a limit."""
-        return self._limit.calls is None and self._limit.seconds is None
+        """Whether calls have no limit of their own."""
+        return self._limit.calls is None
+
+    def until(self, now: float) -> float | None:
+        """When its time is used up, if nobody waits till then; None: it has no limit."""
+        return None if self._limit.seconds is None else now + self._limit.seconds - self.seconds(now)
 
     @property
     def waiting(self) -> list[Reserve]:
@@ -125,20 +147,15 @@ class Ledger:
         """The first that waits, and cannot begin without a top-up, whatever those take that are under way."""
         if self.is_late(now):
             return next(iter(self._queue.values()), None)
-        return next((one for one in self._queue.values() if not self._fits(self._taken, one.amount)), None)
-
-    def left(self) -> Budget:
-        """What is neither taken nor reserved, of each unit that has a limit; never less than nothing."""
-        used = _sum([self._taken, *(one.amount for one in self._open.values())])
-        limits = {unit: getattr(self._limit, unit) for unit in _UNITS}
-        found = {unit: max(0, limit - getattr(used, unit)) for unit, limit in limits.items() if limit is not None}
-        return Budget.model_validate(found)
+        # What is lent may come back only when a task ends: nobody is to wait for that without a word.
+        gone = _sum([self._taken, Amount(calls=sum(self._lent.values()))])
+        return next((one for one in self._queue.values() if not self._fits(gone, one.amount)), None)
 
     def view(self, now: float) -> BudgetState:
         return BudgetState(
             limit=self._limit,
             taken=self._taken,
-            reserved=_sum(one.amount for one in self._open.values()),
+            reserved=self._reserved(),
             seconds=round(self.seconds(now), 3),
             waiting=len(self._queue),
             wanted=_sum(one.amount for one in self._queue.values()),
@@ -152,12 +169,16 @@ class Ledger:
             taken=self._taken,
             open=list(self._open.values()),
             queue=list(self._queue.values()),
+            lent=self._lent,
             unknown=self._unknown,
             paused_at=self._paused_at,
             paused_seconds=self._paused,
             is_stopped=self.is_stopped,
             questions=questions,
         )
+
+    def _reserved(self) -> Amount:
+        return _sum([Amount(calls=sum(self._lent.values())), *(one.amount for one in self._open.values())])
 
     def _fits(self, claimed: Amount, more: Amount) -> bool:
         return all(self._is_within(unit, getattr(claimed, unit), getattr(more, unit)) for unit in _UNITS)
@@ -182,6 +203,10 @@ def unfit_answer(value: Json) -> str | None:
     except ValueError:
         return f"found {str(value)[:200]!r}; {allowed}"
     return unfit(add) or None
+
+
+def _is_below(by: str, workflow_id: str) -> bool:
+    return by == workflow_id or by.startswith(f"{workflow_id}/")
 
 
 def _id(one: Reserve) -> tuple[str, str]:

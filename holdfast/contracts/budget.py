@@ -60,24 +60,30 @@ class Settle(Contract):
 class Spending(Contract):
     """Signals `budget_reserve` and `budget_settle` to the root's workflow: all that a workflow has to say at once.
 
-    First `settled` is settled, then `wanted` is reserved, in this order. `calls` were made without asking, where calls
-    are free. `ended`: this workflow, and all below it, wants nothing more: what it holds counts as taken.
+    First `settled` is settled, then `wanted` is reserved, in this order. `calls` were made without asking: they were
+    free, or lent. `is_idle`: what was lent and not used is given back. `ended`: this workflow, and all below it, wants
+    nothing more: what it was granted counts as taken.
     """
 
+    by: str = ""
     settled: list[Settle] = []
     wanted: list[Reserve] = []
     calls: int = 0
+    is_idle: bool = False
     ended: str = ""
 
 
 class Grant(Contract):
     """Signal `budget_grant` from the root: these keys may begin; these wait for a top-up; these never will begin, for
-    the reason given. `free_calls`: calls are counted, and need not be asked for."""
+    the reason given. `free_calls`: calls have no limit, and need not be asked for; `lent`: neither need so many more.
+    Both hold until the budget's time is used up (`until`, UTC seconds since 1970; None: it has no such limit)."""
 
     granted: list[str] = []
     waiting: list[str] = []
     refused: dict[str, Failure] = {}
     free_calls: bool = False
+    lent: int = 0
+    until: float | None = None
 
 
 class TopUp(Contract):
@@ -102,13 +108,15 @@ class BudgetState(Contract):
 
 
 class LedgerState(Contract):
-    """A ledger over continue-as-new. `open` are granted, `queue` waits, in order. Times are UTC seconds since 1970."""
+    """A ledger over continue-as-new. `open` are granted, `queue` waits, in order; `lent` are calls by workflow. Times
+    are UTC seconds since 1970."""
 
     limit: Budget
     began_at: float
     taken: Amount = Amount()
     open: list[Reserve] = []
     queue: list[Reserve] = []
+    lent: dict[str, int] = {}
     unknown: int = 0
     paused_at: float | None = None
     paused_seconds: float = 0.0

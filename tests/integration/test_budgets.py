@@ -435,6 +435,25 @@ async def test_a_budget_from_python(stack: Stack, api: Api, stub: StubLlm) -> No
 
 
 @pytest.mark.slow
+async def test_the_roots_history_does_not_grow_with_each_call_of_a_program_below(
+    stack: Stack, client: Client, stub: StubLlm
+) -> None:
+    source = (
+        "total = 0\nfor i in range(120):\n    skills.calculator(expression=f'{i} + 1')\n    total += 1\nresult = total"
+    )
+    plans(stub, source, skills='["calculator"]')
+    lengths = {}
+    for name, budget in {"calls": Budget(calls=20_000), "tokens": Budget(tokens=100_000)}.items():
+        spec = task_spec(stack, "count", models(stub), skills=["calculator"], budget=budget, is_budgeted=True)
+        handle = await begin(client, spec)
+        result = await handle.result()
+        assert result.budget is not None
+        assert (stack.value(result), result.budget.taken.calls, result.budget.reserved.calls) == (120, 120, 0)
+        lengths[name] = (await handle.describe()).history_length
+    assert max(lengths.values()) < 120, lengths
+
+
+@pytest.mark.slow
 async def test_workers_that_die_overspend_nothing(stack: Stack, client: Client, stub: StubLlm) -> None:
     """A request that was in flight may be paid for twice: then each has a reservation of its own."""
     stub.rule("RHYME", MOON, delay_s=0.6)

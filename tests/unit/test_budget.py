@@ -17,7 +17,7 @@ BUDGETS = st.builds(
     Budget,
     tokens=st.none() | st.integers(0, 8000),
     usd=st.none() | USD,
-    calls=st.none() | st.integers(0, 8),
+    calls=st.none() | st.integers(0, 8) | st.integers(100, 20_000),
     seconds=st.none() | st.floats(0, 50),
 )
 WORKFLOWS = st.sampled_from(["root", "root/a", "root/a/x", "root/b", "root/ab"])
@@ -50,6 +50,7 @@ class Spenders(RuleBasedStateMachine):
         self.now = 100.0
         self.ledger = Ledger.begun(Budget(tokens=2000, usd=Decimal(3), calls=4), self.now)
         self.under_way: dict[tuple[str, str], Reserve] = {}
+        self.lent: dict[str, int] = {}
         self.paid = Amount()
         self.number = 0
 
@@ -91,12 +92,28 @@ class Spenders(RuleBasedStateMachine):
         self.go_on()
 
     @rule(by=WORKFLOWS)
+    def borrow(self, by: str) -> None:
+        """Calls that need not be asked for, one by one."""
+        self.lent[by] = self.lent.get(by, 0) + self.ledger.lend(by)
+
+    @rule(data=st.data(), is_idle=st.booleans())
+    @precondition(lambda self: any(self.lent.values()))
+    def use_what_is_lent(self, data: st.DataObject, is_idle: bool) -> None:
+        by = data.draw(st.sampled_from(sorted(by for by, calls in self.lent.items() if calls)))
+        calls = data.draw(st.integers(0, self.lent[by]))
+        self.paid = added(self.paid, Amount(calls=calls))
+        self.lent[by] = 0 if is_idle else self.lent[by] - calls
+        self.ledger.count(by, calls, is_idle)
+        self.go_on()
+
+    @rule(by=WORKFLOWS)
     def die(self, by: str) -> None:
         """A workflow is gone with all below it: what it had begun may be paid for."""
         lost = [one for one in self.under_way.values() if one.by == by or one.by.startswith(f"{by}/")]
         self.paid = added(self.paid, *(one.amount for one in lost))
         for one in lost:
             del self.under_way[one.by, one.key]
+        self.lent = {one: calls for one, calls in self.lent.items() if not f"{one}/".startswith(f"{by}/")}
         self.ledger.release(by)
         assert not [one for one in self.ledger.waiting if one.by == by or one.by.startswith(f"{by}/")]
         self.go_on()
@@ -116,7 +133,7 @@ class Spenders(RuleBasedStateMachine):
     @precondition(lambda self: not self.under_way and not self.ledger.waiting)
     def begin_anew(self, limits: Budget) -> None:
         """Another task, with other limits."""
-        self.ledger, self.paid = Ledger.begun(limits, self.now), Amount()
+        self.ledger, self.paid, self.lent = Ledger.begun(limits, self.now), Amount(), {}
 
     @rule(seconds=st.floats(0, 20))
     def wait(self, seconds: float) -> None:
@@ -128,16 +145,19 @@ class Spenders(RuleBasedStateMachine):
         state = self.ledger.carried(0)
         self.ledger = Ledger(LedgerState.model_validate_json(state.model_dump_json()))
 
+    def all_lent(self) -> Amount:
+        return Amount(calls=sum(self.lent.values()))
+
     @invariant()
     def nothing_is_overspent(self) -> None:
         """Not even if all that is under way takes all that it may."""
-        at_most = added(self.paid, *(one.amount for one in self.under_way.values()))
+        at_most = added(self.paid, self.all_lent(), *(one.amount for one in self.under_way.values()))
         assert within(at_most, self.ledger.view(self.now).limit)
 
     @invariant()
     def the_books_are_right(self) -> None:
         view = self.ledger.view(self.now)
-        assert view.reserved == added(*(one.amount for one in self.under_way.values()))
+        assert view.reserved == added(self.all_lent(), *(one.amount for one in self.under_way.values()))
         assert (view.taken.tokens, view.taken.calls) == (self.paid.tokens, self.paid.calls)
         assert abs((view.taken.usd or Decimal(0)) - (self.paid.usd or Decimal(0))) < Decimal("1e-6")
 
