@@ -3,6 +3,7 @@
 It has no side effects, no loops without end, and no access to anything but the names that it is given.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -31,6 +32,36 @@ def check(expression: str) -> None:
         _compiled(expression)
     except ValueError as exc:
         raise ValueError(f"{shown(expression)} is no CEL expression: {exc}") from None
+
+
+_BOUND = re.compile(r"\.(?:all|exists|exists_one|filter|map)\(\s*([A-Za-z_]\w*)\s*,")
+_TYPES = frozenset(
+    (
+        "bool",
+        "bytes",
+        "double",
+        "duration",
+        "dyn",
+        "int",
+        "list",
+        "map",
+        "null_type",
+        "string",
+        "timestamp",
+        "type",
+        "uint",
+    )
+)
+
+
+def names_in(expression: str) -> list[str]:
+    """The names that an expression must be given, sorted.
+
+    Raises:
+        ValueError: as `check`.
+    """
+    check(expression)
+    return sorted({*_compiled(expression).variables()} - {*_BOUND.findall(expression)} - _TYPES)
 
 
 def evaluate(expression: str, names: Mapping[str, Json]) -> Json:

@@ -9,7 +9,7 @@ from holdfast.contracts.base import Origin
 from holdfast.contracts.flow import AskSpec, FlowSpec, StepKind, StepRetry, StepSpec
 from holdfast.errors import SpecInvalid, shown
 from holdfast.filedraft import Draft
-from holdfast.flowgraph import check_graph
+from holdfast.flowgraph import NAMES, check_graph
 from holdfast.flowkeys import SHAPE, WORK, FieldCheck, FlowKeys, StepKeys
 from holdfast.names import canonical_name, listed, suggestion
 from holdfast.skillschema import any_schema
@@ -117,12 +117,15 @@ def _input_schema(keys: FlowKeys, draft: FlowDraft) -> dict[str, Any] | None:
 def expression(text: str, path: str, draft: FlowDraft) -> str:
     """
     Raises:
-        SpecInvalid: it is no CEL.
+        SpecInvalid: it is no CEL, or needs a name that there is not.
     """
     try:
-        cel.check(text)
+        unknown = [name for name in cel.names_in(text) if name not in NAMES]
     except ValueError as exc:
         raise draft.wrong(path, str(exc)) from None
+    if unknown:
+        hint = suggestion(unknown[0], NAMES)
+        raise draft.wrong(path, f"{shown(text)} needs {unknown[0]!r};{hint} there are: {listed(NAMES)}")
     return text
 
 

@@ -10,8 +10,12 @@ from holdfast.filedraft import Draft
 from holdfast.flowkeys import FlowKeys
 from holdfast.names import listed, suggestion
 
+NAMES = ("input", "steps", "output", "previous_output", "previous_feedback", "research_findings", "iteration")
+"""What conditions, and `${…}` in inputs, can name."""
+
 _IN_ORDER = ("sequential", "iterative_refinement")
-_PLACEHOLDER = re.compile(r"\$\{\s*steps\.([^.}\s\[]+)")
+_HOLE = re.compile(r"(?<!\$)\$\{\s*([^{}]*?)\s*\}")
+_HEAD = re.compile(r"([A-Za-z_][\w-]*)(?:\.([A-Za-z_][\w-]*))?")
 
 
 def check_graph(flow: FlowSpec, draft: Draft[FlowKeys]) -> None:
@@ -27,17 +31,21 @@ def check_graph(flow: FlowSpec, draft: Draft[FlowKeys]) -> None:
             text = f"found {name!r}, the name of steps[{first}] too; allowed is a name that no other step has"
             raise draft.wrong(f"steps[{number}].name", text)
     for number, step in enumerate(flow.steps):
-        _check_step(step, f"steps[{number}]", names, flow, draft)
+        _check_depends_on(step, f"steps[{number}].depends_on", names, flow, draft)
     _check_compensations(flow, draft)
     cycle = cycle_in({step.name: step.depends_on for step in flow.steps})
     if cycle:
         number = names.index(cycle[0])
         raise draft.wrong(f"steps[{number}].depends_on", f"steps wait for one another: {' -> '.join(cycle)}")
+    for number, step in enumerate(flow.steps):
+        _check_holes(step, f"steps[{number}].{'ask' if step.ask else 'input'}", flow, draft)
 
 
-def _check_step(step: StepSpec, path: str, names: list[str], flow: FlowSpec, draft: Draft[FlowKeys]) -> None:
+def _check_depends_on(step: StepSpec, path: str, names: list[str], flow: FlowSpec, draft: Draft[FlowKeys]) -> None:
+    if step.depends_on and flow.coordination == "parallel":
+        raise draft.wrong(path, "parallel steps wait for none; allowed with coordination_type: dag")
     for number, name in enumerate(step.depends_on):
-        place = f"{path}.depends_on[{number}]"
+        place = f"{path}[{number}]"
         if name not in names:
             raise draft.wrong(place, f"no step named {name!r};{suggestion(name, names)} steps: {listed(names)}")
         if flow.coordination in _IN_ORDER and names.index(name) > names.index(step.name):
@@ -45,10 +53,47 @@ def _check_step(step: StepSpec, path: str, names: list[str], flow: FlowSpec, dra
             raise draft.wrong(
                 place, f"{name!r} comes after this step, and {flow.coordination} runs in order; {allowed}"
             )
-    for name in _mentioned(step):
-        if name not in names:
-            text = f"'${{steps.{name}…}}': no step named {name!r};{suggestion(name, names)} steps: {listed(names)}"
-            raise draft.wrong(f"{path}.{'ask' if step.ask else 'input'}", text)
+
+
+def _check_holes(step: StepSpec, path: str, flow: FlowSpec, draft: Draft[FlowKeys]) -> None:
+    """Each `${…}` names something that is there when the step begins."""
+    for hole in _holes(step):
+        match = _HEAD.match(hole)
+        head, name = (match[1], match[2]) if match else (hole, None)
+        if head not in NAMES:
+            allowed = f"there are: {listed(NAMES)}; '$${{' stands for the text '${{'"
+            raise draft.wrong(path, f"'${{{hole}}}' names nothing;{suggestion(head, NAMES)} {allowed}")
+        if head == "steps" and name is not None and name not in (before := _before(step, flow)):
+            text = (
+                f"'${{{hole}}}': no step {name!r} is over before this one begins;{suggestion(name, before)} those are"
+            )
+            raise draft.wrong(path, f"{text}: {listed(before)}; see depends_on")
+
+
+def _before(step: StepSpec, flow: FlowSpec) -> list[str]:
+    """The steps that are over when this one begins: perhaps all others, for one that compensates."""
+    if step.name in compensations(flow):
+        return [each.name for each in flow.steps if each is not step]
+    arrows, found = after(flow), list[str]()
+    ahead = list(arrows[step.name])
+    while ahead:
+        name = ahead.pop()
+        if name not in found:
+            found.append(name)
+            ahead += arrows[name]
+    return sorted(found)
+
+
+def after(flow: FlowSpec) -> dict[str, list[str]]:
+    """What each step waits for, as the flow runs: in a sequence the one before, at once nothing."""
+    aside, before, found = compensations(flow), list[str](), dict[str, list[str]]()
+    for step in flow.steps:
+        found[step.name] = step.depends_on
+        if step.name in aside:
+            found[step.name] = []
+        elif flow.coordination in _IN_ORDER:
+            found[step.name], before = step.depends_on or before, [step.name]
+    return found
 
 
 def _check_compensations(flow: FlowSpec, draft: Draft[FlowKeys]) -> None:
@@ -76,10 +121,10 @@ def compensations(flow: FlowSpec) -> set[str]:
     return {policy.removeprefix(COMPENSATE) for policy in policies if policy.startswith(COMPENSATE)}
 
 
-def _mentioned(step: StepSpec) -> Iterator[str]:
+def _holes(step: StepSpec) -> Iterator[str]:
     texts = [step.ask.text] if step.ask else []
     for text in [*texts, *_texts(step.input)]:
-        yield from _PLACEHOLDER.findall(text)
+        yield from _HOLE.findall(text)
 
 
 def _texts(value: Json) -> Iterator[str]:
