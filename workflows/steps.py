@@ -5,8 +5,7 @@ whether its condition holds, a local activity says (`work.prepare`): nothing is 
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Literal
 
 from temporalio import workflow
@@ -33,10 +32,21 @@ from workflows.effects import TASK_TIMEOUT
 from workflows.work import Work
 
 STEP_FAILED = "StepFailed"
+_SHOWN = 500
 _MANY = 20
 """Outputs that a step is handed in one history event; a step with more of them before it gets those that it names."""
 
 Part = Callable[[StepSpec, int, int], str]
+
+
+class Broken(Failed):
+    """A step failed, and so the graph does."""
+
+    def __init__(self, step: StepSpec, failed: Failed, and_so: str = "") -> None:
+        text = f"step {step.name!r} ({step.kind} {step.who}".rstrip() + f") failed: {failed.failure.message}{and_so}"
+        details = {"step": step.name, "type": failed.failure.type}
+        super().__init__(Failure(type=STEP_FAILED, message=text, details=details))
+        self.step, self.why = step, failed
 
 
 def part_of(step: StepSpec, iteration: int, attempt: int) -> str:
@@ -48,8 +58,8 @@ def part_of(step: StepSpec, iteration: int, attempt: int) -> str:
 class Steps:
     """Runs steps, at most `max_parallel` at once. `runs` is how each stands, live, in the order of the steps.
 
-    `on_failure` is the policy of steps whose own is `fail`. `is_full` says that the history is: then no step begins
-    any more, and `run` ends with some still pending, for a next run to go on with (`runs`).
+    `on_failure` is the policy of steps whose own is `fail`. `is_full` says that the history is: then no more than one
+    step begins, and `run` ends with some still pending, for a next run to go on with (`runs`).
     """
 
     def __init__(
@@ -81,8 +91,9 @@ class Steps:
             "is_budgeted": is_budgeted,
             "said_as": said_as,
         }
-        self._undoing = {self._policy(step).removeprefix(COMPENSATE) for step in self._steps.values()}
+        self._undoing = {undo for step in self._steps.values() if (undo := self._undo_of(step))}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._has_begun = False
         self.runs = {step.name: _pending(step, iteration) for step in self._steps.values()}
         self.runs.update({run.name: run for run in runs if run.state in OVER})
 
@@ -93,16 +104,17 @@ class Steps:
             Failed: a step failed whose policy is to fail. The others are cancelled, and those not begun stay pending.
         """
         try:
-            while self._begin() or self._tasks:
+            while self._begin():
                 await workflow.wait_condition(lambda: any(task.done() for task in self._tasks.values()))
                 self._reap()
+        except Broken as broken:
+            await self._stop()
+            raise await self._undone(broken) from broken.why
         except BaseException:
             await self._stop()
             raise
         if self.is_done:
-            for name in self._undoing & self.runs.keys():
-                if self.runs[name].state == "pending":
-                    self._set(name, state="skipped", reason="nothing had to be undone")
+            self._leave_out()
         return self.runs
 
     @property
@@ -112,11 +124,12 @@ class Steps:
     # --- which, and when ------------------------------------------------------------------------------------------
 
     def _begin(self) -> bool:
-        """Begin what can begin."""
+        """Begin what can begin; whether anything is under way."""
         for name, step in self._steps.items():
-            if len(self._tasks) >= self._max_parallel or (not self._tasks and self._is_full()):
+            if len(self._tasks) >= self._max_parallel or (self._has_begun and self._is_full()):
                 break
-            if name not in self._undoing and self._is_ready(step) and not self._is_full():
+            if name not in self._undoing and self._is_ready(step):
+                self._has_begun = True
                 self._tasks[name] = asyncio.create_task(self._one(step))
         return bool(self._tasks)
 
@@ -133,9 +146,38 @@ class Steps:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._mark_cancelled()
+
+    def _mark_cancelled(self) -> None:
         for name, run in self.runs.items():
             if run.state not in (*OVER, "pending"):
                 self._set(name, state="cancelled", ended_at=_now())
+
+    # --- undoing --------------------------------------------------------------------------------------------------
+
+    async def _undone(self, broken: Broken) -> Broken:
+        """How the graph fails, once what compensates the step has run, if anything does."""
+        undo = self._undo_of(broken.step)
+        if not undo or self.runs[undo].state != "pending":
+            return broken
+        try:
+            await self._one(self._steps[undo])
+        except Failed as exc:
+            return Broken(broken.step, broken.why, f"; and {undo!r}, which compensates it, too: {exc.failure.message}")
+        finally:
+            self._mark_cancelled()
+        return broken
+
+    def _undo_of(self, step: StepSpec) -> str:
+        """The name of the step that compensates this one; "": none does."""
+        policy = self._policy(step)
+        return policy.removeprefix(COMPENSATE) if policy.startswith(COMPENSATE) else ""
+
+    def _leave_out(self) -> None:
+        for name in self._undoing:
+            if self.runs[name].state == "pending":
+                self._set(name, state="skipped", reason="nothing had to be compensated")
 
     # --- one step -------------------------------------------------------------------------------------------------
 
@@ -144,8 +186,12 @@ class Steps:
         try:
             await self._tried(step)
         except Failed as exc:
-            self._set(step.name, state="failed", error=exc.failure, ended_at=_now(), **_took(exc.result))
-            await self._after(step, exc)
+            self._set(step.name, state="failed", error=exc.failure, ended_at=_now())
+            if self._policy(step) == "continue":
+                return
+            if exc.failure.type == TASK_TIMEOUT and self._work.left() <= 0:
+                raise Failed(self._work.overdue()) from exc
+            raise Broken(step, exc) from exc
 
     async def _tried(self, step: StepSpec) -> None:
         """The step, as often as its retry allows."""
@@ -157,7 +203,7 @@ class Steps:
             except Failed as exc:
                 if attempt > step.retry.max_retries or exc.failure.details.get("final") or self._work.is_cancelled():
                     raise
-                self._set(step.name, error=exc.failure, **_took(exc.result))
+                self._set(step.name, error=exc.failure)
             await workflow.sleep(delay)
             delay *= step.retry.backoff
         return None
@@ -174,9 +220,22 @@ class Steps:
             await self._asked(step, prepared.question)
         else:
             self._set(step.name, child=part)
-            result = await self._child(part, prepared)
-            output = result.value or Value()
-            self._set(step.name, state="done", output=output, error=None, ended_at=_now(), **_took(result))
+            result = await self._counted(step, self._child(part, prepared))
+            self._set(step.name, state="done", output=result.value or Value(), error=None, ended_at=_now())
+
+    async def _counted(self, step: StepSpec, child: Coroutine[Any, Any, ProgramResult]) -> ProgramResult:
+        """The child's result. What it took counts, however it ended."""
+        result = None
+        try:
+            result = await child
+        except Failed as exc:
+            result = exc.result
+            raise
+        finally:
+            if result is not None:
+                run = self.runs[step.name]
+                self._set(step.name, spent=run.spent.joined(result.spent), calls=run.calls + result.calls)
+        return result
 
     async def _prepared(self, step: StepSpec, part: str) -> Prepared:
         around = self._seen_by(step)
@@ -209,22 +268,6 @@ class Steps:
         text = f"no answer to {closed.text[:200]!r}: {closed.state}"
         raise Failed(Failure(type=f"Question{closed.state.capitalize()}", message=text, details={"final": True}))
 
-    async def _after(self, step: StepSpec, failed: Failed) -> None:
-        """What becomes of the others, now that this step has failed for good."""
-        policy = self._policy(step)
-        if policy == "continue":
-            return
-        if failed.failure.type == TASK_TIMEOUT and self._work.left() <= 0:
-            raise Failed(self._work.overdue()) from failed
-        if policy.startswith(COMPENSATE):
-            undo = self._steps[policy.removeprefix(COMPENSATE)]
-            if self.runs[undo.name].state == "pending":
-                with contextlib.suppress(Failed):
-                    await self._tried(undo)
-        text = f"step {step.name!r} ({step.kind} {step.who}".rstrip() + f") failed: {failed.failure.message}"
-        details = {"step": step.name, "type": failed.failure.type}
-        raise Failed(Failure(type=STEP_FAILED, message=text, details=details)) from failed
-
     def _policy(self, step: StepSpec) -> str:
         return step.on_failure if step.on_failure != "fail" else self._on_failure
 
@@ -234,13 +277,14 @@ class Steps:
         """Outputs that it may name, by reference; not all of a long flow: each event would hold them."""
         text = step.model_dump_json(exclude={"name"})
         all_ = [name for name, run in self.runs.items() if run.state in OVER]
-        named = [name for name in all_ if name in step.depends_on or name in text]
+        named = [name for name in all_ if name in text]
         seen = all_ if len(all_) <= _MANY else named
         first = next(iter(self.runs.values()))
         return self._around.model_copy(
             update={
                 "outputs": {name: output for name in seen if (output := self.runs[name].output) is not None},
                 "states": {name: self.runs[name].state for name in seen},
+                "errors": {name: error.message[:_SHOWN] for name in seen if (error := self.runs[name].error)},
                 "first": first.output if first.name != step.name else self._around.first,
                 "previous": self._previous(step),
                 "iteration": self._iteration,
@@ -261,10 +305,6 @@ class Steps:
 
 def _pending(step: StepSpec, iteration: int) -> StepRun:
     return StepRun(name=step.name, kind=step.kind, who=step.who, iteration=iteration, reason=step.reason)
-
-
-def _took(result: ProgramResult | None) -> dict[str, object]:
-    return {} if result is None else {"spent": result.spent, "calls": result.calls}
 
 
 def _now() -> float:
