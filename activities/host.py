@@ -135,9 +135,11 @@ class Host:
         self.asked += 1
         if self.asked > self.limits.max_calls:
             return self._stop(ends.too_many_calls(self.limits))
-        found = self._granted(skill)
+        found = self._found(skill)
         name = found.spec.name
-        arguments = found.bind(args, kwargs)
+        is_granted = name in self.granted
+        # What is not granted goes to the workflow all the same: there it is refused, and recorded.
+        arguments = found.bind(args, kwargs) if is_granted else {"args": args, "kwargs": kwargs}
         digest = call_hash(self.job.scope, name, arguments)
         self.occurrences[digest] += 1
         one = call_id(digest, self.occurrences[digest])
@@ -146,7 +148,7 @@ class Host:
             self.used.add(one)
             known.append(self.known.answers[one])
             return None
-        native = found.spec.kind == "native"
+        native = is_granted and found.spec.kind == "native"
         if native:
             arguments = found.check_input(arguments)
         value = await stored(self.blobs, arguments, NATIVE_BYTES if native else INLINE_ARGUMENT_BYTES)
@@ -155,14 +157,11 @@ class Host:
         self.new.append(Ask(id=one, skill=name, arguments=value, number=number))
         return None
 
-    def _granted(self, skill: str) -> CatalogueSkill:
+    def _found(self, skill: str) -> CatalogueSkill:
         name = canonical_name(skill)
-        if name in self.granted:
+        if name in self.granted or name in self.catalogue.skills or name in self.catalogue.agents:
             return self.catalogue.find(skill)
         known = listed(sorted(self.granted))
-        if name in self.catalogue.skills:
-            advice = f"granted: {known}. Name it in `skills` of the task, or do without it"
-            raise UnknownSkill(f"skill {name!r} is not granted to this task; {advice}")
         raise UnknownSkill(f"no skill named {shown(skill)};{suggestion(name, self.granted)} known: {known}")
 
     def _drop(self, number: int) -> None:

@@ -46,11 +46,10 @@ class AgentCalls:
         return report is not None and report.state == "WAITING"
 
     async def _answer(self, entry: Entry) -> SkillAnswer:
-        prepared = await self._prepared(entry)
+        prepared = Prepared() if self._children.is_outliving(entry.id) else await self._prepared(entry)
         if prepared.refused is not None:
             return SkillAnswer(error=prepared.refused)
-        assert isinstance(prepared.task, dict)
-        task = {**prepared.task, "reports_end": True}
+        task = {**prepared.task, "reports_end": True} if isinstance(prepared.task, dict) else None
         try:
             result = await self._children.outlive(entry.id, TASK_WORKFLOW, task, prepared.summary)
         except Failed as exc:
@@ -68,10 +67,10 @@ class AgentCalls:
             said_as="plain",
             models=spec.models,
             left_seconds=max(0.001, self._left()),
-            depth=spec.depth,
+            depth=spec.depth + 1,
             is_budgeted=spec.is_budgeted,
         )
-        options: dict[str, Any] = {"result_type": Prepared, "summary": f"prepare agent {entry.skill}"}
+        options: dict[str, Any] = {"result_type": Prepared, "summary": f"prepare {entry.id}"}
         prepared: Prepared = await saving.locally(PREPARE.name, request, **options)
         return prepared
 

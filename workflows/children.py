@@ -55,10 +55,10 @@ class Children:
 
     def __init__(self, task: TaskRef, purse: Purse, reports: Iterable[ProgramReport] = ()) -> None:
         self._task, self._purse = task, purse
-        self._open: set[str] = set()
-        self._outliving: set[str] = set()
-        self._handed_on: set[str] = set()
         self.reports: dict[str, ProgramReport] = {report.child: report for report in reports}
+        self._open: set[str] = set(self.reports)
+        self._outliving: set[str] = set(self.reports)
+        self._handed_on: set[str] = set()
         self.changes = 0
 
     async def run(self, part: str, kind: str, spec: Any, summary: str) -> ProgramResult:
@@ -106,12 +106,11 @@ class Children:
     async def outlive(self, part: str, kind: str, spec: Any, summary: str) -> ProgramResult:
         """The same of a child that goes on when this workflow continues as new: its end is told by a report.
 
-        One that runs already, begun by an earlier run of this workflow, is waited for. Who gives up this call gives up
-        the child.
+        Who gives up this call gives up the child.
         """
         self._open.add(part)
         try:
-            result = await self._outlived(part, kind, spec, summary)
+            result = await self._begun(part, kind, spec, summary)
         except asyncio.CancelledError:
             await through(self._call_off(part))
             raise
@@ -124,19 +123,25 @@ class Children:
             raise Failed(result.error or Failure(type="AgentFailed", message=f"it was {result.state}"), result)
         return result
 
-    async def _outlived(self, part: str, kind: str, spec: Any, summary: str) -> ProgramResult:
+    async def _begun(self, part: str, kind: str, spec: Any, summary: str) -> ProgramResult:
         handle = None
-        if self._ended(part) is None:
+        if part not in self._outliving:
+            # It runs already where somebody reset this workflow in Temporal.
             with contextlib.suppress(WorkflowAlreadyStartedError):
                 handle = await self._start(part, kind, spec, summary, **_OUTLIVING)
                 handle.add_done_callback(_heard)
         self._outliving.add(part)
         await workflow.wait_condition(lambda: self._ended(part) is not None or (handle is not None and handle.done()))
         told = self._ended(part)
-        if told is None and handle is not None:
+        if told is None:
+            assert handle is not None
             return _result(handle)
-        assert told is not None
         return told
+
+    async def call_off_rest(self) -> None:
+        """End those that nobody waits for: an earlier run of this workflow began them."""
+        for part in sorted(self._outliving):
+            await self._call_off(part)
 
     async def _call_off(self, part: str) -> None:
         """Cancel it, and wait until it is over: what it took is counted, and nothing of it goes on alone."""
@@ -152,7 +157,8 @@ class Children:
         return part in self._outliving and self._ended(part) is None
 
     def carried(self) -> list[ProgramReport]:
-        return [report for part, report in self.reports.items() if part in self._outliving]
+        """What the next run of this workflow must know of those that outlive this one."""
+        return [self.reports.get(part) or ProgramReport(child=part, state="RUNNING") for part in sorted(self._outliving)]
 
     def _ended(self, part: str) -> ProgramResult | None:
         report = self.reports.get(part)

@@ -124,7 +124,7 @@ class Delegation:
             steps,
             Around(input=spec.inputs),
             catalogue=spec.brief.catalogue,
-            depth=spec.depth,
+            depth=spec.depth + 1,
             models=spec.brief.models,
             is_budgeted=spec.is_budgeted,
             said_as="plain",

@@ -52,8 +52,12 @@ class Journal:
     # what the host tells
 
     def ask(self, ask: Ask, version: Version) -> None:
-        """Make sure that a call is answered or on its way. A call that stands is never begun again."""
+        """Make sure that a call is answered or on its way. A call that stands is never begun again; one of a skill that
+        the task may not use is answered with that."""
         if ask.id in self.given_up:
+            return
+        if ask.skill not in self._facts:
+            self.refuse(ask, version, denied(ask.skill, self._spec))
             return
         entry = self.entries.get(ask.id)
         if entry and stands(entry, version.number, version.began_at, self._fact(entry.skill).max_age_seconds):

@@ -63,6 +63,8 @@ async def run_own(call: SkillCall, facts: SkillFacts) -> SkillAnswer:
 def denied(skill: str, spec: ProgramSpec) -> Failure:
     """Why an agent's call is recorded as failed, and not made. It is told by name in the log, too."""
     allowed = listed(facts.name for facts in spec.skills if facts.kind != "own")
-    trace = spec.task.trace_id
-    workflow.logger.warning("skill.denied", extra={"skill": skill, "trace_id": trace})
-    return Failure(type="SkillDenied", message=f"this agent may not use skill {skill!r}; it may use: {allowed}")
+    agent = spec.author.brief.agent if spec.author else ""
+    told = {"skill": skill, "agent_name": agent, "task_id": spec.task.task_id, "trace_id": spec.task.trace_id}
+    workflow.logger.warning("skill.denied", extra=told)
+    text = f"skill {skill!r} is not granted to this task; it may use: {allowed}"
+    return Failure(type="SkillDenied", message=text)

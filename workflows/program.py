@@ -165,6 +165,7 @@ class ProgramWorkflow(Budgeted):
     async def _ended(self, end: ProgramEnd) -> ProgramEnd:
         self.closing = True
         await self.journal.settle(self.tuning.drain_seconds)
+        await self.children.call_off_rest()
         await self._drain(self._closing(end.unused))
         if self.purse.is_open:
             await self.purse.close()
@@ -294,6 +295,7 @@ class ProgramWorkflow(Budgeted):
         self.journal.begin_nothing()
         self.journal.cancel_repeatable()
         await self.journal.settle(self.tuning.drain_seconds)
+        await self.children.call_off_rest()
         await self._drain(self._closing([]))
         if self.purse.is_open:
             await self.purse.close()

@@ -102,7 +102,7 @@ def test_a_skill_that_an_agent_may_not_use_is_denied_and_recorded(api: Api) -> N
     task = done(api, "agent:thief", {})
     assert task["state"] == "DONE", task["error"]
     assert task["output"]["found"]["success"] is False
-    assert "may not use skill 'echo'; it may use: 'shout'" in task["output"]["found"]["error"]
+    assert "'echo' is not granted to this task; it may use: 'shout'" in task["output"]["found"]["error"]
     [entry] = [one for one in api.get(f"/tasks/{task['id']}/journal")["entries"] if one["skill"] == "echo"]
     assert entry["error"]["type"] == "SkillDenied"
 

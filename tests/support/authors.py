@@ -2,12 +2,14 @@
 
 from tests.support.stub_llm import Fault, Rule, StubLlm
 
-PLAN, PROGRAM, REPAIR, FUSED, PHRASE = (
+PLAN, PROGRAM, REPAIR, FUSED, PHRASE, DELEGATE, MERGE = (
     "Planning step",
     "Implementation step",
     "did not run through",
     "Do the task below",
     "The program is done",
+    "Delegation step",
+    "Merging step",
 )
 
 
