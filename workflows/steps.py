@@ -260,9 +260,13 @@ class Steps:
 
     async def _asked(self, step: StepSpec, question: Question) -> None:
         self._set(step.name, state="waiting")
-        closed = await self._work.settle(question)
-        if closed.state == "answered" or closed.on_timeout in ("default", "proceed"):
-            answer = closed.answer if closed.state == "answered" else closed.default
+        try:
+            closed = await self._work.settle(question)
+        finally:
+            self._work.questions.withdraw(question.id)
+        is_passed = closed.state == "expired" and closed.on_timeout in ("default", "proceed")
+        if is_passed or closed.state == "answered":
+            answer = closed.default if is_passed else closed.answer
             self._set(step.name, state="done", output=Value(inline=answer), ended_at=_now())
             return
         text = f"no answer to {closed.text[:200]!r}: {closed.state}"
