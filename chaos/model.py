@@ -16,7 +16,8 @@ from typing import Any, Literal, Self
 
 from chaos.loopback import Door, Loopback
 
-Step = Literal["plan", "program", "repair", "phrase", "answer"]
+Step = str
+"""`plan`, `program`, `repair`, `phrase`, `answer`; of a loop `turn 1`, `turn 2`, …"""
 Fault = Literal["", "hang", "cut", "busy", "broken"]
 
 FAULTS: tuple[Fault, ...] = ("hang", "cut", "busy", "broken")
@@ -27,6 +28,7 @@ _STEPS: dict[str, Step] = {
     "The program is done": "phrase",
 }
 """First words of the prompts in `activities/prompts/`."""
+_LOOP = "Call tools as often as it needs"
 _KEY = re.compile(r"\[task ([\w.-]+)\]")
 _HANG_S = 4.0
 """Longer than the agent of the project waits."""
@@ -82,9 +84,9 @@ class Model:
 
     def take(self, raw: bytes) -> Asked:
         """Record a request, and decide how it goes."""
-        text = _text(json.loads(raw))
-        found = _KEY.findall(text)
-        step: Step = next((name for words, name in _STEPS.items() if words in _last(json.loads(raw))), "answer")
+        body = json.loads(raw)
+        found = _KEY.findall(_text(body))
+        step = _step(body)
         digest = hashlib.sha256(raw).hexdigest()
         with self._lock:
             fails = self._faulted[digest] < _MOST and self._random.random() < self.rate
@@ -97,6 +99,12 @@ class Model:
     def reply(self, asked: Asked) -> str:
         scenario = asked.key.rpartition("-")[0].partition(".")[2]
         return self.script.get(scenario, {}).get(asked.step, "OK")
+
+
+def _step(body: dict[str, Any]) -> Step:
+    if _LOOP in _text(body):
+        return f"turn {1 + sum(message['role'] == 'assistant' for message in body['messages'])}"
+    return next((name for words, name in _STEPS.items() if words in _last(body)), "answer")
 
 
 def _text(body: dict[str, Any]) -> str:
