@@ -75,7 +75,7 @@ class Delegating:
         if request.head is None:
             words, prompt = _planning(team, catalogue, brief, request.max_steps)
         turn = Turn(self._blobs, request.head, words, request.say)
-        known = Known(skills=skills, agents=tuple(team.agents), catalogue=catalogue)
+        known = Known(skills=skills, agents=tuple(team.agents))
         reply = await self._dialogue.ask(brief, "delegate", turn, known, schema=_SCHEMA)
         read = await asyncio.to_thread(read_delegation, reply.text, team, request.max_steps, request.before)
         return DelegationPlan(

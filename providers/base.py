@@ -8,7 +8,7 @@ from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.base import Json
 from holdfast.contracts.message import Message
 from holdfast.contracts.model import ModelSettings, Usage
-from holdfast.snapshot import Catalogue, CatalogueSkill
+from holdfast.snapshot import CatalogueSkill
 
 Purpose = Literal["plan", "program", "repair", "answer", "phrase", "skill", "ask", "turn", "delegate", "merge"]
 OnDelta = Callable[[str], Awaitable[None]]
@@ -30,7 +30,7 @@ class Known:
 
     `task` is what the person asked; `skills` may be used; `source` and `why` belong to a repair; `skill` and
     `arguments` to a prompt skill; `result` is what a program left, to be phrased; `said` are a person's answers.
-    `agents` may be delegated to, and `catalogue` has their skills; `given` is what steps gave, to be merged.
+    `agents` may be delegated to; `given` is what steps gave, to be merged.
     """
 
     task: str = ""
@@ -42,7 +42,6 @@ class Known:
     result: Json = None
     said: tuple[str, ...] = ()
     agents: tuple[AgentSpec, ...] = ()
-    catalogue: Catalogue | None = None
     given: tuple[Given, ...] = ()
 
 

@@ -65,10 +65,10 @@ class Delegation:
         extra: list[Contribution] = []
         if failed := self._failed():
             plan = await self._decide([TextPart(text=_anew(failed, self._planned, self._names))])
-            self._given_up |= {run.name for run in failed}
             if plan.kind == "steps":
+                self._given_up |= {run.name for run in failed}
                 await self._take(plan.steps)
-            else:
+            elif plan.answer is not None and (plan.answer.ref or plan.answer.inline):
                 extra = [Contribution(who=self.master, task="instead of what failed", value=plan.answer)]
         return await self._merged([*map(self._contribution, self._told()), *extra])
 

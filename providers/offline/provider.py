@@ -10,6 +10,7 @@ from holdfast.contracts.message import TextPart
 from holdfast.contracts.model import Usage
 from holdfast.errors import NoModel
 from providers.base import Called, Known, ModelReply, ModelRequest, OnDelta
+from providers.offline import delegate
 from providers.offline.choose import Choice, choose
 from providers.offline.loop import turn
 from providers.offline.program import CAREFUL, write
@@ -50,6 +51,10 @@ def _reply(request: ModelRequest) -> str:
     match request.purpose:
         case "plan":
             return _plan(known)
+        case "delegate":
+            return _json(delegate.plan(known))
+        case "merge" if request.schema is None:
+            return delegate.merged(known.given)
         case "program":
             return _program(known)
         case "repair":
@@ -58,7 +63,7 @@ def _reply(request: ModelRequest) -> str:
             return _phrased(known.result)
         case "answer" if request.schema is None:
             return refusal(known.skills)
-        case "answer":
+        case "answer" | "merge":
             raise NoModel(no_model("an answer that fits an output schema"))
         case "skill" if known.skill is not None:
             return answer(known.skill, known.arguments)
@@ -93,7 +98,7 @@ def _repair(request: ModelRequest) -> str:
 def _choice(known: Known) -> Choice:
     """What was said is more than answers: a plan that was no plan is complained of in the same place."""
     answers = tuple(each.removeprefix(ANSWERED) for each in known.said if each.startswith(ANSWERED))
-    return choose(known.task, known.skills, answers)
+    return choose(delegate.own_words(known.task), known.skills, answers)
 
 
 def _phrased(result: Json) -> str:
