@@ -147,15 +147,18 @@ class Ledger:
         """The first that waits, and cannot begin without a top-up, whatever those take that are under way."""
         if self.is_late(now):
             return next(iter(self._queue.values()), None)
-        # What is lent may come back only when a task ends: nobody is to wait for that without a word.
-        gone = _sum([self._taken, Amount(calls=sum(self._lent.values()))])
+        # A call takes its one call, whatever comes of it. What is lent may come back only when a task ends: nobody is
+        # to wait for that without a word.
+        gone = _sum([self._taken, self._begun(), Amount(calls=sum(self._lent.values()))])
         return next((one for one in self._queue.values() if not self._fits(gone, one.amount)), None)
 
     def view(self, now: float) -> BudgetState:
+        """A call that was granted counts as taken."""
+        begun, reserved = self._begun(), self._reserved()
         return BudgetState(
             limit=self._limit,
-            taken=self._taken,
-            reserved=self._reserved(),
+            taken=_sum([self._taken, begun]),
+            reserved=reserved.model_copy(update={"calls": reserved.calls - begun.calls}),
             seconds=round(self.seconds(now), 3),
             waiting=len(self._queue),
             wanted=_sum(one.amount for one in self._queue.values()),
@@ -176,6 +179,9 @@ class Ledger:
             is_stopped=self.is_stopped,
             questions=questions,
         )
+
+    def _begun(self) -> Amount:
+        return Amount(calls=sum(one.amount.calls for one in self._open.values()))
 
     def _reserved(self) -> Amount:
         return _sum([Amount(calls=sum(self._lent.values())), *(one.amount for one in self._open.values())])

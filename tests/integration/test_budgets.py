@@ -435,6 +435,26 @@ async def test_a_budget_from_python(stack: Stack, api: Api, stub: StubLlm) -> No
 
 
 @pytest.mark.slow
+async def test_plain_calls_of_a_program_below_wait_for_a_top_up_too(
+    stack: Stack, client: Client, stub: StubLlm
+) -> None:
+    """They are settled late, for their end makes no room: nobody may wait for that."""
+    calls = "[skills.calculator(expression=f'{i} + 1') for i in range(12)]"
+    plans(stub, f"import asyncio\nresult = len(await asyncio.gather(*{calls}))", skills='["calculator"]')
+    budget = Budget(calls=5, tokens=100_000)
+    spec = task_spec(stack, "count", models(stub), skills=["calculator"], budget=budget, is_budgeted=True)
+    handle = await begin(client, spec)
+    assert (await waits(handle)).taken.calls == 5
+    await top_up(handle, calls=4)
+    assert (await waits(handle, "budget.2")).taken.calls == 9
+    await top_up(handle, calls=4)
+    result = await handle.result()
+    assert (stack.value(result), result.calls) == (12, 12)
+    assert result.budget is not None
+    assert result.budget.taken.calls == 12
+
+
+@pytest.mark.slow
 async def test_the_roots_history_does_not_grow_with_each_call_of_a_program_below(
     stack: Stack, client: Client, stub: StubLlm
 ) -> None:

@@ -156,9 +156,10 @@ class Spenders(RuleBasedStateMachine):
 
     @invariant()
     def the_books_are_right(self) -> None:
-        view = self.ledger.view(self.now)
-        assert view.reserved == added(self.all_lent(), *(one.amount for one in self.under_way.values()))
-        assert (view.taken.tokens, view.taken.calls) == (self.paid.tokens, self.paid.calls)
+        """A call takes its one call as soon as it begins."""
+        view, begun = self.ledger.view(self.now), added(*(one.amount for one in self.under_way.values()))
+        assert view.reserved == begun.model_copy(update={"calls": self.all_lent().calls})
+        assert (view.taken.tokens, view.taken.calls) == (self.paid.tokens, self.paid.calls + begun.calls)
         assert abs((view.taken.usd or Decimal(0)) - (self.paid.usd or Decimal(0))) < Decimal("1e-6")
 
     @invariant()
@@ -171,8 +172,9 @@ class Spenders(RuleBasedStateMachine):
 
     @invariant()
     def who_waits_for_nothing_under_way_is_stuck(self) -> None:
-        """So somebody is asked for a top-up: no task hangs without a word."""
-        if self.ledger.waiting and not self.under_way:
+        """So somebody is asked for a top-up: no task hangs without a word. The end of a call makes no room for another."""
+        frees = [one for one in self.under_way.values() if one.amount.tokens or one.amount.usd]
+        if self.ledger.waiting and not frees:
             assert self.ledger.stuck(self.now) is not None
 
     def teardown(self) -> None:
