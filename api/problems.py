@@ -165,9 +165,12 @@ async def _http(request: Request, exc: Exception) -> JSONResponse:
 
 
 def _methods(app: FastAPI, path: str) -> list[str]:
-    """All methods of a path: Starlette names only those of the first route that fits."""
-    fitting = (route for route in iter_route_contexts(app.routes) if route.path_regex.match(path))
-    return sorted({method for route in fitting for method in route.methods or ()})
+    """All methods of a path: Starlette names only those of the first route that fits. A path that stands in a route as
+    it is, such as `/tasks/agent`, is none that a parameter stands for."""
+    fitting = [route for route in iter_route_contexts(app.routes) if route.path_regex.match(path)]
+    own = [route for route in fitting if route.path == path]
+    told = [route for route in own if getattr(route, "include_in_schema", True)]
+    return sorted({method for route in told or own or fitting for method in route.methods or ()})
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """How a task ended, as its row keeps it."""
 
 from decimal import Decimal
+from typing import Any
 
 from holdfast.contracts.base import Value
+from holdfast.contracts.flow import StepRun
 from holdfast.contracts.model import Spent
 from holdfast.contracts.program import ProgramResult
 from store.records import Changes
@@ -24,12 +26,23 @@ def columns(result: ProgramResult) -> Changes:
         suspensions=result.suspensions,
         generations=result.generations,
         llm=[call.model_dump(mode="json") for call in result.llm],
-        workflow_state=result.flow.model_dump(mode="json") if result.flow else None,
+        workflow_state=_state(result),
         budget=result.budget.model_dump(mode="json") if result.budget else None,
     )
     if result.source is not None:
         found["source_ref"] = result.source
     return found | took(result.spent)
+
+
+def _state(result: ProgramResult) -> dict[str, Any] | None:
+    if not (result.flow or result.steps):
+        return None
+    flow = result.flow.model_dump(mode="json") if result.flow else None
+    return {"flow": flow, "steps": [_step(run) for run in result.steps]}
+
+
+def _step(run: StepRun) -> dict[str, Any]:
+    return run.model_dump(mode="json", exclude_defaults=True, exclude={"output"} if run.child else set())
 
 
 def took(spent: Spent) -> Changes:

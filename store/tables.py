@@ -76,7 +76,8 @@ class TaskRow(Base):
     """One task. Its identity is (tenant, id), as in its workflow's id. Large values stand in blobs (`_ref`).
 
     A task that another one started has that one's id as `parent_id`, and the step of it that it does: its name, its
-    round (`iteration`, from 1) and its place in the graph (`position`, from 0).
+    round (`iteration`, from 1) and its place in the graph (`position`, from 0). `workflow_state` is how its own steps
+    stood at its end: `{"flow": FlowState | null, "steps": [StepRun]}`, outputs of steps that have records left out.
 
     `cost` is USD; null means that it is not known, also if only a part of it is not. `model` is `provider:model`.
     """
@@ -89,6 +90,7 @@ class TaskRow(Base):
         Index("ix_tasks_type", "tenant", "type", "created_at", "id"),
         Index("ix_tasks_session_id", "tenant", "session_id", "created_at", "id"),
         Index("ix_tasks_parent_id", "tenant", "parent_id", "created_at", "id"),
+        Index("ix_tasks_changed", "updated_at"),
         Index("ix_tasks_ends", "state", "started_at", "finished_at"),
     )
 

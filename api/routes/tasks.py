@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Header, HTTPException, Query, Request, Response
 from fastapi.openapi.models import Example
 from pydantic import StringConstraints
 from temporalio.service import RPCError, RPCStatusCode
@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from api import intake
 from api.house import House, OurHouse, OurTaskId, OurTenant
 from api.progress import handle_of
+from api.subtasks import whole_task
 from api.temporal import answering
 from api.view import Seen, as_task, current, ended
 from holdfast import log
@@ -102,7 +103,7 @@ async def create(
         response.headers["Idempotency-Replayed"] = "true"
     if not wait:
         return await as_task(house, Seen(row))
-    return await as_task(house, await current(house, await ended(house, row, wait)))
+    return await whole_task(house, await current(house, await ended(house, row, wait)))
 
 
 @router.post("/agent", status_code=201, operation_id="create_agent_task")
@@ -157,13 +158,20 @@ async def find(
     return [await as_task(house, Seen(row), whole=False) for row in page.rows]
 
 
+@router.get("/agent", include_in_schema=False)
+@router.get("/tool", include_in_schema=False)
+async def ask_only() -> None:
+    """These are no ids of tasks."""
+    raise HTTPException(405)
+
+
 @router.get("/{task_id}", operation_id="get_task")
 async def look(task_id: OurTaskId, house: OurHouse, tenant: OurTenant, wait: Wait = 0) -> Task:
     """A task as it stands now, or, with `wait`, once it is over. `path` leads to a task that it started."""
     row = await house.records.get(tenant, task_id)
     if wait:
         row = await ended(house, row, wait)
-    return await as_task(house, await current(house, row))
+    return await whole_task(house, await current(house, row))
 
 
 @router.get("/{task_id}/result", operation_id="get_result")

@@ -201,13 +201,29 @@ async def test_list_filters_by_state_type_user_session_and_parent(records: Recor
 
     assert await ids(type_prefix="agent:") == ["task-001"]
     assert await ids(type_prefix="agent%") == ["task-003"]
-    assert await ids(user_hash="b" * 64) == ["task-003", "task-002"]
+    assert await ids(user_hash="b" * 64) == ["task-003"]
+    assert await ids(user_hash="b" * 64, parent_id="task-001") == ["task-002"]
     assert await ids(state="RUNNING") == ["task-003"]
-    assert await ids(state=["RUNNING", "PENDING"]) == ["task-003", "task-002", "task-001"]
+    assert await ids(state=["RUNNING", "PENDING"]) == ["task-003", "task-001"]
     assert await ids(state=["DONE"]) == []
     assert await ids(session_id="s") == ["task-001"]
     assert await ids(parent_id="task-001") == ["task-002"]
     assert await ids(state="RUNNING", type_prefix="agent:") == []
+
+
+async def test_changed_tells_how_tasks_of_people_stand_since_then(records: Records):
+    old = await records.create(new(1))
+    await records.create(new(2, parent_id="task-001"))
+    await records.change("default", "task-001", "RUNNING")
+    running = await records.get("default", "task-001")
+    await records.create(new(3, created_at=running.updated_at + timedelta(seconds=1)))
+    told = await records.changed(running.updated_at - timedelta(microseconds=1))
+    assert [(one.tenant, one.id, one.state) for one in told] == [
+        ("default", "task-001", "RUNNING"),
+        ("default", "task-003", "PENDING"),
+    ]
+    assert told[0].created_at == old[0].created_at
+    assert [one.id for one in await records.changed(running.updated_at)] == ["task-003"]
 
 
 async def test_change_writes_state_fields_and_times(records: Records):
