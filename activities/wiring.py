@@ -97,7 +97,7 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             stack.push_async_callback(runner.close)
             skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs))
             steps = Steps(Records(database), blobs, settings.max_file_bytes)
-            at_hand = [recorder.save_segment, recorder.save_record, steps.prepare, steps.judge, steps.collect]
+            at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record, steps.prepare, steps.judge, steps.collect]
             found.activities[QUEUE_SKILLS] = [skills.run, skills.check, *at_hand]
             found.activities[QUEUE_OWN] = [OwnAgents(skills).run]
             # Local activities run where the workflow does: saves, what is between steps, and calls of light skills.

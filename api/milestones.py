@@ -16,6 +16,7 @@ from api.asked import Asked
 from api.performed import Performed, at, read
 from api.stepped import Stepped
 from holdfast.contracts.budget import UPDATE_TOP_UP, TopUp
+from holdfast.contracts.flow import FLOW_WORKFLOW, FlowCarried
 from holdfast.contracts.llm import LLM_ANSWER, LLM_DELEGATE, LLM_MERGE, LLM_PLAN, LLM_PROGRAM, LLM_TURN
 from holdfast.contracts.milestone import STATUS, AttemptMade, CallMade, Done, Milestone, StatusChanged
 from holdfast.contracts.program import (
@@ -37,12 +38,25 @@ from holdfast.contracts.program import (
     TaskState,
 )
 from holdfast.contracts.question import AnswerMessage
-from holdfast.contracts.work import SIGNAL_REPORT, program_workflow_id
+from holdfast.contracts.work import (
+    SIGNAL_REPORT,
+    TASK_WORKFLOW,
+    FlowTask,
+    TaskCarried,
+    TaskSpec,
+    program_workflow_id,
+)
 
 Part = Literal["task", "program"]
 """The workflow of the task itself, or that of the program of an agent's task, which leaves state, questions and
 the end to the first."""
 
+_KINDS: Mapping[str, type[ProgramSpec | TaskSpec | FlowTask]] = {
+    PROGRAM_WORKFLOW: ProgramSpec,
+    TASK_WORKFLOW: TaskSpec,
+    FLOW_WORKFLOW: FlowTask,
+}
+"""What each workflow of ours begins with, and hands to its next run."""
 _ASK = "ask"
 """The skill that asks people."""
 _STEPS = {
@@ -109,9 +123,12 @@ class Reader:
 
     async def _started(self, event: HistoryEvent) -> list[Milestone]:
         attributes = event.workflow_execution_started_event_attributes
-        if attributes.workflow_type.name != PROGRAM_WORKFLOW:
+        kind = _KINDS.get(attributes.workflow_type.name)
+        if kind is None:
             return []
-        spec = await read(self._converter, attributes.input, ProgramSpec)
+        spec = await read(self._converter, attributes.input, kind)
+        if not isinstance(spec, ProgramSpec):
+            return self._goes_on(spec.carried)
         if spec.carried is None:
             return self._performed.written(at(event), 1, spec.source, problems=spec.problems)
         self.number = spec.carried.runs
@@ -120,13 +137,23 @@ class Reader:
         self._asked.carried(spec.carried.questions)
         return []
 
+    def _goes_on(self, carried: TaskCarried | FlowCarried | None) -> list[Milestone]:
+        """A later run of a loop or a flow."""
+        if carried is not None:
+            self.number, self._state = carried.generation, "RUNNING"
+            self._asked.carried(carried.questions)
+        if isinstance(carried, TaskCarried):
+            self._performed.occurrences.update(carried.occurrences)
+        return []
+
     async def _continued(self, event: HistoryEvent) -> list[Milestone]:
         attributes = event.workflow_execution_continued_as_new_event_attributes
         self.next_run = attributes.new_execution_run_id
-        if not self._owns_state or attributes.workflow_type.name != PROGRAM_WORKFLOW:
+        kind = _KINDS.get(attributes.workflow_type.name)
+        if not self._owns_state or kind is None:
             return []
-        spec = await read(self._converter, attributes.input, ProgramSpec)
-        return list(self._asked.settled(at(event), spec.carried.questions if spec.carried else []))
+        carried = (await read(self._converter, attributes.input, kind)).carried
+        return list(self._asked.settled(at(event), carried.questions if carried else []))
 
     async def _taken(self, event: HistoryEvent) -> list[Milestone]:
         """A worker has the task: it runs, although no record says so yet."""

@@ -1,5 +1,6 @@
 """What the activities of one run did, as milestones: plans, programs, attempts, calls, and what models took."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -26,11 +27,13 @@ from holdfast.contracts.llm import (
     ModelAsk,
     Plan,
     SkillPrompt,
+    ToolUse,
 )
 from holdfast.contracts.milestone import AttemptMade, CallMade, Milestone, PlanMade, ProgramWritten, UsageTaken
 from holdfast.contracts.model import LlmStep, Usage
 from holdfast.contracts.program import PROGRAM_RUN, ProgramEnd, ProgramJob
 from holdfast.contracts.skill import AGENT_RUN, SKILL_RUN, SkillAnswer, SkillCall
+from holdfast.ids import call_id
 from holdfast.temporal.markers import local_activity
 
 M = TypeVar("M", bound=Contract)
@@ -64,6 +67,8 @@ class Performed:
     def __init__(self, converter: DataConverter) -> None:
         self._converter = converter
         self.open: dict[int, Work] = {}
+        self.occurrences: Counter[str] = Counter()
+        """How often a loop asked for each call."""
         self.version = 0
         self._begins: Mapping[str, Callable[[HistoryEvent, Payloads], Awaitable[Begun]]] = {
             LLM_PLAN.name: self._plan,
@@ -194,7 +199,16 @@ class Performed:
         return _took(when, (await read(self._converter, given, Answer)).usage, "merge")
 
     async def _turned(self, work: Work, when: float, given: Payloads) -> list[Milestone]:
-        return _took(when, (await read(self._converter, given, LoopTurn)).usage, "turn")
+        turn = await read(self._converter, given, LoopTurn)
+        return [*_took(when, turn.usage, "turn"), *(told for use in turn.calls for told in self._denied(when, use))]
+
+    def _denied(self, when: float, use: ToolUse) -> list[Milestone]:
+        """A call that cannot be made: nothing else in the history tells of it."""
+        self.occurrences[use.digest] += 1
+        if not use.problem:
+            return []
+        one, summary = call_id(use.digest, self.occurrences[use.digest]), f"{use.skill}({use.summary})"
+        return [CallMade(at=when, id=one, skill=use.skill, summary=summary, state="failed", error=use.problem, ms=0)]
 
     async def _delegated(self, work: Work, when: float, given: Payloads) -> list[Milestone]:
         plan = await read(self._converter, given, DelegationPlan)

@@ -20,7 +20,8 @@ from tests.support.agents import begin, models, task_spec
 from tests.support.api import Api, problem
 from tests.support.authors import PHRASE, plans, says
 from tests.support.stack import Stack, until
-from tests.support.stub_llm import StubLlm
+from tests.support.stub_llm import StubLlm, calling
+from tests.support.stub_wires import Use
 
 CALLS = "import asyncio\nfor k in range(3):\n    await asyncio.gather(*[skills.echo(i=k * 3 + j, ms=20) for j in range(3)])\nresult = 'ok'"
 ASKS = "a = await skills.echo(i=1)\nb = await skills.ask(text='Which?', options=['red', 'blue'])\nc = await skills.echo(i=2)\nresult = [a['i'], b, c['i']]"
@@ -195,6 +196,32 @@ async def test_agents_task_is_one_story_of_plan_program_calls_and_answer(api: Ap
     usage = [one.data["step"] for one in heard if one.event == "usage"]
     assert usage == ["plan", "program", "program", "answer"]
     assert heard[-1].data["state"] == "DONE"
+
+
+async def test_loop_is_one_story_of_turns_and_calls_over_all_its_runs(api: Api, stack: Stack):
+    with StubLlm() as stub:
+        turns = [calling(Use("echo", {"i": i})) for i in range(3)]
+        turns += [calling(Use("boom", {"i": 7}), Use("ask", {"text": "Which?", "options": ["red"]}))]
+        for reply in turns:
+            stub.rule(".", reply, times=1)
+        stub.rule(".", "Done.")
+        fields = {"strategy": "loop", "skills": ["echo", "ask"], "tuning": {"bound_events": 25}}
+        handle = await begin(await stack.client(), task_spec(stack, "count", models(stub), **fields))
+        task_id = handle.id.partition("/")[2]
+        await until(lambda: api.http.get(f"/tasks/{task_id}").status_code == 200)
+        await answer(api, task_id)
+        await handle.result()
+    whole = await story(api, task_id)
+    assert max(int(one.id.partition(".")[0]) for one in whole) > 1, "it went on as new"
+    made = {(f"echo(i={i})", state): 1 for i in range(3) for state in ("started", "done")}
+    assert calls(whole) == Counter({**made, ("boom({'i': 7})", "failed"): 1})
+    [denied] = [one.data for one in whole if one.event == "call" and one.data["state"] == "failed"]
+    assert "'boom' is not granted to this task" in denied["error"]
+    assert [one.data["step"] for one in whole if one.event == "usage"] == ["turn"] * 5
+    assert [one.data["state"] for one in whole if one.event == "question"] == ["open", "answered"]
+    assert len({one.id for one in whole}) == len(whole)
+    for number in range(0, len(whole) - 1, 5):
+        assert await story(api, task_id, whole[number].id) == whole[number + 1 :]
 
 
 async def test_what_a_model_says_is_heard_while_it_is_asked(api: Api, stack: Stack):
