@@ -167,7 +167,7 @@ def _paid(facts: Facts) -> Promise:
         by_key[asked.key].append(asked)
     free = 0
     for one in facts.played:
-        found, wanted = by_key.get(one.key, []), len(one.scenario.replies)
+        found, wanted = by_key.get(one.key, []), one.scenario.requests or len(one.scenario.replies)
         digests = {asked.digest for asked in found}
         free += wanted
         again += len(found) - len(digests)

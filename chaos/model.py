@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 from chaos.loopback import Door, Loopback
 
 Step = str
-"""`plan`, `program`, `repair`, `phrase`, `answer`; of a loop `turn 1`, `turn 2`, …"""
+"""`plan`, `program`, `repair`, `phrase`, `answer`, `delegate`, `merge`; of a loop `turn 1`, `turn 2`, …"""
 Fault = Literal["", "hang", "cut", "busy", "broken"]
 
 FAULTS: tuple[Fault, ...] = ("hang", "cut", "busy", "broken")
@@ -26,6 +26,8 @@ _STEPS: dict[str, Step] = {
     "Planning step": "plan",
     "Implementation step": "program",
     "The program is done": "phrase",
+    "Delegation step": "delegate",
+    "Merging step": "merge",
 }
 """First words of the prompts in `activities/prompts/`."""
 _LOOP = "Call tools as often as it needs"

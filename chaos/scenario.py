@@ -88,7 +88,8 @@ class Scenario:
     """One kind of task.
 
     `calls` is how many calls its program makes, each counted once; None: it may be cut short. `replies` are what the
-    model says to each step: so many LLM requests it takes without faults. `drive` is what people do meanwhile.
+    model says to each step: so many LLM requests it takes without faults, if `requests` does not say. `drive` is what
+    people do meanwhile.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Scenario:
     calls: int | None
     state: TaskState = "DONE"
     replies: Mapping[str, str] = field(default_factory=dict)
+    requests: int = 0
     drive: Drive = _nothing
 
     def request(self, key: str) -> TaskRequest:

@@ -5,6 +5,10 @@
 The master's own steps are children too, with its own skills; they never delegate.
 """
 
+import asyncio
+
+from temporalio import workflow
+
 from holdfast.contracts.base import Failure, Json, Value
 from holdfast.contracts.flow import Around, FlowState, StepRun, StepSpec
 from holdfast.contracts.llm import (
@@ -48,6 +52,7 @@ class Delegation:
         self._given_up: set[str] = set()
         self._steps: Steps | None = None
         self._plan_id = ""
+        self._shown: list[str] = []
 
     # --- the story ------------------------------------------------------------------------------------------------
 
@@ -112,10 +117,19 @@ class Delegation:
         new = self._names[first:]
         self.work.show(f"delegating to {', '.join(new)}"[:_SHOWN])
         self._steps = self._begun([self._step(name) for name in new])
+        showing = asyncio.create_task(self._show())
         try:
             await self._steps.run()
         finally:
+            showing.cancel()
             self._over, self._steps = self._steps.runs, None
+
+    async def _show(self) -> None:
+        """Keep what the Temporal UI shows as current details up to date."""
+        while True:
+            await workflow.wait_condition(lambda: [run.state for run in self.runs] != self._shown)
+            self._shown = [run.state for run in self.runs]
+            self.work.show(self.work.phase)
 
     def _begun(self, steps: list[StepSpec]) -> Steps:
         spec = self.spec
