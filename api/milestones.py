@@ -124,7 +124,7 @@ class Reader:
     async def _started(self, event: HistoryEvent) -> list[Milestone]:
         attributes = event.workflow_execution_started_event_attributes
         kind = _KINDS.get(attributes.workflow_type.name)
-        if kind is None:
+        if kind is None or (kind is not ProgramSpec and not attributes.continued_execution_run_id):
             return []
         spec = await read(self._converter, attributes.input, kind)
         if not isinstance(spec, ProgramSpec):
