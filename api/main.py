@@ -19,6 +19,7 @@ from api.routes import (
     agent,
     agents,
     budget,
+    configs,
     events,
     files,
     health,
@@ -29,6 +30,7 @@ from api.routes import (
     skills,
     system,
     tasks,
+    workflows,
     ws,
 )
 from holdfast import __version__, log
@@ -73,6 +75,8 @@ def create_app(settings: Settings, house: House | None = None) -> FastAPI:
         agent,
         agents,
         invoke,
+        configs,
+        workflows,
         sandboxes,
         skills,
         system,

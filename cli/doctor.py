@@ -19,7 +19,6 @@ from holdfast.config import Settings
 from holdfast.errors import HoldfastError
 
 if TYPE_CHECKING:
-    from holdfast.catalogue import Problem
     from sandbox.base import Probe
 
 ROOMS = (
@@ -204,27 +203,22 @@ async def _database(settings: Settings) -> list[Finding]:
 
 async def _catalogue(settings: Settings) -> list[Finding]:
     from holdfast import catalogue
+    from holdfast.places import about
 
     loaded = await asyncio.to_thread(catalogue.load, settings.project, catalogue.BUILTIN, settings.undeclared_effect)
     found = [
         Finding("ok", "skills", f"{len(loaded.catalogue.skills)} skills"),
         Finding("ok", "agents", f"{len(loaded.catalogue.agents)} agents"),
+        Finding("ok", "flows", f"{len(loaded.catalogue.flows)} flows"),
     ]
     left_out = "it is left out until its file is mended"
-    found += [Finding("warn", _whose(problem), problem.message, left_out) for problem in loaded.problems]
-    found += [Finding("warn", _whose(warning), warning.message) for warning in loaded.warnings]
+    found += [Finding("warn", about(problem.file), problem.message, left_out) for problem in loaded.problems]
+    found += [Finding("warn", about(warning.file), warning.message) for warning in loaded.warnings]
     try:
         loaded.catalogue.find_agent(settings.default_agent)
     except HoldfastError as exc:
         found.append(Finding("warn", "agents", str(exc), "a task that names no agent is refused; set default_agent"))
     return found
-
-
-def _whose(problem: "Problem") -> str:
-    from holdfast.catalogue import AGENT_FOLDERS
-
-    folder = problem.file.rpartition("/")[0] or problem.file
-    return "agents" if folder in (*AGENT_FOLDERS, "builtin/agents") else "skills"
 
 
 async def _model(settings: Settings) -> list[Finding]:

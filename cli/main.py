@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Never, cast
 
 import typer
 
-from cli import skillgroup, workergroup
+from cli import flowgroup, skillgroup, workergroup
 
 if TYPE_CHECKING:
     from holdfast.client import asks
@@ -311,6 +311,7 @@ def cancel(context: typer.Context, task: Id, as_json: Json = False) -> None:
 
 
 app.add_typer(skillgroup.app, name="skills", rich_help_panel=TASKS)
+app.add_typer(flowgroup.app, name="flows", rich_help_panel=TASKS)
 app.add_typer(workergroup.app, name="workers", rich_help_panel=CARE)
 
 
@@ -340,7 +341,7 @@ def schema(
         str | None, typer.Argument(metavar="[NAME]", help="One contract, for instance TaskRequest.")
     ] = None,
 ) -> None:
-    """Print the JSON Schemas of all public contracts, and of the files AgentFile and SkillFile."""
+    """Print the JSON Schemas of all public contracts, and of the files AgentFile, FlowFile and SkillFile."""
     from cli import schema as group
 
     group.schema(name)

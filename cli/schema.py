@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cli import screen
-from holdfast import agentkeys, contracts, skillfileschema
+from holdfast import agentkeys, contracts, flowkeys, skillfileschema
 from holdfast.contracts.base import ActivityRef, Contract
 from holdfast.errors import NotFound
 
@@ -25,9 +25,9 @@ def schema(name: str | None) -> None:
 
 
 def schemas() -> dict[str, Any]:
-    """Contracts by class name, and the files that people write: `AgentFile`, `SkillFile`."""
+    """Contracts by class name, and the files that people write: `AgentFile`, `FlowFile`, `SkillFile`."""
     found = {model.__name__: model.model_json_schema() for model in _models()}
-    found |= {"AgentFile": agentkeys.schema(), "SkillFile": skillfileschema.schema()}
+    found |= {"AgentFile": agentkeys.schema(), "FlowFile": flowkeys.schema(), "SkillFile": skillfileschema.schema()}
     return dict(sorted(found.items()))
 
 

@@ -19,7 +19,7 @@ def check(settings: Settings, folders: list[Path], as_json: bool) -> None:
     if as_json:
         screen.result([problem.model_dump() for problem in problems])
     else:
-        _told(count, problems)
+        told(count, problems)
     if any(problem.level == "error" for problem in problems):
         raise screen.RunFailed
 
@@ -50,7 +50,8 @@ def _one(settings: Settings, folder: Path) -> list[Problem]:
     return [Problem(level="warning", file=str(folder), message=text) for text in parsed.warnings]
 
 
-def _told(good: int, problems: list[Problem]) -> None:
+def told(good: int, problems: list[Problem]) -> None:
+    """Each problem, and how many files are good."""
     for problem in problems:
         tell = screen.bad if problem.level == "error" else screen.warn
         tell(problem.level, problem.message)

@@ -6,7 +6,7 @@ A bad file is a problem with a name and a line; everything else still loads.
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -125,23 +125,22 @@ class _Loading:
     def done(self, flows: FlowLoading) -> Loaded:
         skills, agents = dict(sorted(self.skills.items())), dict(sorted(self.agents.items()))
         catalogue = Catalogue(skills, frozenset(self.contents), agents, self.flows, dict(sorted(self.runs.items())))
-        self._doubt_missing_names(catalogue)
-        flows.doubt(lambda kind, name: _missing(catalogue, kind, name))
+        for name, agent in self.agents.items():
+            self.warnings += agent_doubts(agent, self.agent_places[name], catalogue)
+        flows.doubt(lambda kind, name: missing(catalogue, kind, name))
         return Loaded(catalogue, self.problems, self.warnings, self.sources.looks)
 
-    def _doubt_missing_names(self, catalogue: Catalogue) -> None:
-        """Who is not there may come later, so the agent is kept; a task of it would not find the skill."""
-        for name, agent in self.agents.items():
-            named = [("skills", "skill", skill) for skill in agent.skills or []]
-            named += [("subagents", "agent", one) for one in agent.subagents or []]
-            place = self.agent_places[name]
-            for key, kind, one in named:
-                if text := _missing(catalogue, kind, one):
-                    message = f"{place}: key {key!r}: {text}"
-                    self.warnings.append(Problem(level="warning", file=place, key=key, message=message))
+
+def agent_doubts(agent: AgentSpec, place: str, catalogue: Catalogue) -> Iterator[Problem]:
+    """Who is not there may come later, so the agent is kept; a task of it would not find the skill."""
+    named = [("skills", "skill", skill) for skill in agent.skills or []]
+    named += [("subagents", "agent", one) for one in agent.subagents or []]
+    for key, kind, name in named:
+        if text := missing(catalogue, kind, name):
+            yield Problem(level="warning", file=place, key=key, message=f"{place}: key {key!r}: {text}")
 
 
-def _missing(catalogue: Catalogue, kind: str, name: str) -> str | None:
+def missing(catalogue: Catalogue, kind: str, name: str) -> str | None:
     """Why a name finds nothing: as a sentence for its file."""
     known: dict[str, Iterable[str]] = {"agent": catalogue.agents, "skill": catalogue.skills, "flow": catalogue.flows}
     find: dict[str, Callable[[str], object]] = {

@@ -47,7 +47,7 @@ class FlowLoading:
         """What a step names and is not there may come later, so its flow is kept."""
         for parsed in self.parsed.values():
             label = parsed.draft.document.file
-            self.into.warnings += [Problem.of(exc, label, "warning") for exc in _doubts(parsed, missing)]
+            self.into.warnings += [Problem.of(exc, label, "warning") for exc in doubts(parsed, missing)]
             texts = parsed.warnings
             self.into.warnings += [Problem(level="warning", file=label, message=text) for text in texts]
 
@@ -80,7 +80,8 @@ def _always_starts(flow: FlowSpec) -> Iterator[str]:
             yield step.who
 
 
-def _doubts(parsed: ParsedFlow, missing: Missing) -> Iterator[SpecInvalid]:
+def doubts(parsed: ParsedFlow, missing: Missing) -> Iterator[SpecInvalid]:
+    """What its steps name that is not there."""
     for number, step in enumerate(parsed.spec.steps):
         if step.who and (text := missing(step.kind, step.who)):
             yield parsed.draft.wrong(f"steps[{number}].{step.kind}", text)

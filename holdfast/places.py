@@ -41,6 +41,15 @@ class Problem(Contract):
         return cls(level=level, file=exc.file or label, line=exc.line, key=exc.key, message=str(exc))
 
 
+def about(file: str) -> Literal["skills", "agents", "flows"]:
+    """What a problem's `file` belongs to."""
+    folder = file.rpartition("/")[0]
+    if folder in (*FLOW_FOLDERS, "builtin/flows"):
+        return "flows"
+    is_skill = file.startswith(PROJECT_FOLDERS) or (file.startswith("builtin/") and folder != "builtin/agents")
+    return "skills" if is_skill else "agents"
+
+
 @dataclass(frozen=True)
 class SkillFolder:
     folder: Path

@@ -1,6 +1,7 @@
 """Text files of a project as they are read: within bounds, and remembered, so that a later change of one is seen."""
 
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.errors import SpecInvalid
@@ -20,10 +21,11 @@ def look(path: Path) -> Look:
 
 
 class Sources:
-    """The files read so far, each as it looked just before."""
+    """The files read so far, each as it looked just before. `given` are texts that stand for files."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: Mapping[Path, str] | None = None) -> None:
         self.looks: dict[Path, Look] = {}
+        self._given = given or {}
 
     def text(self, path: Path, root: Path, label: str, limit: int = MAX_BYTES) -> str:
         """A file's text.
@@ -32,6 +34,8 @@ class Sources:
             SpecInvalid: it is not there, leads out of `root`, is no regular file, larger than `limit`, or not UTF-8.
         """
         self.looks[path] = look(path)
+        if path in self._given:
+            return self._given[path]
         try:
             within = path.resolve(strict=True).is_relative_to(root.resolve())
             found = path.stat()

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
@@ -11,11 +11,13 @@ from api.house import House, OurHouse
 from holdfast import readiness
 from holdfast.contracts.agent import AgentLimits, AgentSpec, Planning, Retry, Strategy
 from holdfast.contracts.base import Contract, Json, Origin
+from holdfast.contracts.budget import Budget
 from holdfast.contracts.model import ModelSettings
 
 router = APIRouter(tags=["agents"])
 
 _SECRET = re.compile(r"auth|token|secret|password|api_?key", re.IGNORECASE)
+_PASSWORD = re.compile(r"://[^/@\s]+@")
 _RECENT = timedelta(seconds=30)
 Mode = Literal["autonomous", "collaborative", "continuous", "scheduled"]
 
@@ -52,12 +54,16 @@ class Agents(Contract):
 class AgentPage(Agent):
     """An agent in full. `catalogue` is the snapshot that a task started now would pin."""
 
+    aliases: list[str]
     planning: Planning
     phrase: bool
     models: list[ModelSettings]
     system_prompt: str
+    subagents: list[str] | None
+    class_path: str
     limits: AgentLimits
     retry: Retry
+    budget: Budget
     output_schema: dict[str, Json] | None
     extra: dict[str, Json]
     catalogue: str
@@ -93,8 +99,18 @@ async def look(name: str, house: OurHouse) -> AgentPage:
     catalogue, sha, _ = await asyncio.to_thread(house.library.current)
     agent = catalogue.find_agent(name)
     row = _row(agent, await _providers(house))
-    shown = {"extra": masked(agent.extra), "catalogue": sha}
-    return AgentPage.model_validate({**agent.model_dump(), **row.model_dump(), **shown})
+    return AgentPage.model_validate({**safe(agent), **row.model_dump(), "catalogue": sha})
+
+
+def safe(agent: AgentSpec) -> dict[str, Any]:
+    """An agent as JSON without secrets: those of older systems' keys, and of addresses that hold a password."""
+    found = agent.model_dump(mode="json")
+    models = [{key: _without_password(value) for key, value in model.items()} for model in found["models"]]
+    return {**found, "extra": masked(agent.extra), "models": models}
+
+
+def _without_password(value: Json) -> Json:
+    return _PASSWORD.sub("://***@", value) if isinstance(value, str) else value
 
 
 def masked(value: Json) -> Json:
@@ -104,6 +120,8 @@ def masked(value: Json) -> Json:
             return {key: "***" if item and _SECRET.search(key) else masked(item) for key, item in value.items()}
         case list():
             return [masked(item) for item in value]
+        case str():
+            return _without_password(value)
         case _:
             return value
 

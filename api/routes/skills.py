@@ -1,4 +1,4 @@
-"""The catalogue: skills, and the files of skills and agents that are left out because something is wrong with them."""
+"""The catalogue: skills, and the files that are left out because something is wrong with them."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ class SkillPage(Contract):
 
 
 class Errors(Contract):
-    """What is wrong with files of the project. An error keeps a skill or an agent out, a warning does not."""
+    """What is wrong with files of the project. An error keeps a skill, an agent or a flow out, a warning does not."""
 
     errors: list[Problem]
     warnings: list[Problem]

@@ -258,6 +258,10 @@ def agents() -> Ask[Rows]:
     return Ask("GET", "/agents", lambda response: list(wire.body(response)["agents"]))
 
 
+def flows() -> Ask[Rows]:
+    return Ask("GET", "/workflows", lambda response: list(wire.body(response)["workflows"]))
+
+
 def health() -> Ask[Row]:
     """Also that of a holdfast that is not well, which answers 503."""
     return Ask("GET", "/health", wire.json)

@@ -168,6 +168,12 @@ class AsyncClient:
     async def agent(self, name: str) -> Row:
         return await self.ask(asks.row(f"/agents/{name}"))
 
+    async def flows(self) -> Rows:
+        return await self.ask(asks.flows())
+
+    async def flow(self, name: str) -> Row:
+        return await self.ask(asks.row(f"/workflows/{name}"))
+
     async def skills(self, tag: str | None = None) -> Rows:
         return await self.ask(asks.rows("/skills", tag=tag))
 

@@ -171,6 +171,12 @@ class Client:
     def agent(self, name: str) -> Row:
         return self.ask(asks.row(f"/agents/{name}"))
 
+    def flows(self) -> Rows:
+        return self.ask(asks.flows())
+
+    def flow(self, name: str) -> Row:
+        return self.ask(asks.row(f"/workflows/{name}"))
+
     def skills(self, tag: str | None = None) -> Rows:
         return self.ask(asks.rows("/skills", tag=tag))
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,13 +81,16 @@ def states(api: Api) -> dict[str, tuple[str, str]]:
     return {agent["name"]: (agent["status"], agent["reason"]) for agent in api.get("/agents")["agents"]}
 
 
+def own_of(found: dict[str, Any]) -> list[str]:
+    """The project's own agents in a list of them."""
+    return [agent["name"] for agent in found["agents"] if agent["origin"] == "project"]
+
+
 def test_agents_are_listed_with_what_is_true_and_null_for_the_rest(api: Api) -> None:
     found = api.get("/agents")
-    assert (found["total"], [agent["name"] for agent in found["agents"]]) == (
-        5,
-        ["assistant", "lost", "Night_Watch", "pair", "reviewer"],
-    )
-    assert found["agents"][4] == {
+    assert (found["total"], own_of(found)) == (11, ["lost", "Night_Watch", "pair", "reviewer"])
+    by_name = {agent["name"]: agent for agent in found["agents"]}
+    assert by_name["reviewer"] == {
         "name": "reviewer",
         "description": "",
         "agent_type": "code",
@@ -103,8 +107,8 @@ def test_agents_are_listed_with_what_is_true_and_null_for_the_rest(api: Api) -> 
         "last_heartbeat": None,
         "restart_count": None,
     }
-    assert (found["agents"][0]["origin"], found["agents"][0]["model"]) == ("builtin", None)
-    assert found["agents"][3]["model"] == "openai:default"
+    assert (by_name["assistant"]["origin"], by_name["assistant"]["model"]) == ("builtin", None)
+    assert by_name["pair"]["model"] == "openai:default"
     assert api.get("/api/agents") == found
 
 
@@ -133,9 +137,10 @@ async def test_a_worker_that_was_not_seen_for_long_makes_nothing_ready(own: Api)
         ({"agent_type": "code"}, ["pair", "reviewer"]),
         ({"execution_mode": "scheduled"}, ["Night_Watch"]),
         ({"status": "disabled"}, ["Night_Watch"]),
-        ({"tags": "code"}, ["Night_Watch", "reviewer"]),
-        ({"tags": ["code", "REVIEW"]}, ["reviewer"]),
-        ({"tags": "code", "status": "not_ready"}, ["reviewer"]),
+        ({"tags": "code", "agent_type": "code"}, ["reviewer"]),
+        ({"tags": ["code", "security"]}, ["security-auditor"]),
+        ({"tags": ["code", "REVIEW"]}, ["code-reviewer", "reviewer"]),
+        ({"tags": "code", "status": "disabled"}, ["Night_Watch"]),
         ({"agent_type": "poetry"}, []),
     ],
 )
@@ -168,8 +173,7 @@ def test_an_agent_that_is_not_there_is_answered_with_what_is(api: Api) -> None:
 
 def test_files_are_read_again_within_one_call_and_faults_are_named(own: Api) -> None:
     write_files(own.project, {"agents/new.yaml": "name: new\nskills: [ecko]\n", "agents/reviewer.yaml": REVIEWER})
-    found = [agent["name"] for agent in own.get("/agents")["agents"]]
-    assert found == ["assistant", "lost", "new", "Night_Watch", "pair"]
+    assert own_of(own.get("/agents")) == ["lost", "new", "Night_Watch", "pair"]
     told = own.get("/errors")
     [error] = told["errors"]
     assert (error["file"], error["line"], error["key"]) == ("agents/reviewer.yaml", 7, "tools_of")

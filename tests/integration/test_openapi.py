@@ -1,6 +1,7 @@
 """Schemathesis against a whole holdfast: what OpenAPI says is what the API answers, whatever it is sent."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api import Api
+from tests.support.api import PROJECT, Api
 from tests.support.stack import Stack
 
 CHECKS = (
@@ -25,8 +26,9 @@ CHECKS = (
 
 @pytest.fixture(scope="module")
 def api(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """An API with data: a good task, a bad one, and one that asks."""
-    api = Api(stack.home, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
+    """An API with data: a good task, a bad one, and one that asks. Its project is a copy: uploads are written there."""
+    project = shutil.copytree(PROJECT, tmp_path_factory.mktemp("copy") / "project")
+    api = Api(stack.home, project, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
     for program in ("result = 1", "1 / 0", "result = await skills.ask(text='Which?')"):
         api.submit(program)
     yield api
