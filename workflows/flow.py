@@ -8,13 +8,13 @@ from holdfast.contracts import program as contracts
 from holdfast.contracts.base import Value
 from holdfast.contracts.flow import (
     COLLECT,
-    COMPENSATE,
     FLOW_WORKFLOW,
     JUDGE,
     Around,
     Collect,
     Collected,
     FlowCarried,
+    FlowSpec,
     FlowState,
     Judge,
     StepRun,
@@ -24,7 +24,9 @@ from holdfast.contracts.flow import (
 from holdfast.contracts.model import Spent
 from holdfast.contracts.program import ProgramResult, Progress
 from holdfast.contracts.work import FlowTask
+from holdfast.flowgraph import after
 from workflows import saving
+from workflows.ownflow import own_steps, run_own_flow
 from workflows.steps import Steps
 from workflows.work import Work
 
@@ -64,6 +66,8 @@ class FlowWorkflow(Work):
 
     async def _story(self) -> Value:
         self.show("running")
+        if self.flow.own_workflow:
+            return await run_own_flow(self, self.spec)
         if self.flow.coordination == "iterative_refinement":
             return await self._refined()
         await self._round()
@@ -92,7 +96,7 @@ class FlowWorkflow(Work):
     def _graph(self, runs: list[StepRun]) -> Steps:
         return Steps(
             self,
-            _linked(self.spec),
+            _linked(self.flow),
             Around(input=self.spec.input, feedback=self.feedback),
             catalogue=self.spec.catalogue,
             depth=self.spec.depth + 1,
@@ -208,7 +212,7 @@ class FlowWorkflow(Work):
         return result.model_copy(update=change)
 
     def _all(self) -> list[StepRun]:
-        return [*self.past, *self.steps.runs.values()]
+        return own_steps(self.children) if self.flow.own_workflow else [*self.past, *self.steps.runs.values()]
 
     def _spent(self) -> Spent:
         spent = Spent()
@@ -236,17 +240,7 @@ def _line(run: StepRun) -> str:
     return f"- {run.name} ({run.kind} {run.who}".rstrip() + f"): {run.state}"
 
 
-def _linked(spec: FlowTask) -> list[StepSpec]:
-    """The steps with what they depend on: in a sequence each on the one before, at once on nothing."""
-    flow, before, found = spec.flow, list[str](), list[StepSpec]()
-    undoing = {step.on_failure.removeprefix(COMPENSATE) for step in flow.steps} | {
-        flow.on_failure.removeprefix(COMPENSATE)
-    }
-    for step in flow.steps:
-        after = step.depends_on
-        if flow.coordination == "parallel" or step.name in undoing:
-            after = []
-        elif flow.coordination in ("sequential", "iterative_refinement"):
-            after, before = after or before, [step.name]
-        found.append(step.model_copy(update={"depends_on": after}))
-    return found
+def _linked(flow: FlowSpec) -> list[StepSpec]:
+    """The steps with what they wait for: in a sequence each for the one before, at once for none."""
+    before = after(flow)
+    return [step.model_copy(update={"depends_on": before[step.name]}) for step in flow.steps]
