@@ -22,7 +22,8 @@ from tests.support.agents import begin, models, task_spec
 from tests.support.authors import plans, says
 from tests.support.histories import milestones
 from tests.support.stack import Stack, progress, until
-from tests.support.stub_llm import StubLlm
+from tests.support.stub_llm import Reply, StubLlm, calling
+from tests.support.stub_wires import Use
 
 FOLDER = Path(__file__).parent
 THINKING = FOLDER.parent / "support" / "thinking"
@@ -128,6 +129,39 @@ async def record_tasks(stack: Stack, stub: StubLlm) -> None:
     await _save(client, alone, "skill-alone")
 
 
+async def record_loops(stack: Stack, thinking: Stack, stub: StubLlm) -> None:
+    """Loops that continue as new, ask, are paused, cancelled, and call skills that ask the model."""
+    client, own = await stack.client(), await thinking.client()
+    echo, glance = Use("echo", {"i": 1}), Use("glance", {"i": 2})
+    ask = Use("ask", {"text": "ok?"})
+    turns("loop on", stub, calling(echo, glance), calling(glance, Use("boom", {"i": 3})), calling(echo, ask), "Done.")
+    turns("loop stop", stub, calling(echo))
+    turns("loop cancel", stub, calling(Use("echo", {"i": 1, "ms": 9000}), ask))
+    stub.rule("RHYME", '{"rhyme": "y"}')
+    turns("loop think", stub, calling(Use("judge", {"word": "x"}), Use("rhyme", {"word": "x"})), "Done.")
+    fields: dict[str, Any] = {"strategy": "loop", "skills": ["echo", "glance", "ask"]}
+    tuning, steps = {"bound_events": 20}, {"max_steps": 2}
+    await _save(client, await asked(stack, client, stub, "loop on", "yes", tuning=tuning, **fields), "loop")
+    await _save(client, await asked(stack, client, stub, "loop stop", "stop", **steps, **fields), "loop-stopped")
+    await _save(client, await cut_short(stack, client, stub, "loop cancel", **fields), "loop-cancelled")
+    await _save(own, await told(thinking, own, stub, "loop think", strategy="loop"), "loop-hybrid")
+
+
+def turns(text: str, stub: StubLlm, *replies: Reply) -> None:
+    """A reply a turn; the last one for ever."""
+    for number, reply in enumerate(replies):
+        times = 1 if number < len(replies) - 1 else None
+        stub.rule(text, reply, times=times)
+
+
+async def cut_short(stack: Stack, client: Client, stub: StubLlm, text: str, **fields: Any) -> Handle:
+    handle = await begin(client, task_spec(stack, text, models(stub), **fields))
+    await until(lambda: stack.begins(handle))
+    await handle.cancel()
+    await _over(handle)
+    return handle
+
+
 async def record(stack: Stack) -> None:
     """One history for each way through the workflow; of a chain of runs, the first and the second."""
     client = await stack.client()
@@ -182,6 +216,8 @@ def main() -> None:
         asyncio.run(record(stack))
         with StubLlm() as stub:
             asyncio.run(record_tasks(thinking, stub))
+        with StubLlm() as stub:
+            asyncio.run(record_loops(stack, thinking, stub))
     finally:
         stack.close()
         thinking.close()

@@ -52,6 +52,11 @@ def test_every_way_through_the_workflow_is_recorded() -> None:
         "task-error",
         "skill-alone",
         "hybrid",
+        "loop",
+        "loop-2",
+        "loop-stopped",
+        "loop-cancelled",
+        "loop-hybrid",
     } <= set(HISTORIES)
 
 
