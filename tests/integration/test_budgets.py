@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -24,8 +25,11 @@ from tests.integration.test_thinking_skills import PROJECT
 from tests.support.agents import begin, models, task_spec
 from tests.support.api import Api, problem
 from tests.support.authors import plans
+from tests.support.skill_folders import write_files
 from tests.support.stack import Stack, progress, until
 from tests.support.stub_llm import Fault, StubLlm
+
+pytestmark = pytest.mark.timeout(300)
 
 MOON = '{"rhyme": "June"}'
 TWENTY = """
@@ -34,6 +38,12 @@ found = await asyncio.gather(*[skills.rhyme(word=f"word{i}") for i in range(20)]
 result = len(found)
 """
 TEN = "total = 0\nfor k in range(10):\n    total += skills.echo(i=k)['i']\nresult = total"
+
+
+TELLER = "name: teller\nsystem_prompt: You tell.\nskills: []\nllm_config: {max_tokens: 20}\n"
+FAN = "name: fan\ncoordination_type: parallel\nsteps:\n" + "".join(
+    f"  - {{name: s{i:02}, agent: teller}}\n" for i in range(20)
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +67,10 @@ def asked_at(model: StubLlm) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[Stack]:
-    one = Stack(tmp_path_factory.mktemp("budgets"), project=PROJECT)
+    folder = tmp_path_factory.mktemp("budgets")
+    project = shutil.copytree(PROJECT, folder / "project")
+    write_files(project, {"agents/teller.yaml": TELLER, "flows/fan.yaml": FAN})
+    one = Stack(folder / "home", project=project)
     try:
         one.start_server()
         one.start_worker(**asked_at(model)).wait_up()
@@ -435,6 +448,60 @@ async def test_a_budget_from_python(stack: Stack, api: Api, stub: StubLlm) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_twenty_children_of_a_flow_against_a_budget_for_seven(
+    stack: Stack, client: Client, api: Api, stub: StubLlm, is_killed: bool
+) -> None:
+    """Each child is a workflow of its own, and asks the root. The stub counts for itself what it is paid."""
+    stub.rule(".", "told", delay_s=0.3 if is_killed else 0)
+    response = api.http.post("/tasks", json={"type": "workflow:fan", "input": {"n": 1}, "budget": {"tokens": 1}})
+    assert response.status_code == 201, response.text
+    handle = client.get_workflow_handle(f"default/{response.json()['id']}")
+    seen = await all_wait(handle, 1, 20)
+    bound, limit = seen.wanted.tokens // 20, seen.limit.tokens or 0
+    assert stub.requests == []
+    limit = await more(handle, limit, bound)
+    one = (await all_wait(handle, 2, 19)).taken.tokens
+    assert one == paid(stub, "told")
+    limit = await more(handle, limit, 6 * one)
+    if is_killed:
+        await until(lambda: len(stub.requests) > 3)
+        stack.workers[-1].kill()
+        stack.start_worker(**asked_at(stub)).wait_up()
+    number = 3
+    while (state := api.get(f"/tasks/{handle.id.partition('/')[2]}")["state"]) != "DONE":
+        assert state in ("RUNNING", "WAITING")
+        assert paid(stub, "told") <= limit
+        if any(one.id == f"budget.{number}" for one in (await progress(handle)).questions):
+            seen = await all_wait(handle, number)
+            assert is_killed or number > 3 or (len(stub.requests), seen.waiting) == (7, 13)
+            limit, number = await more(handle, limit, 13 * bound), number + 1
+    task = api.get(f"/tasks/{handle.id.partition('/')[2]}")
+    assert paid(stub, "told") <= task["budget"]["taken"]["tokens"] <= limit
+    assert task["budget"]["reserved"]["tokens"] == 0
+    assert list(task["output"]["step_outputs"].values()) == ["told"] * 20
+    assert len(stub.requests) == 20 or is_killed
+
+
+async def all_wait(handle: Any, number: int, count: int | None = None) -> BudgetState:
+    """How the budget stands once so many pieces wait, and nothing is under way."""
+
+    async def waiting() -> Any:
+        seen = await progress(handle)
+        is_right = seen.budget and count in (None, seen.budget.waiting) and seen.state == "WAITING"
+        return seen.budget if is_right and any(one.id == f"budget.{number}" for one in seen.questions) else None
+
+    found: BudgetState = await until(waiting, 60)
+    return found
+
+
+async def more(handle: Any, limit: int, tokens: int) -> int:
+    """The new limit."""
+    await top_up(handle, tokens=tokens)
+    return limit + tokens
+
+
+@pytest.mark.slow
 async def test_plain_calls_of_a_program_below_wait_for_a_top_up_too(
     stack: Stack, client: Client, stub: StubLlm
 ) -> None:
@@ -474,16 +541,14 @@ async def test_the_roots_history_does_not_grow_with_each_call_of_a_program_below
 
 
 @pytest.mark.slow
-async def test_workers_that_die_overspend_nothing(stack: Stack, client: Client, stub: StubLlm) -> None:
+async def test_a_worker_that_dies_overspends_nothing(stack: Stack, client: Client, stub: StubLlm) -> None:
     """A request that was in flight may be paid for twice: then each has a reservation of its own."""
     stub.rule("RHYME", MOON, delay_s=0.6)
     limit = 6000
     handle = await spends(stack, client, stub, TWENTY, Budget(tokens=limit), limits={"max_parallel": 4})
-    for _ in range(2):
-        before = len(stub.requests)
-        await until(lambda before=before: len(stub.requests) >= before + 2)
-        stack.workers[-1].kill()
-        stack.start_worker(**asked_at(stub)).wait_up()
+    await until(lambda: len(stub.requests) >= 3)
+    stack.workers[-1].kill()
+    stack.start_worker(**asked_at(stub)).wait_up()
     number = 1
     while True:
         done = asyncio.create_task(handle.result())
