@@ -14,14 +14,16 @@ from datetime import timedelta
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.wiring import Wired, wired
 from holdfast import __version__, log
 from holdfast.config import Settings
 from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_OWN, QUEUE_SANDBOX, QUEUE_SKILLS
 from holdfast.errors import HoldfastError, OperatorError
+from holdfast.ownflows import load_workflows
 from holdfast.temporal.connect import connect
+from holdfast.temporal.sandbox import restrictions
 from workflows import policies
 from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
@@ -52,12 +54,13 @@ def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
 
 def workers(client: Client, queues: Sequence[str], found: Wired, settings: Settings) -> list[Worker]:
     """One Temporal worker a queue."""
-    runner = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
+    runner = SandboxedWorkflowRunner(restrictions=restrictions())
+    workflows = [TaskWorkflow, FlowWorkflow, ProgramWorkflow, *own_workflows(settings, queues)]
     return [
         Worker(
             client,
             task_queue=queue,
-            workflows=[TaskWorkflow, FlowWorkflow, ProgramWorkflow] if queue == QUEUE_AGENTS else [],
+            workflows=workflows if queue == QUEUE_AGENTS else [],
             activities=found.activities.get(queue, []),
             max_concurrent_activities=found.slots.get(queue),
             no_remote_activities=queue == QUEUE_AGENTS,
@@ -71,6 +74,16 @@ def workers(client: Client, queues: Sequence[str], found: Wired, settings: Setti
         )
         for queue in served(queues)
     ]
+
+
+def own_workflows(settings: Settings, queues: Sequence[str]) -> list[type]:
+    """The project's own, where the setting `own_workflows` lets them in. A broken file is told, and left out."""
+    if QUEUE_AGENTS not in queues:
+        return []
+    classes, problems = load_workflows(settings.project, settings.own_workflows)
+    for problem in problems:
+        log.get_logger(__name__).error("own_workflow.broken", file=problem.file, error=problem.message)
+    return classes
 
 
 def served(queues: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from activities.estimating import Estimating, Measurer, Thinking
 from activities.llm import Llm
 from activities.nested import Nests
 from activities.ownagents import OwnAgents
+from activities.ownflows import OwnFlows
 from activities.program import TEMPLATE, Programs
 from activities.records import Recorder
 from activities.skills import Skills
@@ -97,7 +98,9 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             stack.push_async_callback(runner.close)
             skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs))
             steps = Steps(Records(database), blobs, settings.max_file_bytes)
-            at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record, steps.prepare, steps.judge, steps.collect]
+            values = OwnFlows(blobs)
+            at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record]
+            at_hand += [steps.prepare, steps.judge, steps.collect, values.read, values.keep]
             found.activities[QUEUE_SKILLS] = [skills.run, skills.check, *at_hand]
             found.activities[QUEUE_OWN] = [OwnAgents(skills).run]
             # Local activities run where the workflow does: saves, what is between steps, and calls of light skills.

@@ -45,7 +45,9 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
     database = await Database.open(settings)
     blobs = BlobStore(settings.blobs)
     temporal = Temporal(settings)
-    library = Library(settings.project, BUILTIN, blobs, settings.undeclared_effect)
+    library = Library(
+        settings.project, BUILTIN, blobs, settings.undeclared_effect, own_workflows=settings.own_workflows
+    )
     try:
         records = Records(database)
         capacity = Capacity(records.in_work, settings.max_tasks, settings.max_tenant_tasks)

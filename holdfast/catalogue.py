@@ -20,6 +20,7 @@ from holdfast.flowcatalogue import FlowLoading
 from holdfast.names import suggestion
 from holdfast.owncatalogue import add_own_code
 from holdfast.owncode import code_files
+from holdfast.ownflows import OwnWorkflows, add_own_flows, code_of
 from holdfast.places import (
     AGENT_FOLDERS,
     FLOW_FOLDERS,
@@ -73,6 +74,7 @@ def load(
     undeclared: UndeclaredEffect = "guess",
     builtin_agents: Path = BUILTIN_AGENTS,
     builtin_flows: Path = BUILTIN_FLOWS,
+    own_workflows: OwnWorkflows = False,
 ) -> Loaded:
     """Read all skills: `<project>/skills/*`, `<project>/.agents/skills/*` and `<builtin>/*`; all agents, all flows."""
     loading = _Loading(undeclared)
@@ -82,6 +84,7 @@ def load(
     add_own_code(project, loading)
     flows = FlowLoading(loading)
     flows.add_all(project, builtin_flows)
+    add_own_flows(project, own_workflows, loading.flows, loading.problems)
     return loading.done(flows)
 
 
@@ -180,7 +183,9 @@ class Library:
         undeclared: UndeclaredEffect = "guess",
         builtin_agents: Path = BUILTIN_AGENTS,
         builtin_flows: Path = BUILTIN_FLOWS,
+        own_workflows: OwnWorkflows = False,
     ) -> None:
+        self.own_workflows = own_workflows
         self.project, self.builtin, self.blobs, self.undeclared = project, builtin, blobs, undeclared
         self.builtin_agents, self.builtin_flows = builtin_agents, builtin_flows
         self._lock = threading.Lock()
@@ -198,7 +203,14 @@ class Library:
             began = time.monotonic()
             stamp = self._stamped()
             if stamp != self._stamp:
-                loaded = load(self.project, self.builtin, self.undeclared, self.builtin_agents, self.builtin_flows)
+                loaded = load(
+                    self.project,
+                    self.builtin,
+                    self.undeclared,
+                    self.builtin_agents,
+                    self.builtin_flows,
+                    self.own_workflows,
+                )
                 self._sha = loaded.catalogue.save(self.blobs)
                 light = replace(loaded.catalogue, contents=frozenset())
                 self._loaded = replace(loaded, catalogue=light)
@@ -216,7 +228,7 @@ class Library:
         skills = (path for found in skill_folders(self.project, self.builtin, []) for path in walk(found.folder))
         agents = (file.path for file in agent_files(self.project, self.builtin_agents, []))
         flows = (file.path for file in flow_files(self.project, self.builtin_flows, []))
-        code = code_files(self.project)
+        code = [*code_files(self.project), *code_of(self.project, self.own_workflows)]
         return frozenset(map(look, [*skills, *code])), {
             path: look(path) for path in {*agents, *flows, *self._loaded.looks}
         }

@@ -154,6 +154,9 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["json", "text"] = "json"
     undeclared_effect: Literal["guess", "once", "pure"] = "guess"
+    own_workflows: bool | list[str] = Field(
+        default=False, description="register the project's Temporal workflows: all of workflows/, or these files"
+    )
 
     @property
     def blobs(self) -> Path:

@@ -71,6 +71,8 @@ class Scan:
 
     def registered(self) -> None:
         for one in self.sdk.registry.all:
+            if one.cls.__module__ not in sys.modules:
+                continue  # Its file failed later on, which is told.
             if issubclass(one.cls, self.sdk.Agent):
                 more = {"config": one.config, "tools": one.tools, "description": one.description}
                 self.add_agent(one.cls, one.name, self.relative(one.place), more)

@@ -58,7 +58,9 @@ class ModelError(Exception):
 
 
 class ToolFailed(Exception):
-    """What a tool gave as its error."""
+    """What a tool gave as its error: its answer, which another try would not change. A tool that wants one raises."""
+
+    retryable = False
 
 
 def load_module(folder: str, handler: str, name: str) -> ModuleType:

@@ -55,6 +55,8 @@ class Children:
 
     def __init__(self, task: TaskRef, purse: Purse, reports: Iterable[ProgramReport] = ()) -> None:
         self._task, self._purse = task, purse
+        self.follows_all = False
+        """Whether others start children of this task, too: who reports is one."""
         self.reports: dict[str, ProgramReport] = {report.child: report for report in reports}
         self._open: set[str] = set(self.reports)
         self._outliving: set[str] = set(self.reports)
@@ -171,6 +173,8 @@ class Children:
 
     def report(self, report: ProgramReport) -> None:
         self.reports[report.child] = report
+        if self.follows_all:
+            (self._open.discard if report.state in FINAL else self._open.add)(report.child)
         self.changes += 1
 
     def standing(self, now: TaskState) -> TaskState:

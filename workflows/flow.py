@@ -26,6 +26,7 @@ from holdfast.contracts.program import ProgramResult, Progress
 from holdfast.contracts.work import FlowTask
 from holdfast.flowgraph import after
 from workflows import saving
+from workflows.ownflow import own_steps, run_own_flow
 from workflows.steps import Steps
 from workflows.work import Work
 
@@ -65,6 +66,8 @@ class FlowWorkflow(Work):
 
     async def _story(self) -> Value:
         self.show("running")
+        if self.flow.own_workflow:
+            return await run_own_flow(self, self.spec)
         if self.flow.coordination == "iterative_refinement":
             return await self._refined()
         await self._round()
@@ -209,7 +212,7 @@ class FlowWorkflow(Work):
         return result.model_copy(update=change)
 
     def _all(self) -> list[StepRun]:
-        return [*self.past, *self.steps.runs.values()]
+        return own_steps(self.children) if self.flow.own_workflow else [*self.past, *self.steps.runs.values()]
 
     def _spent(self) -> Spent:
         spent = Spent()

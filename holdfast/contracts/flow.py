@@ -82,6 +82,7 @@ class FlowSpec(Contract):
     events: list[str] = []
     enabled: bool = True
     tags: list[str] = []
+    own_workflow: str = Field(default="", description="the type of a project's own Temporal workflow, which is run")
     extra: dict[str, Json] = Field(default={}, description="keys that are read, and not acted on by this version")
     origin: Origin = "project"
 

@@ -1,4 +1,4 @@
-"""A project's own agents and tools in Python: over HTTP, with a worker and a stub model, and what goes wrong."""
+"""A project's own agents, tools and workflows in Python: over HTTP, with a worker and a stub model."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from tests.integration.test_agent_api import until
 from tests.support.api import PROJECT, Api
 from tests.support.own_project import FILES
 from tests.support.skill_folders import write_files
-from tests.support.stack import Stack
-from tests.support.stub_llm import StubLlm
+from tests.support.stack import Stack, WorkerProcess
+from tests.support.stub_llm import Fault, StubLlm
 
 KEY = "sk-ant-of-a-test-0123456789"
 
@@ -29,6 +29,10 @@ def stub(model: StubLlm) -> StubLlm:
     return model
 
 
+def start_worker(stack: Stack, model: StubLlm) -> WorkerProcess:
+    return stack.start_worker(ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=model.url).wait_up()
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("own agents")
@@ -37,7 +41,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[
     stack = Stack(folder / "home", project=project)
     try:
         stack.start_server()
-        stack.start_worker(ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=model.url).wait_up()
+        start_worker(stack, model)
         yield stack
     finally:
         stack.close()
@@ -117,3 +121,42 @@ def test_tools_are_skills_like_any_other(api: Api) -> None:
     failed = done(api, "tool:shout", {"text": "mumble"})
     assert failed["state"] == "ERROR"
     assert "that cannot be shouted" in failed["error"]
+
+
+def test_a_projects_own_workflow_calls_agents_and_skills(api: Api, stub: StubLlm) -> None:
+    stub.rule("Summarize: a long tale", "short")
+    task = done(api, "workflow:Billing", {"text": "a long tale"})
+    assert task["state"] == "DONE", task["error"]
+    output = task["output"]
+    assert (output["loud"], output["again"], output["rate"]) == ("SHORT", [3, 4], 7)
+    assert "that cannot be shouted" in output["refused"]
+    assert task["input_tokens"] > 0
+    parts = {one["id"].rpartition("/")[2] for one in task["subtasks"]}
+    assert parts == {"summarizer", "shout", "adder", "adder-2", "shout-2"}
+
+
+def test_a_broken_workflow_file_is_named_and_the_others_work(api: Api, stack: Stack) -> None:
+    messages = [one["message"] for one in api.get("/errors")["errors"]]
+    assert any("workflows/broken.py:1: ModuleNotFoundError" in message for message in messages), messages
+    assert "own_workflow.broken" in stack.workers[0].log.read_text()
+
+
+def test_a_failure_of_a_projects_workflow_is_that_of_its_task(api: Api) -> None:
+    task = done(api, "workflow:Billing", {"wrong": True})
+    assert (task["state"], task["failure"]["type"], task["error"]) == ("ERROR", "Unbillable", "nothing to bill")
+
+
+@pytest.mark.slow
+def test_a_killed_worker_repeats_no_finished_request_of_an_agent(api: Api, stack: Stack, stub: StubLlm) -> None:
+    stub.rule("first", "one")
+    stub.rule("second", times=1, fault=Fault(hang_s=30))
+    stub.rule("second", "two")
+    task = api.http.post("/tasks", json={"type": "agent:clerk", "input": {"text": "hi"}}).json()
+    until(lambda: any("second" in request.last for request in stub.requests))
+    stack.workers[-1].kill()
+    start_worker(stack, stub)
+    found = until(lambda: (one := api.get(f"/tasks/{task['id']}"))["state"] == "DONE" and one)
+    assert found["output"]["llm"] == ["one", "two"]
+    assert sum("first" in request.last for request in stub.requests) == 1
+    journal = api.get(f"/tasks/{task['id']}/journal")["entries"]
+    assert sorted(entry["skill"] for entry in journal) == ["adder", "agent:clerk", "llm", "llm", "shout"]

@@ -9,8 +9,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from temporalio.workflow import NondeterminismError
 
 from holdfast.temporal.connect import converter
+from holdfast.temporal.sandbox import PASSED_THROUGH
 from tests.replay.changed import ChangedWorkflow
-from worker import PASSED_THROUGH
 from workflows.program import ProgramWorkflow
 from workflows.task import TaskWorkflow
 

@@ -23,8 +23,41 @@ class SummarizerAgent(Agent):
 '''
 """The old platform's own example, but for its line of import."""
 
+BILLING = '''
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+from holdfast.temporal.own import run_agent, run_skill
+
+from .rates import RATE
+
+
+@workflow.defn(name="Billing")
+class BillingWorkflow:
+    """Bills what was said."""
+
+    @workflow.run
+    async def run(self, given: dict) -> dict:
+        if given.get("wrong"):
+            raise ApplicationError("nothing to bill", type="Unbillable", non_retryable=True)
+        summary = await run_agent("summarizer", {"text": given["text"]})
+        loud = await run_skill("shout", text=summary["summary"])
+        await workflow.sleep(timedelta(milliseconds=10))
+        again = [await run_skill("adder", a=n) for n in (1, 2)]
+        try:
+            await run_skill("shout", text="mumble")
+        except ApplicationError as exc:
+            refused = exc.message
+        return {"loud": loud, "again": again, "rate": RATE, "refused": refused}
+'''
+
 FILES: dict[str, str | bytes] = {
-    "holdfast.yaml": "",
+    "holdfast.yaml": "own_workflows: [billing, broken]\n",
+    "workflows/billing.py": BILLING,
+    "workflows/broken.py": "import nothing_there\n",
+    "workflows/rates.py": "RATE = 7\n",
     "agents/summarizer_agent.py": SUMMARIZER,
     "agents/clerk_agent.py": '''
 import os
