@@ -43,7 +43,7 @@ def of_walls(tables: Sequence[Measured]) -> Iterator[Goal]:
 
 def _of_loops(table: Measured) -> Iterator[Goal]:
     """Of the default alone: the skill of the other one is not light, it is there to compare."""
-    if table.workload.name not in ("W2", "W3") or "holdfast" not in table.rows:
+    if table.workload.name not in ("W2", "W3", "W5") or "holdfast" not in table.rows:
         return
     if table.workload.latency_ms:
         yield from _beside_the_noise(table, "holdfast")

@@ -100,14 +100,14 @@ class Holdfast:
         return workload in self.workloads
 
     def task(self, workload: str, n: int, latency_ms: int = 0, sleep_ms: int = 0) -> Task:
-        dialect = "loop" if workload in LOOPS else self.dialect
+        dialect = "loop" if workload in (*LOOPS, "W5") else self.dialect
         return Task(uuid.uuid4().hex[:12], workload, n, latency_ms, sleep_ms, dialect, self.tool)
 
     def agent_for(self, task: Task) -> str:
         """The agent of `bench/project` that does it."""
         if task.workload in LOOPS:
             return "loop" if self.tool == "lookup" else "loop-activity"
-        return "one" if task.workload == "W1" else self.agent
+        return {"W1": "one", "W5": "chief"}.get(task.workload, self.agent)
 
     async def start(self, site: Site) -> float:
         return await self.shared.start(site)
@@ -134,8 +134,10 @@ class Holdfast:
                 raise WrongAnswer(f"{self.name}: {str(got)[:600]}")
 
     def workflow_ids(self, task: Task) -> list[str]:
-        """Its own, and that of its program, which an answer without a program does not have."""
+        """Its own, and that of its program, which an answer without a program does not have; or of its children."""
         own = f"default/{self.ids[task.run]}"
+        if task.workload == "W5":
+            return [own, *(f"{own}/chief-sub{f'-{at}' if at > 1 else ''}" for at in range(1, task.n + 1))]
         return [own, f"{own}/program"]
 
     async def history(self, workflow_id: str) -> list[HistoryEvent]:

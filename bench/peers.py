@@ -102,9 +102,13 @@ class OnTemporal(Peer):
         return f"{self.name}-{task.run}"
 
     async def stored(self, task: Task) -> Stored:
-        description = await self.site.client.get_workflow_handle(self._id(task)).describe()
-        info = description.raw_description.workflow_execution_info
-        return Stored(info.history_size_bytes, info.history_length)
+        children = [f"{self._id(task)}/call_{at}" for at in range(task.n)] if task.workload == "W5" else []
+        found = [await self._info(one) for one in (self._id(task), *children)]
+        return Stored(sum(one.history_size_bytes for one in found), sum(one.history_length for one in found))
+
+    async def _info(self, workflow_id: str) -> Any:
+        description = await self.site.client.get_workflow_handle(workflow_id).describe()
+        return description.raw_description.workflow_execution_info
 
 
 _OUTPUT = "sum(length(coalesce(output, '')))"

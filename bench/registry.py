@@ -4,25 +4,26 @@ from collections.abc import Sequence
 
 from bench.engines import Engine
 from bench.inprocess import AtOnce
-from bench.ours import Holdfast, Shared
+from bench.ours import EVERY, Holdfast, Shared
 from bench.peers import InProcess, OnTemporal
 
 TUNED = {"BENCH_TUNED": "1"}
 W4 = ("W4",)
 NO_LOOP = ("W1", "W4")
 LOOPS = ("W2", "W3", "W4")
+ALL = (*EVERY, "W5")
 
 
 def every(quick: bool = False) -> Sequence[Engine]:
     """All of them; `quick`: those that need no environment of their own."""
     shared = Shared()
     ours: list[Engine] = [
-        Holdfast("holdfast", shared),
+        Holdfast("holdfast", shared, workloads=ALL),
         Holdfast("holdfast, fused", shared, agent="fused", workloads=NO_LOOP),
     ]
     yardsticks: list[Engine] = [
-        OnTemporal("raw", "raw"),
-        OnTemporal("raw_again", "raw"),
+        OnTemporal("raw", "raw", workloads=ALL),
+        OnTemporal("raw_again", "raw", workloads=ALL),
     ]
     if quick:
         return [*yardsticks, *ours[:1]]

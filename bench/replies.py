@@ -10,6 +10,8 @@ from bench.task import Task
 _VALUE = re.compile(r"""value['"\\]*: ?(\d+)""")
 _PLAN = re.compile(r"\[\[STEP plan\]\]|planning step", re.IGNORECASE)
 _CODE = re.compile(r"\[\[STEP code\]\]|implementation step", re.IGNORECASE)
+_MERGE = re.compile(r"merging step", re.IGNORECASE)
+_ANSWER = re.compile(r"ANSWER (\d+)")
 _PIECE = 24
 
 
@@ -33,6 +35,8 @@ def decide(request: dict[str, Any], task: Task) -> Reply:
     tools = [one["function"]["name"] for one in request.get("tools") or []]
     if task.workload == "W1":
         return Reply(_smol("final_answer('ANSWER 42')\n") if task.dialect == "smol" else "ANSWER 42")
+    if task.workload == "W5":
+        return _delegating(task, tools, answers, _text(messages[-1]["content"]))
     if task.dialect == "loop":
         return _at_once(task, answers) if task.workload == "W3" else _next_of_loop(task, answers)
     if task.dialect == "smol":
@@ -42,9 +46,19 @@ def decide(request: dict[str, Any], task: Task) -> Reply:
     return _in_two_steps(task, _text(messages[-1]["content"]))
 
 
+def _delegating(task: Task, tools: list[str], answers: list[str], last: str) -> Reply:
+    """By calls of a tool, or by a plan, which has another form of the same."""
+    if answers or _MERGE.search(last):
+        return Reply(f"ANSWER {sum(int(one) for one in _ANSWER.findall(' '.join(answers) or last))}")
+    if "delegate" in tools:
+        return Reply(None, [Call(f"call_{at}", "delegate", {"task": one}) for at, one in enumerate(task.shares())])
+    steps = [{"task": one, "delegateTo": "sub", "reason": "one item each"} for one in task.shares()]
+    return Reply(json.dumps({"steps": steps, "reasoning": "the items have nothing to do with each other"}))
+
+
 def _next_of_loop(task: Task, answers: list[str]) -> Reply:
     done = len(answers)
-    return Reply(None, [_call(task, done)]) if done < task.n else _summed(answers)
+    return Reply(None, [_call(task, task.first + done)]) if done < task.n else _summed(answers)
 
 
 def _at_once(task: Task, answers: list[str]) -> Reply:

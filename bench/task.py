@@ -5,7 +5,7 @@ import dataclasses
 import os
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,16 +32,30 @@ LOOKUP_SPEC: dict[str, Any] = {
         },
     },
 }
+DELEGATE_SPEC: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "delegate",
+        "description": "Give a task to another agent and return its answer.",
+        "parameters": {
+            "type": "object",
+            "properties": {"task": {"type": "string"}},
+            "required": ["task"],
+            "additionalProperties": False,
+        },
+    },
+}
 _MARK = re.compile(
     r"\[\[BENCH run=(?P<run>\S+) workload=(?P<workload>\w+) n=(?P<n>\d+) latency_ms=(?P<latency_ms>\d+) "
-    r"sleep_ms=(?P<sleep_ms>\d+) dialect=(?P<dialect>\w+) tool=(?P<tool>\w+)\]\]"
+    r"sleep_ms=(?P<sleep_ms>\d+) dialect=(?P<dialect>\w+) tool=(?P<tool>\w+) first=(?P<first>\d+)\]\]"
 )
 
 
 @dataclass(frozen=True)
 class Task:
     """One run. The stub reads all of it from the prompt, so it needs no state, and a request that is repeated gets
-    the same reply. `latency_ms` is the model's, `sleep_ms` the tool's; `n` the number of lookups."""
+    the same reply. `latency_ms` is the model's, `sleep_ms` the tool's; `n` the number of lookups, from item `first` on.
+    """
 
     run: str
     workload: str = "W1"
@@ -50,6 +64,7 @@ class Task:
     sleep_ms: int = 0
     dialect: Dialect = "loop"
     tool: str = "lookup"
+    first: int = 0
 
     @property
     def prompt(self) -> str:
@@ -60,6 +75,10 @@ class Task:
     def expected(self) -> str:
         return "ANSWER 42" if self.workload == "W1" else f"ANSWER {sum(value(i) for i in range(self.n))}"
 
+    def shares(self) -> list[str]:
+        """Its prompts for as many agents as it has lookups."""
+        return [replace(self, workload="W2", n=1, dialect="loop", first=i).prompt for i in range(self.n)]
+
     def key(self, i: int) -> str:
         return f"{self.run}/{i}/{self.sleep_ms}"
 
@@ -68,7 +87,7 @@ class Task:
         if (found := _MARK.search(text)) is None:
             return None
         fields: dict[str, Any] = found.groupdict()
-        return cls(**fields | {name: int(fields[name]) for name in ("n", "latency_ms", "sleep_ms")})
+        return cls(**fields | {name: int(fields[name]) for name in ("n", "latency_ms", "sleep_ms", "first")})
 
 
 def value(i: int) -> int:

@@ -30,12 +30,15 @@ ALL = (
     Workload("W4", "ten lookups in the engine's best mode", 10, 0, rounds=20),
     Workload("W4", "ten lookups in the engine's best mode", 10, 200, rounds=6, most=24, steady=0.03),
     Workload("W4", "a hundred lookups in the engine's best mode", 100, 0, rounds=3),
+    Workload("W5", "three agents, one lookup each", 3, 0, rounds=20),
+    Workload("W5", "three agents, one lookup each", 3, 200, rounds=12, most=60, steady=0.03),
 )
 QUICK = (
     Workload("W1", "one answer", 1, 0, rounds=6),
     Workload("W2", "three tool calls, one after the other", 3, 0, rounds=5),
     Workload("W3", "three tool calls in one reply", 3, 0, rounds=5),
     Workload("W4", "three lookups", 3, 0, rounds=5),
+    Workload("W5", "two agents, one lookup each", 2, 0, rounds=5),
 )
 SPOKEN_OF = frozenset(
     {"raw", "raw_again", "raw_ptc", "pydantic_codemode", "holdfast", "holdfast, fused", "holdfast, in process"}

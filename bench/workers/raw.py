@@ -155,8 +155,11 @@ class Bench:
         return await workflow.execute_activity(run_program, source[1], **OPTIONS)
 
     async def _by_loop(self, task: bench.Task) -> str:
-        messages = [_system(), _user(task.prompt)]
-        tools = {} if task.workload == "W1" else {"tools": [bench.LOOKUP_SPEC]}
+        delegate = [bench.DELEGATE_SPEC] if task.workload == "W5" else []
+        return await self._loop(task.prompt, [] if task.workload == "W1" else [bench.LOOKUP_SPEC, *delegate])
+
+    async def _loop(self, prompt: str, specs: list[dict[str, Any]]) -> str:
+        messages, tools = [_system(), _user(prompt)], {"tools": specs} if specs else {}
         while True:
             said = await self._ask(messages, tools)
             messages.append(said)
@@ -165,11 +168,25 @@ class Bench:
             messages.extend(await asyncio.gather(*(self._called(one) for one in said["tool_calls"])))
 
     async def _called(self, one: dict[str, Any]) -> Message:
+        if one["function"]["name"] == "delegate":
+            share = json.loads(one["function"]["arguments"])["task"]
+            id_ = f"{workflow.info().workflow_id}/{one['id']}"
+            said = await workflow.execute_child_workflow("sub", share, id=id_, result_type=str)
+            return {"role": "tool", "tool_call_id": one["id"], "content": said}
         answer = await workflow.execute_activity(lookup, json.loads(one["function"]["arguments"])["key"], **OPTIONS)
         return {"role": "tool", "tool_call_id": one["id"], "content": json.dumps(answer)}
 
     async def _ask(self, messages: list[Message], more: dict[str, Any] | None = None) -> Message:
         return await workflow.execute_activity(ask, {"messages": messages, **(more or {})}, **OPTIONS)
+
+
+@workflow.defn(name="sub")
+class Sub(Bench):
+    """An agent that another one asks."""
+
+    @workflow.run
+    async def run(self, share: str) -> str:  # type: ignore[override]
+        return await self._loop(share, [bench.LOOKUP_SPEC])
 
 
 def _system() -> Message:
@@ -181,4 +198,4 @@ def _user(text: str) -> Message:
 
 
 if __name__ == "__main__":
-    asyncio.run(temporal.serve([Bench], [ask, lookup, run_program]))
+    asyncio.run(temporal.serve([Bench, Sub], [ask, lookup, run_program]))

@@ -218,10 +218,9 @@ def test_a_call_outside_of_a_subagents_skills_is_denied_and_recorded(api: Api, s
     child = children(api, task["id"])[0]["id"]
     steps = api.http.get(f"/tasks/{task['id']}/steps", params={"path": "boss-code-reviewer"}).json()
     assert [(one["name"], one["state"]) for one in steps if one["kind"] == "call"] == [("boom", "failed")]
-    logged = [json.loads(line) for line in stack.workers[0].log.read_text().splitlines() if "skill.denied" in line]
-    assert [(one["agent_name"], one["skill"]) for one in logged if one["task_id"] == child] == [
-        ("code-reviewer", "boom")
-    ]
+    lines = [json.loads(line) for line in stack.workers[0].log.read_text().splitlines() if "skill.denied" in line]
+    told = [{**line, **line["metadata"]} for line in lines]
+    assert [(one["agent_name"], one["skill"]) for one in told if one["task_id"] == child] == [("code-reviewer", "boom")]
 
 
 def test_a_question_of_a_subagent_is_answered_at_the_root(api: Api, stub: StubLlm) -> None:
