@@ -28,7 +28,7 @@ def apis(stack: Stack) -> Iterator[list[Api]]:
     for number, api in enumerate(made):
         api.log = stack.home / f"api-{number}.log"
         api.http.headers["X-API-Key"] = KEY
-        api.start()
+        api.start(120)
     yield made
     for api in made:
         api.close()
@@ -41,11 +41,13 @@ def opened(api: Api, path: str = "/ws", key: str | None = KEY, **headers: str) -
         yield ws
 
 
-def heard(ws: ClientConnection, task_id: str, seconds: float = 20) -> list[dict[str, Any]]:
-    """All messages about a task up to its end."""
+def heard(
+    ws: ClientConnection, task_id: str, seconds: float = 40, until_state: tuple[str, ...] = ("DONE", "ERROR")
+) -> list[dict[str, Any]]:
+    """All messages about a task up to such a state."""
     found: list[dict[str, Any]] = []
     deadline = time.monotonic() + seconds
-    while not found or found[-1]["status"] not in ("done", "error"):
+    while not found or found[-1]["state"] not in until_state:
         message = json.loads(ws.recv(timeout=deadline - time.monotonic()))
         found += [message] if message["task_id"] == task_id else []
     return found
@@ -72,16 +74,16 @@ def test_one_run_is_told_from_pending_over_running_to_its_end(
 def test_a_wait_for_people_is_told_and_what_is_done_stays_done(apis: list[Api]) -> None:
     with opened(apis[0]) as ws, opened(apis[1]) as other:
         task = apis[0].submit(ASKING)
-        [question] = until(lambda: apis[0].get(f"/tasks/{task['id']}/questions"))
-        until(lambda: apis[0].get(f"/tasks/{task['id']}")["state"] == "WAITING")
+        told = heard(ws, task["id"], until_state=("WAITING",))
+        assert [one["state"] for one in told] == ["PENDING", "RUNNING", "WAITING"]
+        [question] = apis[0].get(f"/tasks/{task['id']}/questions")
         apis[1].http.post(f"/tasks/{task['id']}/questions/{question['id']}", json={"answer": "red"}).raise_for_status()
-        told = heard(ws, task["id"])
-        assert [one["state"] for one in heard(other, task["id"])][:3] == ["PENDING", "RUNNING", "WAITING"]
+        told += heard(ws, task["id"])
+        assert {"PENDING", "DONE"} <= {one["state"] for one in heard(other, task["id"])}
         apis[0].http.post(f"/tasks/{task['id']}/cancel")
         with pytest.raises(TimeoutError):
             heard(ws, task["id"], seconds=1)
-    states = [one["state"] for one in told]
-    assert states[:3] == ["PENDING", "RUNNING", "WAITING"] and states[-1] == "DONE"
+    assert told[-1]["state"] == "DONE"
     assert {one["status"] for one in told[1:-1]} == {"running"}
 
 
@@ -89,7 +91,7 @@ def test_nobody_hears_of_another_tenants_tasks(apis: list[Api]) -> None:
     with opened(apis[0], "/ws?tenant_id=acme") as acme, opened(apis[0], **{"X-Tenant-Id": "umbrella"}) as umbrella:
         other = apis[0].submit("result = 1", tenant_id="umbrella")
         own = apis[0].submit("result = 2", tenant_id="acme")
-        told = [json.loads(acme.recv(timeout=20)) for _ in range(3)]
+        told = [json.loads(acme.recv(timeout=40)) for _ in range(3)]
         assert {one["task_id"] for one in told} == {own["id"]}
         assert [one["task_id"] for one in heard(umbrella, other["id"])] == [other["id"]] * 3
         with pytest.raises(TimeoutError):
@@ -169,7 +171,7 @@ def test_a_reader_that_does_not_read_stops_nobody_else(apis: list[Api]) -> None:
 def test_sockets_are_closed_when_the_api_stops(stack: Stack) -> None:
     api = Api(stack.home, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}")
     api.log = stack.home / "api-stopped.log"
-    api.start()
+    api.start(120)
     try:
         with opened(api, key=None) as ws:
             began = time.monotonic()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from holdfast import Client
 from tests.support.api import PROJECT, Api, problem
 from tests.support.skill_folders import write_files
 from tests.support.stack import Stack
@@ -13,10 +14,20 @@ from tests.support.stub_llm import Fault, StubLlm
 
 AGENT = """
 name: {name}
-system_prompt: You answer.
+system_prompt: You are the {name}.
 skills: []
 llm_config: {{provider: openai-compatible, model: stub, api_base: "{url}/v1"}}
 retry: {{max_retries: 2, delay_seconds: 0.1}}
+"""
+
+
+FLOW = """
+name: refine
+coordination_type: iterative_refinement
+steps:
+  - {name: draft, agent: talker}
+  - {name: never, skill: calculator, input: {expression: "1"}, condition: "iteration > 5"}
+  - {name: check, agent: judge}
 """
 
 
@@ -36,13 +47,14 @@ def stub(model: StubLlm) -> StubLlm:
 def api(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("task api")
     project = shutil.copytree(PROJECT, folder / "project")
-    write_files(project, {"agents/talker.yaml": AGENT.format(name="talker", url=model.url)})
+    agents = {f"agents/{name}.yaml": AGENT.format(name=name, url=model.url) for name in ("talker", "judge")}
+    write_files(project, {**agents, "flows/refine.yaml": FLOW})
     stack = Stack(folder / "home", project=project)
     api = Api(stack.home, project, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}")
     try:
         stack.start_server()
-        stack.start_worker().wait_up()
-        yield api.start()
+        stack.start_worker().wait_up(120)
+        yield api.start(120)
     finally:
         api.close()
         stack.close()
@@ -78,6 +90,7 @@ def test_an_agent_and_a_tool_are_asked_by_name(api: Api, stub: StubLlm) -> None:
         ("/tasks/tool", {"tool_name": "nothing", "input": {}}, "SKILL_NOT_FOUND", "calculator"),
         ("/tasks", {"type": "agent:nobody", "input": "x"}, "AGENT_NOT_FOUND", "talker"),
         ("/tasks", {"type": "tool:nothing", "input": {}}, "SKILL_NOT_FOUND", "calculator"),
+        ("/tasks", {"type": "workflow:nothing", "input": {}}, "WORKFLOW_NOT_FOUND", "refine"),
         ("/agents/nobody/invoke", {"task_data": {"prompt": "x"}}, "AGENT_NOT_FOUND", "talker"),
     ],
 )
@@ -143,3 +156,54 @@ def test_lists_filter_by_status_and_by_who_asked(api: Api, stub: StubLlm) -> Non
     created = [task["created_at"] for task in api.get("/tasks", limit=5)]
     assert created == sorted(created, reverse=True) and len(created) == 5
     assert api.get("/tasks", tenant_id="nobody") == []
+
+
+def test_two_rounds_are_told_as_subtasks_and_each_is_there_in_full(api: Api, stub: StubLlm) -> None:
+    stub.rule("You are the judge", '{"approved": false}', times=1)
+    stub.rule("You are the judge", '{"approved": true}')
+    stub.rule("You are the talker", "draft")
+    made = post(api, "/tasks", type="workflow:refine", input={"topic": "bees"})
+    seen = watched(api, made["id"])
+    task = ended(api, made["id"])
+    ran = [one for one in task["subtasks"] if one["state"] != "SKIPPED"]
+    assert [(one["name"], one["agent_type"], one["iteration"], one["status"]) for one in ran] == [
+        ("draft", "talker", 1, "done"),
+        ("check", "judge", 1, "done"),
+        ("draft", "talker", 2, "done"),
+        ("check", "judge", 2, "done"),
+    ]
+    assert all(one["input_tokens"] > 0 and one["input"] and one["output"] is not None for one in ran)
+    skipped = [one for one in task["subtasks"] if one["state"] == "SKIPPED"]
+    assert [(one["iteration"], one["reason"]) for one in skipped] == [
+        (1, "its condition is false: iteration > 5"),
+        (2, "its condition is false: iteration > 5"),
+    ]
+    assert task["workflow_state"]["current_iteration"] == 2
+    assert task["workflow_state"]["max_iterations"] == 3
+    assert made["id"] in [one["id"] for one in api.get("/tasks", limit=20)]
+    assert {one["id"] for one in ran}.isdisjoint(one["id"] for one in api.get("/tasks", limit=200))
+    assert {one["id"] for one in ran} == {one["id"] for one in api.get("/tasks", parent_id=made["id"])}
+    child = api.http.get(f"/tasks/{made['id']}?path=check.2").json()
+    assert (child["id"], child["state"], child["type"]) == (f"{made['id']}/check.2", "DONE", "agent:judge")
+    assert [step["kind"] for step in api.http.get(f"/tasks/{made['id']}/steps?path=check.2").json()] == ["llm"]
+    kinds = [(step["kind"], step["name"]) for step in api.get(f"/tasks/{made['id']}/steps")]
+    assert [name for kind, name in kinds if kind == "child"] == [
+        "draft",
+        "never",
+        "check",
+        "draft.2",
+        "never.2",
+        "check.2",
+    ]
+    problem(api.http.get(f"/tasks/{made['id']}", params={"path": "check.9"}), 404, "NOT_FOUND")
+    problem(api.http.get(f"/tasks/{made['id']}", params={"path": "a b"}), 422, "INVALID_REQUEST")
+    steps = [(one["name"], one["iteration"], one["state"]) for one in seen if one["state"] != "skipped"]
+    assert steps == [
+        (name, number, how) for number in (1, 2) for name in ("draft", "check") for how in ("started", "done")
+    ]
+
+
+def watched(api: Api, task_id: str) -> list[dict[str, Any]]:
+    """The steps that the stream of events tells."""
+    with Client(str(api.http.base_url)) as client:
+        return [event.data for event in client.events(task_id) if event.name == "step"]
