@@ -8,7 +8,7 @@ import pytest
 
 from activities.replies import read_plan, read_program
 from holdfast.contracts.llm import ANSWERED
-from holdfast.contracts.message import Message, TextPart
+from holdfast.contracts.message import Message, ResultPart, TextPart
 from holdfast.contracts.model import ModelSettings
 from holdfast.errors import NoModel
 from holdfast.schemas import compiled
@@ -134,3 +134,31 @@ async def test_it_costs_nothing_and_is_streamed_in_one_piece() -> None:
     usage = reply.usage
     assert (usage.provider, usage.model, usage.input_tokens, usage.output_tokens) == ("offline", "offline", 0, 0)
     assert usage.cost == Decimal(0)
+
+
+async def test_a_loop_without_a_model_makes_the_calls_that_the_words_give_and_reports_what_came() -> None:
+    asked = await ask("turn", "Read the file README.md")
+    [call] = asked.calls
+    assert (call.name, call.arguments) == ("read-file", {"path": "README.md"})
+    given = ResultPart(id=call.id or "1", skill="read-file", text="# Inventory")
+    reported = await ask("turn", "Read the file README.md", [Message(role="user", parts=[given])])
+    assert reported.calls == ()
+    assert reported.text.startswith(LINE)
+    assert "## `read-file` answered\n\n# Inventory" in reported.text
+
+
+async def test_a_loop_without_a_model_says_so_where_it_can_call_nothing() -> None:
+    poem, review = await ask("turn", "Write a poem about rain"), await ask("turn", "Review src for bugs")
+    for reply in (poem, review):
+        assert reply.calls == ()
+        assert reply.text.startswith("model: offline (no language model was used; ")
+        assert "ANTHROPIC_API_KEY" in reply.text
+    assert "Strategy `loop` needs a language model" in review.text
+
+
+async def test_a_loop_without_a_model_tells_what_it_left_out() -> None:
+    [call] = (await ask("turn", REVIEW)).calls
+    assert (call.name, call.arguments) == ("security-scan", {"path": "examples/inventory"})
+    given = ResultPart(id="1", skill="security-scan", text="nothing found")
+    reported = await ask("turn", REVIEW, [Message(role="user", parts=[given])])
+    assert "`code-analysis` was not called: it needs more than this task says." in reported.text

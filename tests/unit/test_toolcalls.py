@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from activities.toolcalls import ToolCall, as_program, read_calls
+from activities.toolcalls import ToolCall, Written, as_program, read_calls, written_calls
 from holdfast.source import check, normalise
 
 SKILLS = ["list-files", "write-file", "echo"]
@@ -91,3 +91,25 @@ def test_a_hostile_megabyte_is_read_in_a_moment(text: str) -> None:
 def test_more_unknown_names_than_a_model_reads_are_told_in_part() -> None:
     text = json.dumps({"tool_calls": [{"name": f"ecco{k}", "arguments": {}} for k in range(50_000)]})
     assert len(read_calls(text, ["echo"]).problems) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('<tool name="rm">{}</tool>', [Written("rm", "{}")]),
+        ('<tool name="echo">{"i": }</tool>', [Written("echo", '{"i": }')]),
+        ('{"name": "echo", "arguments": {"i": 1}}', [Written("echo", {"i": 1})]),
+        ("Now:\n```python\necho(1)\necho(i=2)\n```", [Written("echo", {}, [1]), Written("echo", {"i": 2})]),
+        ("echo(1)\nThat is how it is called.", []),
+        ("rm(1)", []),
+        ("echo(1", []),
+        ("The answer is 7.", []),
+    ],
+)
+def test_reply_of_a_loop_is_calls_or_the_answer(text: str, expected: list[Written]) -> None:
+    assert written_calls(text, SKILLS) == expected
+
+
+def test_call_whose_arguments_are_computed_is_told_what_is_wrong_with_it() -> None:
+    [problem] = written_calls("echo(1 + x)", SKILLS)
+    assert isinstance(problem, str) and "not all literals" in problem
