@@ -51,11 +51,9 @@ def kind_of(text: str, label: str) -> Kind:
 
 def check_file(path: Path, kind: Kind, root: Path, label: str, sources: Sources, catalogue: Catalogue) -> Checked:
     try:
-        return (
-            _agent(AgentFile(path, label, root), sources, catalogue)
-            if kind == "agent"
-            else _flow(FlowFile(path, label, root), sources, catalogue)
-        )
+        if kind == "agent":
+            return _agent(AgentFile(path, label, root), sources, catalogue)
+        return _flow(FlowFile(path, label, root), sources, catalogue)
     except SpecInvalid as exc:
         return Checked(kind, None, [Problem.of(exc, label)])
 

@@ -1,12 +1,13 @@
 """From a file to a flow: `FlowSpec`, or the error that names file, line and key."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from holdfast import cel, convergence
 from holdfast.contracts.base import Origin
-from holdfast.contracts.flow import AskSpec, FlowSpec, StepKind, StepRetry, StepSpec
+from holdfast.contracts.flow import COMPENSATE, AskSpec, FlowSpec, StepKind, StepRetry, StepSpec
 from holdfast.errors import SpecInvalid, shown
 from holdfast.filedraft import Draft
 from holdfast.flowgraph import NAMES, check_graph
@@ -19,6 +20,8 @@ from holdfast.sources import Sources
 from holdfast.yamlfile import read_mapping
 
 FlowDraft = Draft[FlowKeys]
+
+_STEP_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -135,8 +138,10 @@ def on_failure(found: str, path: str, draft: FlowDraft) -> str:
         SpecInvalid: it is no policy.
     """
     word, colon, step = found.partition(":")
-    if (word in ("fail", "continue") and not colon) or (word == "compensate" and step.strip()):
-        return f"{word}{colon}{step.strip()}"
+    if word in ("fail", "continue") and not colon:
+        return word
+    if word == "compensate" and _STEP_NAME.fullmatch(step.strip()):
+        return f"{COMPENSATE}{step.strip()}"
     raise draft.wrong(path, f"found {shown(found)}; allowed: 'fail', 'continue', 'compensate:<step>'")
 
 
@@ -154,7 +159,7 @@ class _Steps:
     def _step(self, keys: StepKeys, path: str) -> StepSpec:
         kind, who = self._work(keys, path)
         return StepSpec(
-            name=keys.name or self._free(who or kind),
+            name=keys.name or self._free(who if _STEP_NAME.fullmatch(who) else kind),
             kind=kind,
             who=who,
             program=self._program(keys, path),

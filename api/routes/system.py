@@ -23,7 +23,7 @@ class Load(Contract):
 
 
 class System(Contract):
-    """Names of agents and skills as they are on disk now; sandbox adapters and providers of workers that live now."""
+    """Names of agents, flows and skills as they are on disk; sandbox adapters and providers of workers that live now."""
 
     name: str = "holdfast"
     version: str
@@ -31,6 +31,7 @@ class System(Contract):
     timestamp: datetime
     catalogue: str
     agents: list[str]
+    flows: list[str]
     skills: list[str]
     problems: int
     workers: list[str]
@@ -43,7 +44,7 @@ class System(Contract):
 
 @router.get("/system", operation_id="get_system")
 async def system(house: OurHouse) -> System:
-    """What there is: agents, skills, workers and what they reach, counts of tasks."""
+    """What there is: agents, flows, skills, workers and what they reach, counts of tasks."""
     catalogue, sha, problems = await asyncio.to_thread(house.library.current)
     workers = await health.recent(house)
     offered = readiness.offered(row.providers for row in workers)
@@ -53,6 +54,7 @@ async def system(house: OurHouse) -> System:
         timestamp=datetime.now(UTC),
         catalogue=sha,
         agents=sorted(agent.name for agent in catalogue.agents.values()),
+        flows=sorted(flow.name for flow in catalogue.flows.values()),
         skills=sorted(catalogue.skills),
         problems=len(problems),
         workers=[row.id for row in workers],

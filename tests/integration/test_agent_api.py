@@ -462,7 +462,8 @@ def test_health_counts_a_good_and_a_bad_run_and_names_the_models(api: Api, stub:
 
 def test_system_shows_the_living_registry(api: Api, stack: Stack) -> None:
     system = api.get("/api/system")
-    assert system["agents"] == ["assistant", "counter", "talker"]
+    assert {"assistant", "counter", "talker", "master"} <= set(system["agents"])
+    assert "content_review" in system["flows"]
     assert {"echo", "code-analysis"} <= set(system["skills"])
     assert (len(system["workers"]), system["sandboxes"]) == (1, ["local"])
     assert system["metrics"] == api.get("/health")["metrics"]

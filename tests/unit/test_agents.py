@@ -154,6 +154,31 @@ limits: {max_steps: 4, max_cost_usd: 0.5, max_tokens: 9000, max_calls: 7, max_re
     assert set(spec.extra) == {"skills", "schedule_config", "continuous_config", "collaborative_config"}
 
 
+README_SCHEDULES = """\
+# Cron schedule (daily at midnight)
+schedule_config:
+  type: cron
+  cron: "0 0 * * *"  # minute hour day month day_of_week
+  task_data:
+    prompt: "Generate daily report"
+
+# Interval schedule (every hour)
+schedule_config:
+  type: interval
+  interval_seconds: 3600
+  task_data:
+    prompt: "Check system status"
+"""
+
+
+def test_the_two_schedules_of_the_readme_load(project: Path) -> None:
+    found = [parsed(project, f"name: a\n{block}").extra["schedule_config"] for block in README_SCHEDULES.split("\n\n")]
+    assert found == [
+        {"type": "cron", "cron": "0 0 * * *", "task_data": {"prompt": "Generate daily report"}},
+        {"type": "interval", "interval_seconds": 3600, "task_data": {"prompt": "Check system status"}},
+    ]
+
+
 # -- good files and bad ones
 
 

@@ -1,5 +1,7 @@
 """Flows as files: what each key gives, and what is said of a file that cannot be used."""
 
+import contextlib
+import random
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,6 +144,12 @@ GOOD = [
         ],
     ),
     Good(
+        "names-in-other-letters",
+        "name: f\nsteps: [{agent: Prüfer}]",
+        {},
+        [StepSpec(name="agent", kind="agent", who="prüfer")],
+    ),
+    Good(
         "whole-step",
         "name: f\nsteps:\n- {name: s, agent: a}\n- name: t\n  agent: b\n  input: {x: ['${input.x}', '$${y}']}\n  depends_on: [s, s]\n"
         "  condition: input.x == 1\n  retry: {max_retries: 2}\n  timeout_seconds: 3\n  on_failure: 'compensate: u'\n- {name: u, skill: s}",
@@ -200,6 +208,40 @@ def test_a_good_file_gives_what_it_says(case: Good, project: Path) -> None:
     spec = parsed(project, case.text)
     assert {name: getattr(spec, name) for name in case.gives} == case.gives
     assert case.steps is None or spec.steps == case.steps
+
+
+_DAMAGE = [
+    b":",
+    b"\n",
+    b"- ",
+    b"{",
+    b"]",
+    b"'",
+    b"\t",
+    b"&a ",
+    b"*a",
+    b"<<: ",
+    b"\xff",
+    b"\0",
+    b"null",
+    b"9" * 400,
+    "ü".encode(),
+    b" ",
+]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_damaged_file_loads_or_is_refused_but_nothing_else(seed: int, project: Path) -> None:
+    chance = random.Random(seed)
+    write_files(project, {"p.py": "result = 1"})
+    for _ in range(100):
+        data = bytearray(chance.choice([README, *(case.text for case in GOOD)]).encode())
+        for _ in range(chance.randint(1, 3)):
+            place = chance.randint(0, len(data))
+            data[place : place + chance.choice([0, 1, 5])] = chance.choice(_DAMAGE)
+        write_files(project, {"flows/f.yaml": bytes(data)})
+        with contextlib.suppress(SpecInvalid):
+            parse_flow(FlowFile(project / "flows/f.yaml", "f", project), Sources())
 
 
 @dataclass(frozen=True)
@@ -335,6 +377,13 @@ BAD = [
         "steps[0].on_failure",
         2,
         ("'ignore'", "'continue'"),
+    ),
+    Bad(
+        "policy-of-an-odd-step",
+        f"name: f\non_failure: 'compensate:a ü'\n{STEP}",
+        "on_failure",
+        2,
+        ("'compensate:<step>'",),
     ),
     Bad("policy-of-nobody", f"name: f\non_failure: 'compensate:'\n{STEP}", "on_failure", 2, ("'compensate:<step>'",)),
     Bad(
