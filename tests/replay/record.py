@@ -14,12 +14,15 @@ from typing import Any
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 from holdfast.contracts.base import Value
+from holdfast.contracts.flow import AskSpec, FlowSpec, StepRetry, StepSpec
 from holdfast.contracts.milestone import StatusChanged
 from holdfast.contracts.program import Ask
 from holdfast.contracts.question import AnswerMessage
 from holdfast.ids import call_hash, call_id
 from tests.support.agents import begin, models, task_spec
 from tests.support.authors import plans, says
+from tests.support.flows import begin as begin_flow
+from tests.support.flows import echo, flow, flow_task, program
 from tests.support.histories import milestones
 from tests.support.stack import Stack, progress, until
 from tests.support.stub_llm import Reply, StubLlm, calling
@@ -30,6 +33,23 @@ THINKING = FOLDER.parent / "support" / "thinking"
 ASKS = "a = skills.echo(i=1)\nq = skills.ask(text='ok?')\nresult = [a['i'], q]"
 BREAKS = "a = skills.echo(i=1)\n1/0"
 GIVES_UP = "import asyncio\ntry:\n    await asyncio.wait_for(skills.ask(text='anyone?'), 0.2)\nexcept TimeoutError:\n    result = 'gave up'"
+GRAPH = flow(
+    echo("left", 1),
+    echo("right", 2, ms=300),
+    StepSpec(name="which", kind="ask", ask=AskSpec(text="red or blue?"), depends_on=["left", "right"]),
+    program("join", "result = inputs", input="${steps.which.output}", depends_on=["which"]),
+    echo("never", 3, condition="iteration > 5", depends_on=["join"]),
+)
+LOOP = flow(
+    echo("draft", "${iteration}"),
+    program("review", "result = {'approved': inputs > 2}", input="${iteration}"),
+    coordination="iterative_refinement",
+)
+BROKEN = flow(
+    echo("slow", 1, ms=8000),
+    program("fails", "1/0", retry=StepRetry(max_retries=1, delay_seconds=0.1), on_failure="compensate:undo"),
+    echo("undo", 2),
+)
 MANY = "import asyncio\nfor k in range(6):\n    await asyncio.gather(*[skills.echo(i=k * 5 + j) for j in range(5)])"
 
 Handle = WorkflowHandle[Any, Any]
@@ -162,6 +182,32 @@ async def cut_short(stack: Stack, client: Client, stub: StubLlm, text: str, **fi
     return handle
 
 
+async def flowed(stack: Stack, client: Client, what: FlowSpec, **fields: Any) -> Handle:
+    """A flow, whose question is answered."""
+    handle = await begin_flow(client, flow_task(stack, what, {}, **fields))
+    if any(step.ask for step in what.steps):
+
+        async def waits() -> Any:
+            return await _says_that_it_waits(handle) and (await progress(handle)).questions
+
+        [question] = await until(waits)
+        await handle.execute_update("answer", AnswerMessage(question_id=question.id, value="red"))
+    await _over(handle)
+    return handle
+
+
+async def record_flows(stack: Stack) -> None:
+    """One history for each way through FlowWorkflow."""
+    client = await stack.client()
+    stories = {
+        "flow-graph": await flowed(stack, client, GRAPH),
+        "flow-rounds": await flowed(stack, client, LOOP, tuning={"bound_events": 40}),
+        "flow-broken": await flowed(stack, client, BROKEN),
+    }
+    for name, handle in stories.items():
+        await _save(client, handle, name)
+
+
 async def record(stack: Stack) -> None:
     """One history for each way through the workflow; of a chain of runs, the first and the second."""
     client = await stack.client()
@@ -214,6 +260,7 @@ def main() -> None:
             one.start_server()
             one.start_worker().wait_up()
         asyncio.run(record(stack))
+        asyncio.run(record_flows(stack))
         with StubLlm() as stub:
             asyncio.run(record_tasks(thinking, stub))
         with StubLlm() as stub:

@@ -11,6 +11,7 @@ from temporalio.workflow import NondeterminismError
 from holdfast.temporal.connect import converter
 from holdfast.temporal.sandbox import PASSED_THROUGH
 from tests.replay.changed import ChangedWorkflow
+from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
 from workflows.task import TaskWorkflow
 
@@ -21,7 +22,7 @@ HISTORIES = sorted(path.stem for path in FOLDER.glob("*.json"))
 def replayer(program: type = ProgramWorkflow) -> Replayer:
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     return Replayer(
-        workflows=[program, TaskWorkflow],
+        workflows=[program, TaskWorkflow, FlowWorkflow],
         data_converter=converter(),
         # In the SDK's sandbox, which workers leave out for speed: it finds clocks, randomness and I/O.
         unsandboxed_workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
@@ -52,6 +53,10 @@ def test_every_way_through_the_workflow_is_recorded() -> None:
         "task-error",
         "skill-alone",
         "hybrid",
+        "flow-graph",
+        "flow-rounds",
+        "flow-rounds-2",
+        "flow-broken",
         "loop",
         "loop-2",
         "loop-stopped",
