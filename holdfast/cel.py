@@ -6,18 +6,22 @@ It has no side effects, no loops without end, and no access to anything but the 
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
-
-import cel
+from typing import TYPE_CHECKING, Any
 
 from holdfast.contracts.base import Json
 from holdfast.errors import shown
+
+if TYPE_CHECKING:
+    import cel
 
 MAX_CHARACTERS = 4000
 
 
 @lru_cache(maxsize=512)
-def _compiled(expression: str) -> cel.Program:
+def _compiled(expression: str) -> "cel.Program":
+    # Not above: the package brings a command line with it (prompt_toolkit, rich), which each process would wait for.
+    import cel
+
     if len(expression) > MAX_CHARACTERS:
         raise ValueError(f"an expression has {len(expression)} characters; {MAX_CHARACTERS} are allowed")
     return cel.compile(expression)
