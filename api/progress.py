@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 from temporalio.client import WorkflowHandle, WorkflowQueryFailedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from api.house import House
 from api.temporal import answering
@@ -16,6 +16,11 @@ from holdfast.ids import workflow_id
 from store.records import TaskRow
 
 QUERY_SECONDS = 2.0
+
+
+class NotBegun(NoTemporal):
+    """There is no such workflow: a task whose own workflow did not answer may have no program."""
+
 
 Handle = WorkflowHandle[Any, ProgramResult]
 
@@ -54,13 +59,15 @@ async def _handle(house: House, name: str) -> Handle:
 async def query(handle: Handle, name: str, gives: type[Any]) -> Any:
     """
     Raises:
+        NotBegun: there is no such workflow.
         NoTemporal: neither the server nor a worker answered in time.
     """
     try:
         async with answering(QUERY_SECONDS):
             return await handle.query(name, result_type=gives)
     except (WorkflowQueryFailedError, RPCError) as exc:
-        raise NoTemporal(f"no worker can tell how this task stands ({str(exc)[:200]}); is one running?") from exc
+        is_there = not isinstance(exc, RPCError) or exc.status != RPCStatusCode.NOT_FOUND
+        raise (NoTemporal if is_there else NotBegun)(f"no worker can tell how this task stands ({str(exc)[:200]}); is one running?") from exc
 
 
 async def whole(house: House, own: Progress) -> Progress:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from api import subtasks
 from api.house import House
-from api.progress import handle_of, is_agents, is_flow, program_of, query
+from api.progress import NotBegun, handle_of, is_agents, is_flow, program_of, query
 from api.view import Seen
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Json, Value
@@ -61,7 +61,9 @@ async def _view(house: House, seen: Seen) -> JournalView:
     teller = handle_of if _has_no_program(seen) else program_of
     try:
         view: JournalView = await query(await teller(house, row), QUERY_JOURNAL, JournalView)
-    except NoTemporal:
+    except NoTemporal as exc:
+        if row.state not in FINAL and isinstance(exc, NotBegun):
+            return JournalView()
         if row.state not in FINAL:
             raise
         started = row.started_at.timestamp() if row.started_at else 0.0
