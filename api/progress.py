@@ -67,7 +67,9 @@ async def query(handle: Handle, name: str, gives: type[Any]) -> Any:
             return await handle.query(name, result_type=gives)
     except (WorkflowQueryFailedError, RPCError) as exc:
         is_there = not isinstance(exc, RPCError) or exc.status != RPCStatusCode.NOT_FOUND
-        raise (NoTemporal if is_there else NotBegun)(f"no worker can tell how this task stands ({str(exc)[:200]}); is one running?") from exc
+        raise (NoTemporal if is_there else NotBegun)(
+            f"no worker can tell how this task stands ({str(exc)[:200]}); is one running?"
+        ) from exc
 
 
 async def whole(house: House, own: Progress) -> Progress:
