@@ -31,6 +31,7 @@ from holdfast.contracts.budget import (
 )
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.question import AnswerMessage, Question
+from holdfast.contracts.work import program_workflow_id
 from workflows.endings import settled
 from workflows.ledger import NOTHING, Ledger, unfit
 from workflows.questions import Questions
@@ -55,7 +56,7 @@ class Till:
         self, task: TaskRef, questions: Questions, state: LedgerState, tell_own: Callable[[Grant], None]
     ) -> None:
         self._task, self._questions = task, questions
-        self._own, self._tell_own = workflow.info().workflow_id, tell_own
+        self._own, self._tell_own = task.workflow_id, tell_own
         self._ledger, self._number = Ledger(state), state.questions
         self._news: dict[str, Grant] = {}
         self._told: set[tuple[str, str]] = set()
@@ -203,7 +204,7 @@ class Till:
 class Purse:
     """What one workflow of a tree spends. Without a budget it is shut, and whoever has it asks nobody.
 
-    `budget` and `carried` are those of a root.
+    `budget` and `carried` are those of a root. `is_program`: it is that of the program of an agent's task.
     """
 
     def __init__(
@@ -213,8 +214,11 @@ class Purse:
         budget: Budget | None = None,
         is_budgeted: bool = False,
         carried: LedgerState | None = None,
+        is_program: bool = False,
     ) -> None:
-        self._root, self._by = task.root_workflow_id, workflow.info().workflow_id
+        # From the task, not from the run: a saved history is replayed under any name.
+        own = task.workflow_id
+        self._root, self._by = task.root_workflow_id, program_workflow_id(own) if is_program else own
         self._run = workflow.info().run_id[:8]
         self._number = 0
         self._asked: dict[str, str | Failure] = {}
@@ -224,6 +228,8 @@ class Purse:
         self._has_free_calls, self._lent, self._until = False, 0, 0.0
         self._saying: asyncio.Task[None] | None = None
         self.is_open = is_budgeted
+        self.is_used_up = False
+        """Whether something was refused here because nobody added to the budget."""
         self._till: Till | None = None
         if is_budgeted and self._by == self._root:
             state = carried or LedgerState(limit=budget or Budget(), began_at=_now())
@@ -325,6 +331,7 @@ class Purse:
             self._answered(key, _GRANTED, after=("", _WAITING))
         for key, why in grant.refused.items():
             self._answered(key, why, after=("", _WAITING))
+            self.is_used_up = self.is_used_up or why.type == BUDGET_EXHAUSTED
 
     def _answered(self, key: str, verdict: str | Failure, after: tuple[str, ...]) -> None:
         if self._asked.get(key) in after:

@@ -18,6 +18,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 from holdfast.contracts import program as contracts
 from holdfast.contracts.base import Failure, Sha256
+from holdfast.contracts.budget import BUDGET_EXHAUSTED
 from holdfast.contracts.journal import JournalView
 from holdfast.contracts.model import Spent
 from holdfast.contracts.program import (
@@ -77,7 +78,8 @@ class ProgramWorkflow(Budgeted):
         self.suspensions = carried.suspensions
         self.segments = list(carried.segments)
         self.questions = Questions(carried.questions)
-        self.purse = Purse(spec.task, self.questions, spec.budget, spec.is_budgeted, carried.budget)
+        of_agent = spec.author is not None
+        self.purse = Purse(spec.task, self.questions, spec.budget, spec.is_budgeted, carried.budget, of_agent)
         self.children = Children(place(spec), self.purse, carried.reports)
         agents = AgentCalls(spec, place(spec), self.children, self._left)
         self.journal = Journal(spec, self.questions, carried, self.purse, agents)
@@ -247,6 +249,10 @@ class ProgramWorkflow(Budgeted):
 
     async def _mended(self, end: ProgramEnd) -> ProgramEnd:
         """REPAIR: `suspended` if there is a new version of the program to run, else the end that stands."""
+        if self.purse.is_used_up:
+            # No other text of the program mends that.
+            why = end.error.message if end.error else "the program failed"
+            return end.model_copy(update={"error": Failure(type=BUDGET_EXHAUSTED, message=why)})
         if self.repairs >= self.limits.max_repairs or not (self.mender or self.spec.on_error == "ask"):
             return end
         self.repairs += 1

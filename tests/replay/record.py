@@ -14,6 +14,7 @@ from typing import Any
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 from holdfast.contracts.base import Value
+from holdfast.contracts.budget import Budget, TopUp
 from holdfast.contracts.flow import AskSpec, FlowSpec, StepRetry, StepSpec
 from holdfast.contracts.milestone import StatusChanged
 from holdfast.contracts.program import Ask
@@ -208,6 +209,32 @@ async def record_flows(stack: Stack) -> None:
         await _save(client, handle, name)
 
 
+async def record_budgets(stack: Stack, stub: StubLlm) -> None:
+    """A task whose program waits for a top-up, twice, and is then given up."""
+    client = await stack.client()
+    plans(stub, "result = [skills.rhyme(word=str(i)) for i in range(5)]", skills='["rhyme"]')
+    stub.rule("RHYME", '{"rhyme": "y"}')
+    budget = Budget(calls=2, tokens=1_000_000)
+    spec = task_spec(stack, "rhyme", models(stub), skills=["rhyme"], budget=budget, is_budgeted=True)
+    handle = await begin(client, spec)
+    await _asks_for_more(handle, "budget.1")
+    await handle.execute_update("top_up", TopUp(add=Budget(calls=1)))
+    await _asks_for_more(handle, "budget.2")
+    await handle.execute_update("answer", AnswerMessage(question_id="budget.2", value="stop"))
+    await _over(handle)
+    await _save(client, handle, "budget")
+    child = client.get_workflow_handle(f"{handle.id}/program")
+    _write("budget-child", (await child.fetch_history()).to_json_dict())
+
+
+async def _asks_for_more(handle: Handle, question: str) -> None:
+    async def waits() -> bool:
+        seen = await progress(handle)
+        return seen.state == "WAITING" and any(one.id == question for one in seen.questions)
+
+    await until(waits, 60)
+
+
 async def record(stack: Stack) -> None:
     """One history for each way through the workflow; of a chain of runs, the first and the second."""
     client = await stack.client()
@@ -265,6 +292,8 @@ def main() -> None:
             asyncio.run(record_tasks(thinking, stub))
         with StubLlm() as stub:
             asyncio.run(record_loops(stack, thinking, stub))
+        with StubLlm() as stub:
+            asyncio.run(record_budgets(thinking, stub))
     finally:
         stack.close()
         thinking.close()
