@@ -23,7 +23,7 @@ class Load(Contract):
 
 
 class System(Contract):
-    """Names of agents, flows and skills as they are on disk; sandbox adapters and providers of workers that live now."""
+    """Names of agents, flows and skills as they are on disk; adapters and providers of workers that live now."""
 
     name: str = "holdfast"
     version: str
