@@ -4,8 +4,10 @@ It has no side effects, no loops without end, and no access to anything but the 
 """
 
 import re
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from holdfast.contracts.base import Json
@@ -19,7 +21,8 @@ MAX_CHARACTERS = 4000
 
 @lru_cache(maxsize=512)
 def _compiled(expression: str) -> "cel.Program":
-    # Not above: the package brings a command line with it (prompt_toolkit, rich), which each process would wait for.
+    # The package imports its own command line, with prompt_toolkit and rich: that took longer than all else we import.
+    sys.modules.setdefault("cel.cli", ModuleType("cel.cli"))
     import cel
 
     if len(expression) > MAX_CHARACTERS:
