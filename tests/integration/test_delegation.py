@@ -12,7 +12,8 @@ from tests.support.api import PROJECT, Api
 from tests.support.authors import DELEGATE, MERGE, PLAN, PROGRAM, REPAIR, fenced
 from tests.support.skill_folders import write_files
 from tests.support.stack import Stack
-from tests.support.stub_llm import Request, Rule, StubLlm
+from tests.support.stub_llm import Reply, Request, Rule, StubLlm, calling
+from tests.support.stub_wires import Use
 
 AGENT = """
 name: {name}
@@ -348,3 +349,20 @@ def test_a_killed_worker_repeats_no_finished_step(tmp_path_factory: pytest.TempP
     finally:
         api.close()
         stack.close()
+
+
+def test_loop_calls_an_agent_as_a_tool(api: Api, stub: StubLlm) -> None:
+    programs(stub, "counter", "result = skills.echo(i=4)['i']")
+
+    def turn(request: Request) -> Reply:
+        return "Four." if request.results else calling(Use("counter", {"task": "count to four"}))
+
+    stub.rule(lambda request: "You are looper." in request.system, turn)
+    task_id = asked(api, "looper", "count")
+    task = over(api, task_id)
+    assert (task["state"], task["output"], task["calls_done"]) == ("DONE", "Four.", 1)
+    [last] = [one for one in stub.requests if "You are looper." in one.system and one.results]
+    assert [one.text for one in last.results] == ["4"]
+    assert task["llm_calls"] == len(stub.requests) == 4
+    [subtask] = task["subtasks"]
+    assert (subtask["agent_type"], subtask["state"], subtask["output"]) == ("counter", "DONE", 4)
