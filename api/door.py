@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers, MutableHeaders
 
@@ -57,18 +58,22 @@ class Door:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What is wrong is told before the socket is accepted, as the answer to an HTTP request would tell it."""
         scope.setdefault("state", {}).update(trace_id=given_trace(Headers(scope=scope)) or new_trace_id())
+        within: App = self.app
         try:
             self._guard.check(scope)
         except Forbidden as exc:
-            await problems.of(scope, exc)(scope, receive, send)
-        else:
-            scope["query_string"] = _without_key(scope["query_string"])
-            await self.app(scope, receive, send)
+            within = problems.of(scope, exc)
+        scope["query_string"] = _without_key(scope["query_string"])
+        await within(scope, receive, send)
 
 
 def _without_key(query: bytes) -> bytes:
     """uvicorn writes addresses of sockets to the log."""
-    return b"&".join(part for part in query.split(b"&") if not part.startswith(f"{KEY_PARAMETER}=".encode()))
+    return b"&".join(part for part in query.split(b"&") if _name(part) != KEY_PARAMETER.encode())
+
+
+def _name(part: bytes) -> bytes:
+    return unquote_to_bytes(part.partition(b"=")[0])
 
 
 class _Visit:

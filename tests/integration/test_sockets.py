@@ -147,6 +147,9 @@ def test_key_in_the_address_opens_and_stands_in_no_log(apis: list[Api]) -> None:
     with opened(apis[0], "/ws?api_key=secret%20%26%20more&tenant_id=acme", key=None) as ws:
         ws.send("ping")
         assert ws.recv(timeout=5) == "pong"
+    for path in ("/ws?api_key=secret%20%26%20more", "/ws?tenant_id=acme&api%5Fkey=secret%20%26%20more"):
+        with pytest.raises(InvalidStatus), opened(apis[0], path, key=None, Origin="http://evil.example"):
+            pass
     log = apis[0].log.read_text()
     assert "/ws?tenant_id=acme" in log
     assert "secret" not in log
