@@ -21,8 +21,8 @@ from activities.ownflows import OwnFlows
 from activities.program import TEMPLATE, Programs
 from activities.records import Recorder
 from activities.skills import Skills
-from activities.work import Steps
 from activities.turns import Turns
+from activities.work import Steps
 from holdfast import __version__
 from holdfast.blobs import BlobStore
 from holdfast.config import Settings

@@ -205,7 +205,10 @@ async def _catalogue(settings: Settings) -> list[Finding]:
     from holdfast import catalogue
     from holdfast.places import about
 
-    loaded = await asyncio.to_thread(catalogue.load, settings.project, catalogue.BUILTIN, settings.undeclared_effect)
+    given, own = settings.undeclared_effect, settings.own_workflows
+    loaded = await asyncio.to_thread(
+        lambda: catalogue.load(settings.project, catalogue.BUILTIN, given, own_workflows=own)
+    )
     found = [
         Finding("ok", "skills", f"{len(loaded.catalogue.skills)} skills"),
         Finding("ok", "agents", f"{len(loaded.catalogue.agents)} agents"),

@@ -16,7 +16,9 @@ def check(settings: Settings, files: list[Path], as_json: bool) -> None:
     Raises:
         RunFailed: one has an error (exit code 1). NotFound: a file is not there.
     """
-    loaded = catalogue.load(settings.project, catalogue.BUILTIN, settings.undeclared_effect)
+    loaded = catalogue.load(
+        settings.project, catalogue.BUILTIN, settings.undeclared_effect, own_workflows=settings.own_workflows
+    )
     if files:
         problems = [problem for file in files for problem in _one(settings, file, loaded.catalogue)]
         good = len(files) - sum(problem.level == "error" for problem in problems)

@@ -145,7 +145,7 @@ class AnyTool:
         found = getattr(self, "parameters", None)
         return found if isinstance(found, dict) else schema_of(self.execute)
 
-    def execute(self, **_arguments: Any) -> Any:
+    def execute(self, *_args: Any, **_arguments: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no execute()")
 
     def validate_params(self, **_arguments: Any) -> None:

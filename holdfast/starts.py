@@ -211,7 +211,7 @@ def _agent(wanted: Wanted, name: str) -> Start:
     text = brief(wanted.inputs) if agent.strategy == "class" else said(wanted.inputs)
     skills = _allowed(wanted.catalogue, agent, request.skills)
     strategy = _strategy(request, agent, bool(skills))
-    if request.files and strategy in ("direct", "loop", "delegate"):
+    if request.files and strategy in ("direct", "loop", "delegate", "class"):
         raise InvalidRequest(f"files: agent {agent.name!r} has strategy {strategy!r} here: no program would read them")
     spec = TaskSpec(
         brief=_brief(wanted, agent, skills),

@@ -43,7 +43,21 @@ def own_program(spec: TaskSpec, left_seconds: float) -> ProgramSpec:
 
 
 async def run_own(call: SkillCall, facts: SkillFacts) -> SkillAnswer:
-    """What the agent gives, or the error that stands. It holds no slot, and reserves nothing: what it asks does."""
+    """What the agent gives, or the error that stands. It holds no slot, and reserves nothing: what it asks does.
+
+    What its code does wrong is tried `max_retries` times more. That workers are lost, or leave, is not counted: it may
+    wait for people for longer than any of them lives.
+    """
+    for failures in range(facts.max_retries + 1):
+        if failures:
+            await workflow.sleep(policies.OWN_PAUSE)
+        answer = await _once(call, facts)
+        if answer.error is None or answer.error.type not in policies.OWN_FAULTS:
+            break
+    return answer
+
+
+async def _once(call: SkillCall, facts: SkillFacts) -> SkillAnswer:
     try:
         answer: SkillAnswer = await workflow.execute_activity(
             AGENT_RUN.name,

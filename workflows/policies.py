@@ -104,10 +104,17 @@ def skill(facts: SkillFacts, cap_seconds: float | None) -> dict[str, Any]:
     }
 
 
+OWN_FAULTS = ("SkillFailed", "SkillTimeout", "SkillCrashed")
+"""What the code of an agent in Python did wrong, and may do right another time."""
+OWN_PAUSE = timedelta(milliseconds=500)
+
+
 def own(facts: SkillFacts) -> dict[str, Any]:
     """How an agent in Python is run. It waits for what it asks, so it has a queue to itself: those who wait must not
     take the places of what they wait for."""
-    return {**skill(facts.model_copy(update={"kind": "hybrid"}), None), "task_queue": program.QUEUE_OWN}
+    policy = skill(facts.model_copy(update={"kind": "hybrid"}), None)
+    retry = replace(policy["retry_policy"], maximum_attempts=0, non_retryable_error_types=[*OWN_FAULTS])
+    return {**policy, "task_queue": program.QUEUE_OWN, "retry_policy": retry}
 
 
 def light(facts: SkillFacts, cap_seconds: float | None) -> dict[str, Any]:

@@ -110,6 +110,9 @@ class CrashAgent(Agent):
                 return {"found": {1, 2}}
             case "tool":
                 return self.call_tool("nothing-there", a=1)
+            case "cost":
+                usage = {"model_used": "openai:gpt-0", "input_tokens": 100, "output_tokens": 50, "total_cost": 0.5}
+                return {"found": 1, "usage": usage}
             case "usage":
                 return {"found": 1, "usage": "a lot"}
 """,

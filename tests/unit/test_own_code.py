@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,7 +146,7 @@ def test_a_class_has_one_instance_unless_another_is_wanted() -> None:
 
 def test_an_agent_can_be_tested_with_functions_of_ones_own() -> None:
     class One(sdk.Agent):
-        def execute(self, input_data: object, user_id_hash: str | None = None) -> object:
+        def execute(self, input_data: dict[str, Any], user_id_hash: str | None = None) -> Any:
             return [self._call_llm("a"), self.tools["t"].execute(x=1), self.call_tool("u")]
 
     def call(name: str, arguments: dict[str, object]) -> object:
@@ -155,7 +156,7 @@ def test_an_agent_can_be_tested_with_functions_of_ones_own() -> None:
 
     sdk.connect(lambda prompt, system="": f"{prompt}!", call)
     try:
-        text, tool, answer = One().execute({})  # type: ignore[misc]
+        text, tool, answer = One().execute({})
     finally:
         sdk.connect(None, None)
     assert (text, answer) == ("a!", {})
