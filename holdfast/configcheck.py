@@ -1,16 +1,16 @@
 """Whether the text of an agent's or a flow's file would be read, and what is wrong with it; nothing is kept."""
 
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 from holdfast.agentfiles import parse_agent
 from holdfast.agentforms import AgentFile
 from holdfast.catalogue import Catalogue, Library, Problem, agent_doubts, missing
 from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.flow import FlowSpec
-from holdfast.errors import Conflict, SpecInvalid, UserError
+from holdfast.errors import Conflict, OperatorError, SpecInvalid, UserError
 from holdfast.flowcatalogue import doubts
 from holdfast.flowfiles import FlowFile, parse_flow
 from holdfast.names import letters_of
@@ -64,6 +64,7 @@ def write(checked: Checked, text: str, library: Library, replace: bool) -> str:
     Raises:
         SpecInvalid: it has an error.
         Conflict: there is such a file, and it may not be replaced; or the project has that name in another file.
+        OperatorError: the folder cannot be written to.
     """
     if checked.spec is None:
         first = checked.problems[0]
@@ -74,11 +75,18 @@ def write(checked: Checked, text: str, library: Library, replace: bool) -> str:
         raise Conflict(f"{label} is there already; send it with `replace: true`, or under another name")
     if not path.exists() and _is_taken(checked, library):
         raise Conflict(f"the project has the {checked.kind} {checked.spec.name!r} in another file; change that one")
-    path.parent.mkdir(exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", encoding="utf-8", delete=False) as draft:
-        draft.write(text)
-    Path(draft.name).replace(path)
+    try:
+        _put(path, text)
+    except OSError as exc:
+        raise OperatorError(f"{label} cannot be written: {exc.strerror}") from exc
     return label
+
+
+def _put(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid4().hex}")
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
 
 
 def _is_taken(checked: Checked, library: Library) -> bool:

@@ -55,10 +55,10 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     api.close()
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Api]:
-    """One for a test that changes its files."""
-    api = opened(tmp_path)
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One for tests that change its files, each its own ones."""
+    api = opened(tmp_path_factory.mktemp("changing"))
     yield api
     api.close()
 
@@ -147,15 +147,16 @@ def test_an_upload_is_a_file_that_tasks_find_and_is_not_written_over(own: Api) -
     assert own.http.post("/configs/upload", json=flow).json()["file"] == "flows/f.yaml"
     assert own.get("/workflows/f")["spec"]["steps"][0]["input"] == "Ünï 😀"
     assert own.get("/errors")["errors"] == []
-    assert sorted(path.name for path in (own.project / "agents").iterdir()) == ["Little_Helper.yaml", "off.yaml"]
+    assert [path.name for path in (own.project / "agents").iterdir() if path.name.startswith(".")] == []
 
 
 def test_an_upload_with_an_error_writes_nothing(own: Api) -> None:
+    before = set(own.project.rglob("*"))
     body = problem(own.http.post("/configs/upload", json={"config": "name: ../x"}), 422, "INVALID_CONFIG")
     assert "'../x'" in body["detail"]
     body = problem(own.http.post("/configs/upload", json={"config": "name: sqlreviewer"}), 409, "CONFLICT")
     assert "another file" in body["detail"]
-    assert [path.name for path in (own.project / "agents").iterdir()] == ["off.yaml"]
+    assert set(own.project.rglob("*")) == before
 
 
 # -- flows
@@ -218,6 +219,8 @@ def test_an_edit_is_there_within_two_seconds_and_a_broken_file_is_named_while_th
         ("flows/new.yaml", 2, "steps[0].on_fail")
     ]
     assert own.get("/errors")["errors"] == told["errors"]
+    (own.project / "flows" / "new.yaml").unlink()
+    assert own.get("/errors")["errors"] == []
 
 
 # -- the command
