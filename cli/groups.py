@@ -108,7 +108,13 @@ def money(cost: float | None) -> str:
 
 
 def _failed(step: Step) -> str:
-    return (step.error or "").partition("\n")[0][:120]
+    return gist(step.error or "")[:120]
+
+
+def gist(error: str) -> str:
+    """The line of an error that says what is wrong: of a traceback the last one, else the first."""
+    lines = error.strip().splitlines() or [""]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
 def _told(group: Group) -> str:

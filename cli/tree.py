@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from cli.groups import money
+from cli.groups import gist, money
 from cli.screen import seconds
 from holdfast.contracts.program import FINAL
 from holdfast.contracts.task import Subtask
@@ -44,7 +44,7 @@ def _branches(subtasks: list[Subtask], indent: str, inner: Inner) -> Iterable[tu
 
 def _row(one: Subtask, lead: str) -> tuple[str, ...]:
     name = one.name if one.iteration == 1 else f"{one.name} (round {one.iteration})"
-    told = (one.error or one.reason).partition("\n")[0][:_TOLD]
+    told = gist(one.error or one.reason)[:_TOLD]
     who = "" if one.agent_type in ("program", "ask") else one.agent_type
     return (f"{lead}{name}", f"{one.kind} {who}".rstrip(), one.state, _took(one), _spent(one), told)
 

@@ -5,7 +5,7 @@ import json
 from cli import screen
 from cli.budget import brief
 from cli.flags import temporal_url
-from cli.groups import money
+from cli.groups import gist, money
 from holdfast.config import Settings
 from holdfast.contracts.question import Question
 from holdfast.contracts.task import Step, Task
@@ -49,7 +49,7 @@ def facts(settings: Settings, task: Task) -> list[tuple[str, ...]]:
 
 
 def step_row(step: Step) -> tuple[str, ...]:
-    told = (step.error or step.detail).partition("\n")[0]
+    told = gist(step.error or step.detail)
     return (step.kind, step.name, step.state, length(step.started_at, step.ended_at), told)
 
 

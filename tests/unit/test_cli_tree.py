@@ -19,7 +19,7 @@ def subtask(name: str, state: str, who: str = "research", **fields: Any) -> Subt
 def test_steps_are_drawn_as_a_tree_with_how_each_stands() -> None:
     draft = subtask("draft", "DONE", input_tokens=10, total_cost=0.01)
     inner = subtask("polish", "DONE", who="inner", kind="flow")
-    failed = subtask("review", "ERROR", iteration=2, error="no model\nmore")
+    failed = subtask("review", "ERROR", iteration=2, error="Traceback (lines of the program):\n  x\nno model")
     skipped = subtask("detail", "SKIPPED", reason="its condition is false: x")
     deep = [subtask("only", "DONE")]
     drawn = tree.lines([draft, inner, failed, skipped], lambda one: deep if one.kind == "flow" else [])
