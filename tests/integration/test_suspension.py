@@ -184,7 +184,7 @@ async def test_a_parked_timer_has_its_deadline(stack: Stack, client: Client) -> 
 SHAPES = {
     "sequential": "t = 0\nfor i in range(40): t += skills.echo(i=i)['i']\nresult = t",
     "gathers": (
-        "import asyncio\nt = 0\nfor k in range(12):\n"
+        "import asyncio\nt = 0\nfor k in range(8):\n"
         "    t += sum(x['i'] for x in await asyncio.gather(*[skills.echo(i=k * 10 + j) for j in range(10)]))\nresult = t"
     ),
     "unequal chains": (
@@ -192,7 +192,7 @@ SHAPES = {
         "result = sum(await asyncio.gather(*[chain(k) for k in range(10)]))"
     ),
 }
-TOTALS = {"sequential": (40, sum(range(40))), "gathers": (120, sum(range(120))), "unequal chains": (100, 450)}
+TOTALS = {"sequential": (40, sum(range(40))), "gathers": (80, sum(range(80))), "unequal chains": (100, 450)}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
