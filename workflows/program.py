@@ -21,6 +21,7 @@ from holdfast.contracts.base import Failure, Sha256
 from holdfast.contracts.budget import BUDGET_EXHAUSTED
 from holdfast.contracts.journal import JournalView
 from holdfast.contracts.model import Spent
+from holdfast.contracts.principal import PROGRAM
 from holdfast.contracts.program import (
     Ask,
     CallsMessage,
@@ -79,6 +80,7 @@ class ProgramWorkflow(Budgeted):
         self.segments = list(carried.segments)
         self.questions = Questions(carried.questions)
         of_agent = spec.author is not None
+        self.parent = spec.task.workflow_id if of_agent else spec.task.parent_workflow_id
         self.purse = Purse(spec.task, self.questions, spec.budget, spec.is_budgeted, carried.budget, of_agent)
         self.children = Children(place(spec), self.purse, carried.reports)
         agents = AgentCalls(spec, place(spec), self.children, self._left)
@@ -308,7 +310,7 @@ class ProgramWorkflow(Budgeted):
         if not self.expired:
             result = self._result("CANCELLED", None)
             await self._record("CANCELLED", result)
-            if self.spec.author is not None:
+            if self.parent is not None:
                 await self._tell(result)
             raise asyncio.CancelledError
 
@@ -458,7 +460,7 @@ class ProgramWorkflow(Budgeted):
         watching = [self._deadline(story), self._watch_idle(), self._watch_slow(), self._watch_faults(story)]
         if self.purse.is_open:
             watching.append(self._watch_mending())
-        return watching if self.spec.author is None else [*watching, self._report()]
+        return watching if self.parent is None else [*watching, self._report()]
 
     async def _deadline(self, story: "asyncio.Task[ProgramEnd]") -> None:
         """The end of the task's time. On the way there, what runs for a second is recorded as running."""
@@ -514,7 +516,7 @@ class ProgramWorkflow(Budgeted):
         story.cancel()
 
     async def _report(self) -> None:
-        """Tell the task's workflow how its program stands, whenever that or what is asked of people changes."""
+        """Tell the parent how this program stands, whenever that or what is asked of people changes."""
         while True:
             await workflow.wait_condition(lambda: self._news() != self.reported)
             self.reported = self._news()
@@ -524,9 +526,15 @@ class ProgramWorkflow(Budgeted):
         return self.state, self.questions.changes + self.children.changes
 
     async def _tell(self, result: ProgramResult | None = None) -> None:
-        questions = list(self._all_questions().all.values())
-        report = ProgramReport(state=self.state, version=self.version.number, questions=questions, result=result)
-        await workflow.get_external_workflow_handle(self.spec.task.workflow_id).signal(SIGNAL_REPORT, report)
+        assert self.parent is not None
+        report = ProgramReport(
+            child=PROGRAM if self.spec.author else self.spec.task.part,
+            state=self.state,
+            version=self.version.number,
+            questions=list(self._all_questions().all.values()),
+            result=result,
+        )
+        await workflow.get_external_workflow_handle(self.parent).signal(SIGNAL_REPORT, report)
 
     def _left(self) -> float:
         """Seconds until the task's deadline."""

@@ -220,16 +220,20 @@ class Steps:
             await self._asked(step, prepared.question)
         else:
             self._set(step.name, child=part)
-            result = await self._counted(step, self._child(part, prepared))
+            result = await self._counted(step, part, self._child(part, prepared))
             self._set(step.name, state="done", output=result.value or Value(), error=None, ended_at=_now())
 
-    async def _counted(self, step: StepSpec, child: Coroutine[Any, Any, ProgramResult]) -> ProgramResult:
-        """The child's result. What it took counts, however it ended."""
+    async def _counted(self, step: StepSpec, part: str, child: Coroutine[Any, Any, ProgramResult]) -> ProgramResult:
+        """The child's result. What it took counts, however it ended; one that was cancelled has told it before."""
         result = None
         try:
             result = await child
         except Failed as exc:
             result = exc.result
+            raise
+        except BaseException:
+            told = self._work.children.reports.get(part)
+            result = told.result if told else None
             raise
         finally:
             if result is not None:

@@ -1,6 +1,7 @@
 """What the workflow of every task does beside its story: its time, its record, its children, what it asks people."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
@@ -207,8 +208,10 @@ class Work(Budgeted):
         result = result.model_copy(update={"budget": self.purse.state})
         self._record(state, result)
         await self.record.written()
-        if self.reports_end:
-            await self._tell(result)
+        if self.reports_end or (state == "CANCELLED" and self.task.parent_workflow_id is not None):
+            # Whoever began this task may be gone: its end is its end all the same.
+            with contextlib.suppress(FailureError):
+                await self._tell(result)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if error is None:
             return result

@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from holdfast.contracts.flow import AskSpec, FlowSpec, StepRetry, StepRun, StepSpec
 from holdfast.contracts.program import ProgramResult
+from holdfast.contracts.question import AnswerMessage
 from tests.support.flows import Handle, begin, echo, flow, flow_task, noted, program
 from tests.support.stack import Stack, progress, runs_of, until
 
@@ -186,6 +187,27 @@ async def test_a_question_nobody_answers_has_its_default(stack: Stack) -> None:
     late = StepSpec(name="asks", kind="ask", ask=ask.model_copy(update={"on_timeout": "fail"}))
     result = await ran(stack, flow(late))
     assert result.error is not None and "no answer to 'which?': expired" in result.error.message
+
+
+async def test_what_a_step_asks_is_asked_of_the_flow_and_answered_there(stack: Stack) -> None:
+    handle = await started(stack, flow(program("which", "result = skills.ask(text='red?')"), coordination="sequential"))
+
+    async def waits() -> Any:
+        seen = await progress(handle)
+        return seen.state == "WAITING" and seen.questions
+
+    [question] = await until(waits)
+    assert (question.text, question.id.partition(":")[0]) == ("red?", "which")
+    await handle.execute_update("answer", AnswerMessage(question_id=question.id, value="yes"))
+    assert stack.value(await ended(handle))["final_output"] == "yes"
+
+
+async def test_what_cancelled_steps_did_counts(stack: Stack) -> None:
+    long = program("long", "skills.echo(i=1)\nskills.echo(i=2)\nskills.echo(i=3, ms=20000)")
+    fails = program("fails", f"skills.echo(i=1, ms=1500)\n{FAILS}")
+    run = by_name(await ran(stack, flow(long, fails)))["long"]
+    assert run.state == "cancelled"
+    assert run.calls >= 2
 
 
 async def test_a_cancelled_flow_leaves_nothing_running(stack: Stack) -> None:
