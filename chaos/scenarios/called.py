@@ -6,12 +6,12 @@ _SOURCE = """
 import asyncio
 
 if isinstance(inputs, str):
-    before = skills.note(i=0, ms=60)["i"]
+    before = (await skills.note(i=0, ms=60))["i"]
     found = await asyncio.gather(*[skills.helper(task=inputs, input=n) for n in (1, 3)])
     result = before + sum(found)
 else:
     first = inputs["input"]
-    result = sum(skills.note(i=i, ms=300)["i"] for i in range(first, first + 2))
+    result = sum([(await skills.note(i=i, ms=300))["i"] for i in range(first, first + 2)])
 """
 
 SCENARIO = Scenario(

@@ -19,6 +19,7 @@ from holdfast.contracts.flow import AskSpec, FlowSpec, StepRetry, StepSpec
 from holdfast.contracts.milestone import StatusChanged
 from holdfast.contracts.program import Ask
 from holdfast.contracts.question import AnswerMessage
+from holdfast.contracts.work import TaskSpec
 from holdfast.ids import call_hash, call_id
 from tests.support.agents import begin, models, task_spec
 from tests.support.authors import plans, says
@@ -209,6 +210,34 @@ async def record_flows(stack: Stack) -> None:
         await _save(client, handle, name)
 
 
+async def record_delegation(stack: Stack, stub: StubLlm) -> None:
+    """A master with two children, one of which fails and is planned anew; and a program that calls an agent, renewed."""
+    client = await stack.client()
+    steps = '[{"task": "Count", "delegateTo": "code-reviewer"}, {"task": "Fail", "delegateTo": "data-analyst"}]'
+    anew = '{"steps": [{"task": "Count again", "delegateTo": "code-reviewer", "after": [1]}]}'
+    says(stub, "Delegation step", f'{{"steps": {steps}, "reasoning": "so"}}')
+    says(stub, "These steps failed", anew)
+    says(stub, "Merging step", "counted")
+    stub.rule(lambda request: "Fail" in request.text and "Planning" in request.last, '{"nothing": 1}')
+    says(stub, "Planning step", '{"answer": "two"}', delay_s=1)
+    asked_of = task_spec(stack, "count", models(stub), skills=[], strategy="delegate")
+    brief = asked_of.brief.model_copy(update={"subagents": ["code-reviewer", "data-analyst"]})
+    await _recorded(client, asked_of.model_copy(update={"brief": brief}), "delegate")
+    program = "result = await skills.code_reviewer(task='Count')"
+    handle = await stack.start(client, program, skills=["code-reviewer"], models=models(stub), tuning=_RENEWED)
+    await _over(handle)
+    await _save(client, handle, "called-agent")
+
+
+_RENEWED = {"bound_events": 20, "park_after_seconds": 0.1}
+
+
+async def _recorded(client: Client, spec: TaskSpec, name: str) -> None:
+    handle = await begin(client, spec)
+    await _over(handle)
+    await _save(client, handle, name)
+
+
 async def record_budgets(stack: Stack, stub: StubLlm) -> None:
     """A task whose program waits for a top-up, twice, and is then given up."""
     client = await stack.client()
@@ -294,6 +323,8 @@ def main() -> None:
             asyncio.run(record_loops(stack, thinking, stub))
         with StubLlm() as stub:
             asyncio.run(record_budgets(thinking, stub))
+        with StubLlm() as stub:
+            asyncio.run(record_delegation(stack, stub))
     finally:
         stack.close()
         thinking.close()

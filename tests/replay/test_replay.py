@@ -62,6 +62,9 @@ def test_every_way_through_the_workflow_is_recorded() -> None:
         "loop-stopped",
         "loop-cancelled",
         "loop-hybrid",
+        "delegate",
+        "called-agent",
+        "called-agent-2",
     } <= set(HISTORIES)
 
 
