@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Failure
+from holdfast.contracts.budget import Budget
 from holdfast.contracts.program import ProgramResult, Segment
 from holdfast.contracts.question import AnswerMessage
 from tests.support.agents import Handle, begin, models, task_spec
@@ -259,6 +260,24 @@ async def test_full_history_continues_as_new_and_nothing_is_lost(stack: Stack, c
     assert (result.calls, list(stack.begins(handle).values())) == (12, [1] * 12)
     assert [call.detail for one in segments(stack, result) for call in one.llm][-1] == "turn 13: answer"
     assert entries(stack, result) == [("echo", "answered")] * 12
+
+
+@pytest.mark.slow
+async def test_calls_of_a_loop_wait_for_a_top_up(stack: Stack, client: Client, stub: StubLlm) -> None:
+    stub.rule(lambda request: len(request.results) < 5, lambda request: calling(echo(len(request.results)), echo(9)))
+    stub.rule(".", "Done.")
+    fields: dict[str, Any] = {"budget": Budget(calls=3), "is_budgeted": True, "tuning": {"bound_events": 30}}
+    handle = await looped(stack, client, stub, **fields)
+    question = (await until(lambda: _open(handle)))[0]
+    await until(lambda: _is(handle, "WAITING"))
+    assert sum(stack.begins(handle).values()) == 3
+    message = AnswerMessage(question_id=question.id, value={"add": {"calls": 10}})
+    await handle.execute_update("answer", message)
+    result = await handle.result()
+    assert (stack.value(result), result.calls) == ("Done.", 6)
+    assert result.budget is not None
+    assert (result.budget.taken.calls, result.budget.limit.calls) == (6, 13)
+    assert result.runs > 1
 
 
 async def test_cancel_ends_what_runs(stack: Stack, client: Client, stub: StubLlm) -> None:
