@@ -32,7 +32,7 @@ AGENTS = {
 }
 SLOW = "r = skills.echo(i={i}, ms=1200)\nresult = 'from {i}'"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 def agents(stub: StubLlm) -> dict[str, str | bytes]:
