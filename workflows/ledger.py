@@ -11,7 +11,7 @@ from holdfast.contracts.base import Failure, Json
 from holdfast.contracts.budget import PRICE_UNKNOWN, STOP, Amount, Budget, BudgetState, LedgerState, Reserve
 
 NOTHING = Amount()
-_BILLIONTH = Decimal("1e-9")
+_BILLIONTH, _NONE = Decimal("1e-9"), Decimal(0)
 _UNITS = ("tokens", "usd", "calls")
 _SHARE, _MOST_LENT = 64, 100
 """A workflow is lent this part of the calls that are left, and no more than so many."""
@@ -52,12 +52,19 @@ class Ledger:
         """Those that may begin now, in order. Each that waits keeps its place: what it wants is not given to others."""
         if self.is_late(now):
             return []
-        claimed, found = _sum([self._taken, self._reserved()]), list[Reserve]()
+        tokens, usd, calls = _figures(_sum([self._taken, self._reserved()]))
+        limit, found = self._limit, list[Reserve]()
         for one in list(self._queue.values()):
-            if self._fits(claimed, one.amount):
+            more_tokens, more_usd, more_calls = _figures(one.amount)
+            tokens, usd, calls = tokens + more_tokens, usd + more_usd, calls + more_calls
+            # In plain figures: a program may ask for thousands of calls at once.
+            if not (
+                (limit.tokens is not None and more_tokens and tokens > limit.tokens)
+                or (limit.calls is not None and more_calls and calls > limit.calls)
+                or (limit.usd is not None and more_usd and usd > limit.usd)
+            ):
                 self._open[_id(one)] = self._queue.pop(_id(one))
                 found.append(one)
-            claimed = _sum([claimed, one.amount])
         return found
 
     def settle(self, by: str, key: str, took: Amount) -> None:
@@ -217,6 +224,10 @@ def _is_below(by: str, workflow_id: str) -> bool:
 
 def _id(one: Reserve) -> tuple[str, str]:
     return one.by, one.key
+
+
+def _figures(amount: Amount) -> tuple[int, Decimal, int]:
+    return amount.tokens, amount.usd or _NONE, amount.calls
 
 
 def _sum(amounts: Iterable[Amount]) -> Amount:
