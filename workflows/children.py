@@ -160,7 +160,9 @@ class Children:
 
     def carried(self) -> list[ProgramReport]:
         """What the next run of this workflow must know of those that outlive this one."""
-        return [self.reports.get(part) or ProgramReport(child=part, state="RUNNING") for part in sorted(self._outliving)]
+        return [
+            self.reports.get(part) or ProgramReport(child=part, state="RUNNING") for part in sorted(self._outliving)
+        ]
 
     def _ended(self, part: str) -> ProgramResult | None:
         report = self.reports.get(part)
