@@ -73,7 +73,7 @@ class FlowSpec(Contract):
     coordination: Coordination = "sequential"
     max_iterations: int = Field(default=3, ge=1, le=1000)
     convergence_check: str = "assessment_approved"
-    convergence: str = "output.approved == true"
+    convergence: str = "has(output.approved) && output.approved == true"
     input_schema: dict[str, Json] | None = None
     steps: list[StepSpec] = Field(min_length=1, max_length=MAX_STEPS)
     on_failure: str = Field(default="fail", pattern=r"^(fail|continue|compensate:[A-Za-z0-9_-]{1,64})$")

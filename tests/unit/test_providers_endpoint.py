@@ -239,4 +239,4 @@ def test_rows_and_agents_on_the_page_are_valid() -> None:
         if "llm_config" in block:
             named(TABLE, block["llm_config"]["provider"])
     fields = set(re.findall(r"`(\w+)`", PAGE[PAGE.index("Other fields:") : PAGE.index("## When")]))
-    assert fields - {"free"} <= set(Row.model_fields)
+    assert fields - {"free", "native", "prompt"} <= set(Row.model_fields)

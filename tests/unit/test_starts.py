@@ -16,7 +16,7 @@ from holdfast.contracts.task import TaskRequest
 from holdfast.contracts.work import TASK_WORKFLOW, TaskSpec
 from holdfast.errors import Conflict, InvalidRequest, SkillInputError, UnknownAgent, UnknownSkill, UnknownTaskType
 from holdfast.ids import call_hash, call_id
-from holdfast.starts import Start, Wanted, start
+from holdfast.starts import AVAILABLE, Start, Wanted, start
 
 ROOT = Path(__file__).parents[2]
 TASK = TaskRef(task_id="task-1", trace_id="ab" * 16)
@@ -198,9 +198,11 @@ def test_unknown_skill_says_what_is_close(begins: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["agents", "flow:x", "skill", "tool:", "agent:", "program:x", ":x", " agent", "Agent"])
 def test_type_that_is_not_known_lists_those_that_are(begins: Any, kind: str) -> None:
-    with pytest.raises(UnknownTaskType, match=r"available: agent:<name>, skill:<name>, tool:<name>, program") as caught:
+    with pytest.raises(
+        UnknownTaskType, match=r"available: agent:<name>, workflow:<name>, skill:<name>, tool:<name>, program"
+    ) as caught:
         begins(kind, "x")
-    assert caught.value.details == {"available": ["agent:<name>", "skill:<name>", "tool:<name>", "program"]}
+    assert caught.value.details == {"available": list(AVAILABLE)}
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,13 @@ def downgrade() -> None:
 
 
 def _longer(before: int, now: int) -> None:
-    """Only PostgreSQL holds to the length of a text. Down leaves them long: what is there must still fit."""
-    if op.get_bind().dialect.name == "postgresql":
-        for table, columns in _IDS.items():
+    """Down leaves them long: what is there must still fit."""
+    for table, columns in _IDS.items():
+        with op.batch_alter_table(table) as altered:
             for column in columns:
-                nullable = column == "parent_id"
-                op.alter_column(
-                    table, column, type_=sa.String(now), existing_type=sa.String(before), existing_nullable=nullable
+                altered.alter_column(
+                    column,
+                    type_=sa.String(now),
+                    existing_type=sa.String(before),
+                    existing_nullable=column == "parent_id",
                 )
