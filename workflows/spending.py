@@ -17,6 +17,7 @@ from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.skill import WORKER_STOPPING
 from workflows import policies
 from workflows.budget import Purse
+from workflows.endings import settled
 from workflows.ledger import NOTHING
 
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _MOST_GROWTH = 0.5, 3600.0, 50
@@ -66,6 +67,7 @@ async def paid(
         finally:
             purse.settle(key, took)
         await workflow.sleep(_pause_seconds(request, failed))
+        await settled()
 
 
 async def _estimated(name: str, request: Any, until: float | None) -> Estimate:

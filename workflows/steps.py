@@ -29,6 +29,7 @@ from holdfast.contracts.work import TASK_WORKFLOW
 from workflows import saving
 from workflows.children import Failed
 from workflows.effects import TASK_TIMEOUT
+from workflows.endings import settled
 from workflows.work import Work
 
 STEP_FAILED = "StepFailed"
@@ -205,6 +206,7 @@ class Steps:
                     raise
                 self._set(step.name, error=exc.failure)
             await workflow.sleep(delay)
+            await settled()
             delay *= step.retry.backoff
         return None
 
