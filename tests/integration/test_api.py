@@ -76,7 +76,11 @@ def test_program_that_cannot_run_is_refused_with_line_and_column(
 @pytest.mark.parametrize(
     ("body", "code", "says"),
     [
-        ({"type": "flow:x"}, "UNKNOWN_TASK_TYPE", "available: agent:<name>, skill:<name>, tool:<name>, program"),
+        (
+            {"type": "flow:x"},
+            "UNKNOWN_TASK_TYPE",
+            "available: agent:<name>, workflow:<name>, skill:<name>, tool:<name>, program",
+        ),
         ({"type": "program:x"}, "UNKNOWN_TASK_TYPE", "task type 'program:x' is not known"),
         ({"type": "skill"}, "UNKNOWN_TASK_TYPE", "task type 'skill' is not known"),
         ({"type": "agent:"}, "UNKNOWN_TASK_TYPE", "task type 'agent:' is not known"),

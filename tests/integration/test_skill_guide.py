@@ -28,7 +28,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 def skill(bench: Bench, name: str) -> CatalogueSkill:
     loaded = load(bench.project, bench.builtin)
-    assert (loaded.problems, loaded.warnings) == ([], [])
+    # Built-in agents miss the built-in skills, which this project has none of.
+    ours = [one for one in loaded.warnings if not one.file.startswith("builtin/")]
+    assert (loaded.problems, ours) == ([], [])
     return Catalogue.open(bench.blobs, loaded.catalogue.save(bench.blobs)).find(name)
 
 

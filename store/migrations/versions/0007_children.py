@@ -32,7 +32,9 @@ def downgrade() -> None:
 def _longer(before: int, now: int) -> None:
     """Down leaves them long: what is there must still fit."""
     for table, columns in _IDS.items():
-        with op.batch_alter_table(table) as altered:
+        # SQLite makes the table anew: what counts by itself there must be said again.
+        kept = {"sqlite_autoincrement": True} if table == "deltas" else {}
+        with op.batch_alter_table(table, table_kwargs=kept) as altered:
             for column in columns:
                 altered.alter_column(
                     column,
