@@ -29,7 +29,7 @@ from tests.support.skill_folders import write_files
 from tests.support.stack import Stack, progress, until
 from tests.support.stub_llm import Fault, StubLlm
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 MOON = '{"rhyme": "June"}'
 TWENTY = """
@@ -128,7 +128,6 @@ async def activities(handle: Any) -> Counter[str]:
     return found
 
 
-@pytest.mark.slow
 async def test_twenty_calls_against_a_budget_for_seven_wait_for_a_top_up_and_are_done(
     stack: Stack, client: Client, stub: StubLlm
 ) -> None:
@@ -148,7 +147,6 @@ async def test_twenty_calls_against_a_budget_for_seven_wait_for_a_top_up_and_are
     assert (result.budget and result.budget.taken.calls, len(stub.requests)) == (20, 20)
 
 
-@pytest.mark.slow
 async def test_tokens_are_never_overspent_by_calls_that_ask_at_once(
     stack: Stack, client: Client, stub: StubLlm
 ) -> None:
@@ -176,7 +174,6 @@ async def test_tokens_are_never_overspent_by_calls_that_ask_at_once(
     assert result.budget.taken.tokens == result.spent.input_tokens + result.spent.output_tokens
 
 
-@pytest.mark.slow
 async def test_an_agents_program_asks_the_root_and_is_parked_while_it_waits(
     stack: Stack, client: Client, stub: StubLlm
 ) -> None:
@@ -214,7 +211,6 @@ async def test_stop_gives_up_what_waits_and_the_task_fails_clearly(stack: Stack,
     assert stub.requests == []
 
 
-@pytest.mark.slow
 async def test_a_program_may_catch_that_its_budget_is_used_up(stack: Stack, client: Client, stub: StubLlm) -> None:
     source = """
 done = 0
@@ -261,7 +257,6 @@ async def test_what_a_model_may_say_is_really_bounded(stack: Stack, client: Clie
     assert stub.requests[0].body["max_tokens"] == 4096
 
 
-@pytest.mark.slow
 async def test_each_attempt_that_may_be_paid_for_has_a_reservation_of_its_own(
     stack: Stack, client: Client, stub: StubLlm
 ) -> None:
@@ -281,7 +276,6 @@ async def test_each_attempt_that_may_be_paid_for_has_a_reservation_of_its_own(
     assert stub.requests[1].size_bytes // 4 + 50 <= bound <= stub.requests[1].size_bytes + 2000
 
 
-@pytest.mark.slow
 async def test_wall_time_stands_still_while_a_top_up_is_waited_for(stack: Stack, client: Client, stub: StubLlm) -> None:
     source = (
         "import asyncio\nfor i in range(3):\n    skills.rhyme(word=str(i))\n    await asyncio.sleep(0.7)\nresult = 3"
@@ -297,7 +291,6 @@ async def test_wall_time_stands_still_while_a_top_up_is_waited_for(stack: Stack,
     assert stack.value(result) == 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["cancelled", "overdue"])
 async def test_a_task_that_waits_for_a_top_up_can_be_ended(
     stack: Stack, client: Client, stub: StubLlm, how: str
@@ -316,7 +309,6 @@ async def test_a_task_that_waits_for_a_top_up_can_be_ended(
     assert (await progress(handle)).questions[0].state == "withdrawn"
 
 
-@pytest.mark.slow
 async def test_the_ledger_goes_on_over_continue_as_new(stack: Stack, client: Client, stub: StubLlm) -> None:
     source = "import asyncio\nn = 0\nfor k in range(4):\n    found = await asyncio.gather(*[skills.rhyme(word=f'{k}.{i}') for i in range(4)])\n    n += len(found)\nresult = n"
     stub.rule("RHYME", MOON)
@@ -369,7 +361,6 @@ async def asks_for_more(api: Api, task_id: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow
 async def test_a_budget_over_http(stack: Stack, api: Api, stub: StubLlm) -> None:
     stub.rule("RHYME", MOON)
     task = posted(api, budget={"calls": 2, "tokens": 100_000})
@@ -410,7 +401,6 @@ async def test_a_task_without_a_budget_has_none_to_show_or_to_add_to(stack: Stac
     assert api.http.post(f"/tasks/{task['id']}/cancel").status_code == 202
 
 
-@pytest.mark.slow
 async def test_a_budget_at_the_command_line(stack: Stack, api: Api, stub: StubLlm, tmp_path: Path) -> None:
     stub.rule("RHYME", MOON)
     (tmp_path / "five.py").write_text(FIVE.replace("5", "4"))
@@ -433,7 +423,6 @@ async def test_a_budget_at_the_command_line(stack: Stack, api: Api, stub: StubLl
     assert api.get(f"/tasks/{task_id}", wait=30)["output"] == ["June"] * 4
 
 
-@pytest.mark.slow
 async def test_a_budget_from_python(stack: Stack, api: Api, stub: StubLlm) -> None:
     stub.rule("RHYME", MOON)
     with holdfast.Client(str(api.http.base_url), "") as client:
@@ -447,7 +436,6 @@ async def test_a_budget_from_python(stack: Stack, api: Api, stub: StubLlm) -> No
         assert client.wait(task.id, 30).output == ["June"] * 5
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("is_killed", [False, True])
 async def test_twenty_children_of_a_flow_against_a_budget_for_seven(
     stack: Stack, client: Client, api: Api, stub: StubLlm, is_killed: bool
@@ -501,7 +489,6 @@ async def more(handle: Any, limit: int, tokens: int) -> int:
     return limit + tokens
 
 
-@pytest.mark.slow
 async def test_plain_calls_of_a_program_below_wait_for_a_top_up_too(
     stack: Stack, client: Client, stub: StubLlm
 ) -> None:
@@ -521,7 +508,6 @@ async def test_plain_calls_of_a_program_below_wait_for_a_top_up_too(
     assert result.budget.taken.calls == 12
 
 
-@pytest.mark.slow
 async def test_the_roots_history_does_not_grow_with_each_call_of_a_program_below(
     stack: Stack, client: Client, stub: StubLlm
 ) -> None:
@@ -540,7 +526,6 @@ async def test_the_roots_history_does_not_grow_with_each_call_of_a_program_below
     assert max(lengths.values()) < 120, lengths
 
 
-@pytest.mark.slow
 async def test_a_worker_that_dies_overspends_nothing(stack: Stack, client: Client, stub: StubLlm) -> None:
     """A request that was in flight may be paid for twice: then each has a reservation of its own."""
     stub.rule("RHYME", MOON, delay_s=0.6)

@@ -18,6 +18,8 @@ from tests.support.stack import Stack, progress, runs_of, until
 from tests.support.stub_llm import Reply, Request, StubLlm, calling
 from tests.support.stub_wires import Use, Wire
 
+pytestmark = pytest.mark.slow
+
 WIRES: dict[Wire, dict[str, str]] = {
     "openai": {"provider": "openai-compatible"},
     "anthropic": {"provider": "anthropic"},
@@ -105,7 +107,6 @@ async def test_model_calls_reads_and_answers(stack: Stack, client: Client, stub:
     assert list(stack.begins(handle).values()) == [1, 1, 1]
 
 
-@pytest.mark.slow
 async def test_three_calls_of_one_reply_overlap_in_time(stack: Stack, client: Client, stub: StubLlm) -> None:
     says(stub, calling(*(echo(i, ms=3000) for i in range(3))), "Done.")
     handle = await looped(stack, client, stub)
@@ -184,7 +185,6 @@ async def test_long_answer_is_cut_for_the_model_and_kept_whole(stack: Stack, cli
     assert entry.value.size_bytes == 100_002
 
 
-@pytest.mark.slow
 async def test_twenty_turns_pause_and_go_on(stack: Stack, client: Client, stub: StubLlm) -> None:
     stub.rule(lambda request: len(request.results) < 25, _one_more)
     stub.rule(".", "At last.")
@@ -248,7 +248,6 @@ async def test_output_schema_makes_the_answer_json(stack: Stack, client: Client,
     assert json.dumps(schema) in stub.requests[0].last
 
 
-@pytest.mark.slow
 async def test_full_history_continues_as_new_and_nothing_is_lost(stack: Stack, client: Client, stub: StubLlm) -> None:
     stub.rule(lambda request: len(request.results) < 12, _one_more)
     stub.rule(".", lambda request: str([json.loads(one.text)["i"] for one in request.results]))
@@ -262,7 +261,6 @@ async def test_full_history_continues_as_new_and_nothing_is_lost(stack: Stack, c
     assert entries(stack, result) == [("echo", "answered")] * 12
 
 
-@pytest.mark.slow
 async def test_calls_of_a_loop_wait_for_a_top_up(stack: Stack, client: Client, stub: StubLlm) -> None:
     stub.rule(lambda request: len(request.results) < 5, lambda request: calling(echo(len(request.results)), echo(9)))
     stub.rule(".", "Done.")
@@ -292,7 +290,6 @@ async def test_cancel_ends_what_runs(stack: Stack, client: Client, stub: StubLlm
     assert (told.state, [question.state for question in told.questions]) == ("CANCELLED", ["withdrawn"])
 
 
-@pytest.mark.slow
 async def test_deadline_ends_a_loop(stack: Stack, client: Client, stub: StubLlm) -> None:
     says(stub, calling(Use("sleep", {"seconds": 600})), "Done.")
     handle = await looped(stack, client, stub, limits={"task_seconds": 2.0})

@@ -14,6 +14,8 @@ from tests.support.skill_folders import write_files
 from tests.support.stack import Stack, WorkerProcess
 from tests.support.stub_llm import Fault, StubLlm
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-ant-of-a-test-0123456789"
 
 
@@ -163,7 +165,6 @@ def test_a_failure_of_a_projects_workflow_is_that_of_its_task(api: Api) -> None:
     assert (task["state"], task["failure"]["type"], task["error"]) == ("ERROR", "Unbillable", "nothing to bill")
 
 
-@pytest.mark.slow
 def test_a_killed_worker_repeats_no_finished_request_of_an_agent(api: Api, stack: Stack, stub: StubLlm) -> None:
     stub.rule("first", "one")
     stub.rule("second", times=1, fault=Fault(hang_s=30))

@@ -16,6 +16,8 @@ from tests.integration.test_api_live import ASKING, ended, until
 from tests.support.api import Api
 from tests.support.stack import Stack
 
+pytestmark = pytest.mark.slow
+
 KEY = "secret & more"
 NOBODY = "01a21429-87d5-7bb0-adda-9fb2423d8db9"
 
@@ -70,7 +72,6 @@ def test_one_run_is_told_from_pending_over_running_to_its_end(
     assert all(before["updated_at"] <= after["updated_at"] for before, after in pairwise(told))
 
 
-@pytest.mark.slow
 def test_a_wait_for_people_is_told_and_what_is_done_stays_done(apis: list[Api]) -> None:
     with opened(apis[0]) as ws, opened(apis[1]) as other:
         task = apis[0].submit(ASKING)
@@ -155,7 +156,6 @@ def test_key_in_the_address_opens_and_stands_in_no_log(apis: list[Api]) -> None:
     assert "secret" not in log
 
 
-@pytest.mark.slow
 def test_a_reader_that_does_not_read_stops_nobody_else(apis: list[Api]) -> None:
     with opened(apis[0]) as ws, socket.create_connection(("127.0.0.1", apis[0].port)) as stuck:
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -170,7 +170,6 @@ def test_a_reader_that_does_not_read_stops_nobody_else(apis: list[Api]) -> None:
         assert ended(apis[0], large["id"])["state"] == "DONE"
 
 
-@pytest.mark.slow
 def test_sockets_are_closed_when_the_api_stops(stack: Stack) -> None:
     api = Api(stack.home, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}")
     api.log = stack.home / "api-stopped.log"
