@@ -31,8 +31,7 @@ class Brief(Contract):
 
     `models` are asked in this order: the next one when one is down; empty: the worker's default. `system` names the
     blob of the system prompt's text. `skills` are those that the task may use. `files_ref` names the blob of the list
-    of files that its program finds in /ws/in. `subagents` are agents that it may delegate to. `max_output_tokens` caps
-    a reply, where a budget was reserved for no more.
+    of files that its program finds in /ws/in. `subagents` are agents that it may delegate to.
     """
 
     task: TaskRef
@@ -46,7 +45,6 @@ class Brief(Contract):
     retry_delay_seconds: float | None = None
     retry_backoff: float | None = None
     subagents: list[str] = []
-    max_output_tokens: int | None = None
 
 
 class PlanRequest(Contract):
