@@ -174,6 +174,10 @@ class Children:
     # what they say
 
     def report(self, report: ProgramReport) -> None:
+        """Take what a child says. With its result it has said all: a signal that it sent before may come behind."""
+        before = self.reports.get(report.child)
+        if before is not None and before.result is not None and report.result is None:
+            return
         self.reports[report.child] = report
         if self.follows_all:
             (self._open.discard if report.state in FINAL else self._open.add)(report.child)
