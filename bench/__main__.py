@@ -13,7 +13,9 @@ def main() -> None:
         "--quick", action="store_true", help="raw, raw_again and holdfast, a few rounds; writes no file"
     )
     parser.add_argument("--only", choices=run.PARTS, nargs="+", help="these parts of it; writes no file")
-    parser.add_argument("--profile", choices=["W1", "W2", "W3", "W4"], help="where the time of a run of ours goes")
+    parser.add_argument(
+        "--profile", choices=["W1", "W2", "W3", "W4", "W5"], help="where the time of a run of ours goes"
+    )
     parser.add_argument("--agent", default="split", choices=["split", "fused", "activity"], help="with --profile")
     parser.add_argument("--latency", type=int, default=0, help="with --profile: ms that the model takes")
     parser.add_argument("--runs", type=int, default=15, help="with --profile")

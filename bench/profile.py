@@ -33,7 +33,9 @@ async def _run(engine: Holdfast, task: Task) -> dict[str, float]:
     said = await engine.resume(task)
     marks["HTTP: the answer is there"] = time.time()
     refuse_wrong(engine, task, said)
-    for place, workflow_id in zip(("task", "program"), engine.workflow_ids(task), strict=True):
+    own, *below = engine.workflow_ids(task)
+    places = ["program"] if len(below) == 1 else [f"child {number}" for number in range(1, len(below) + 1)]
+    for place, workflow_id in zip(["task", *places], [own, *below], strict=True):
         history = await engine.history(workflow_id)
         marks |= {f"{place}: {name}": at for name, at in first_and_last(moments(history)).items()}
     return {name: (at - began) * 1000 for name, at in marks.items()}

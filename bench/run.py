@@ -16,7 +16,7 @@ from holdfast.config import Settings
 from holdfast.temporal import binary
 
 PARTS = ("walls", "growth", "recovery", "profile", "channels")
-_SIZES = {"W1": 1, "W2": 10, "W3": 20, "W4": 10}
+_SIZES = {"W1": 1, "W2": 10, "W3": 20, "W4": 10, "W5": 3}
 _TOOLS = {"split": "lookup", "fused": "lookup", "activity": "lookup_activity"}
 
 
