@@ -42,10 +42,11 @@ from holdfast.contracts.program import (
     TaskState,
     Version,
 )
-from holdfast.contracts.question import AnswerMessage, Question
+from holdfast.contracts.question import Question
 from holdfast.contracts.work import SIGNAL_REPORT
 from workflows import policies, saving
 from workflows.agentcalls import AgentCalls, place
+from workflows.answering import Answering
 from workflows.box import BoxState
 from workflows.budget import Budgeted, Purse
 from workflows.children import Children
@@ -63,10 +64,10 @@ _NEAR = 0.3
 
 # Not in the SDK's sandbox: see TaskWorkflow.
 @workflow.defn(name=contracts.PROGRAM_WORKFLOW, sandboxed=False)
-class ProgramWorkflow(Budgeted):
+class ProgramWorkflow(Budgeted, Answering):
     @workflow.init
     def __init__(self, spec: ProgramSpec) -> None:
-        self.spec = spec
+        self.spec, self.task = spec, spec.task
         self.limits, self.tuning = spec.limits, spec.tuning
         now = workflow.now().timestamp()
         first = Version(source=spec.source, first_line=spec.first_line, began_at=now, problems=spec.problems)
@@ -380,45 +381,6 @@ class ProgramWorkflow(Budgeted):
         """
         return not (self.closing or self.draining or self.box.park in ("cancel", "timeout"))
 
-    @workflow.signal(name=SIGNAL_REPORT)
-    def program_report(self, report: ProgramReport) -> None:
-        """How an agent that was called stands, what it asks, and how it ended."""
-        self.children.report(report)
-
-    @workflow.update(name=contracts.UPDATE_ANSWER)
-    async def answer(self, message: AnswerMessage) -> None:
-        """Answer an open question. A second answer is refused, and leaves no event."""
-        await self._take(message)
-
-    @answer.validator
-    def _check_answer(self, message: AnswerMessage) -> None:
-        self._check(message)
-
-    @workflow.signal(name=contracts.SIGNAL_ANSWER)
-    async def answer_question(self, message: AnswerMessage) -> None:
-        """The same by signal. What cannot be taken is logged: a signal has no reply."""
-        try:
-            self._check(message)
-            await self._take(message)
-        except ApplicationError as exc:
-            workflow.logger.warning(
-                "question.answer_refused", extra={"reason": exc.message, "trace_id": self.spec.task.trace_id}
-            )
-
-    async def _take(self, message: AnswerMessage) -> None:
-        if message.question_id in self.questions.all:
-            self.questions.answer(message)
-        else:
-            await self.children.hand_on(message)
-
-    def _check(self, message: AnswerMessage) -> None:
-        self._all_questions().check(message)
-        self.children.check(message)
-
-    def _all_questions(self) -> Questions:
-        """Its own, and those of the agents that it called."""
-        return Questions([*self.questions.all.values(), *self.children.questions()])
-
     @workflow.query(name=contracts.QUERY_PROGRESS)
     def progress(self) -> Progress:
         """What a watcher sees now."""
@@ -435,7 +397,7 @@ class ProgramWorkflow(Budgeted):
             suspensions=self.suspensions,
             box=self.box.is_up,
             source=self.version.source,
-            questions=list(self._all_questions().all.values()),
+            questions=list(self.all_questions().all.values()),
             open_calls=self.journal.open_entries(),
             budget=self.purse.state,
         )
@@ -531,7 +493,7 @@ class ProgramWorkflow(Budgeted):
             child=PROGRAM if self.spec.author else self.spec.task.part,
             state=self.state,
             version=self.version.number,
-            questions=list(self._all_questions().all.values()),
+            questions=list(self.all_questions().all.values()),
             result=result,
         )
         await workflow.get_external_workflow_handle(self.parent).signal(SIGNAL_REPORT, report)
@@ -641,14 +603,14 @@ class ProgramWorkflow(Budgeted):
         self.state = state
         self._show()
         if self.spec.author is None:
-            self.record.write(state, self._all_questions().open, result)
+            self.record.write(state, self.all_questions().open, result)
             await self.record.written()
 
     def _show(self) -> None:
         """What the Temporal UI shows as current details."""
         done, total = self.journal.recorded, self.journal.recorded + len(self.journal.tasks)
         lines = [f"**{self.state}**: {done} of {total} calls answered, version {self.version.number}"]
-        lines += [f"- question `{one.id}`: {one.text[:200]}" for one in self._all_questions().open]
+        lines += [f"- question `{one.id}`: {one.text[:200]}" for one in self.all_questions().open]
         workflow.set_current_details("\n".join(lines))
 
 

@@ -8,14 +8,14 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
-from holdfast.contracts import program as contracts
 from holdfast.contracts.base import Failure, Value
 from holdfast.contracts.budget import Budget, LedgerState
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.program import Limits, ProgramReport, ProgramResult, TaskState
-from holdfast.contracts.question import AnswerMessage, Question
+from holdfast.contracts.question import Question
 from holdfast.contracts.work import SIGNAL_REPORT
 from workflows import policies
+from workflows.answering import Answering
 from workflows.budget import Budgeted, Purse
 from workflows.children import Children, Failed
 from workflows.effects import TASK_TIMEOUT, failure
@@ -24,7 +24,7 @@ from workflows.questions import Questions
 from workflows.saving import Record
 
 
-class Work(Budgeted):
+class Work(Budgeted, Answering):
     """The life of a task around its story. A workflow of ours says what is done (`_live` with a story, `_result`)."""
 
     def __init__(
@@ -101,46 +101,6 @@ class Work(Budgeted):
             return await self.questions.wait(question.id)
         finally:
             self.blocked -= 1
-
-    # --- what others say ------------------------------------------------------------------------------------------
-
-    @workflow.signal(name=SIGNAL_REPORT)
-    def program_report(self, report: ProgramReport) -> None:
-        """How a child stands, and what it asks; of a cancelled program, what it did."""
-        self.children.report(report)
-
-    @workflow.update(name=contracts.UPDATE_ANSWER)
-    async def answer(self, message: AnswerMessage) -> None:
-        """Answer an open question, of the task or of what it started. A second answer is refused."""
-        await self._take(message)
-
-    @answer.validator
-    def _check_answer(self, message: AnswerMessage) -> None:
-        self._check(message)
-
-    @workflow.signal(name=contracts.SIGNAL_ANSWER)
-    async def answer_question(self, message: AnswerMessage) -> None:
-        """The same by signal. What cannot be taken is logged: a signal has no reply."""
-        try:
-            self._check(message)
-            await self._take(message)
-        except ApplicationError as exc:
-            workflow.logger.warning(
-                "question.answer_refused", extra={"reason": exc.message, "trace_id": self.task.trace_id}
-            )
-
-    async def _take(self, message: AnswerMessage) -> None:
-        if message.question_id in self.questions.all:
-            self.questions.answer(message)
-        else:
-            await self.children.hand_on(message)
-
-    def _check(self, message: AnswerMessage) -> None:
-        self.all_questions().check(message)
-        self.children.check(message)
-
-    def all_questions(self) -> Questions:
-        return Questions([*self.questions.all.values(), *self.children.questions()])
 
     # --- watching -------------------------------------------------------------------------------------------------
 
