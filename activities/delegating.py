@@ -6,12 +6,12 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.asking import Asked, Asker
+from activities.asking import Asker
 from activities.delegations import Team, read_delegation
 from activities.describe import catalogue_lines
 from activities.dialogue import Dialogue, Turn
 from activities.values import loaded, stored
-from activities.wording import bound, prompted, structured
+from activities.wording import bound, prompted
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue
 from holdfast.contracts.agent import AgentSpec
@@ -26,7 +26,6 @@ from holdfast.contracts.llm import (
     DelegationRequest,
     MergeRequest,
 )
-from holdfast.errors import ModelFailed
 from holdfast.names import canonical_name
 from providers.base import Given, Known
 
@@ -62,7 +61,7 @@ class Delegating:
     """Plans over the agents of the catalogue that a task pinned."""
 
     def __init__(self, asker: Asker, blobs: BlobStore) -> None:
-        self._asker, self._blobs, self._dialogue = asker, blobs, Dialogue(asker, blobs)
+        self._blobs, self._dialogue = blobs, Dialogue(asker, blobs)
 
     @activity.defn(name=LLM_DELEGATE.name)
     async def delegate(self, request: DelegationRequest) -> DelegationPlan:
@@ -98,13 +97,8 @@ class Delegating:
         given = [await self._given(part) for part in request.parts]
         words, prompt = prompted("merge", parts="\n\n".join(map(_told, given)))
         turn = Turn(self._blobs, request.head, words, [])
-        reply = await self._dialogue.ask(brief, "merge", turn, Known(given=tuple(given)), schema=request.output_schema)
-        try:
-            value = await asyncio.to_thread(structured, reply, request.output_schema)
-        except ModelFailed as exc:
-            raise self._asker.unusable(exc, Asked.of(brief, "merge")) from exc
-        kept = await stored(self._blobs, value, INLINE_ANSWER_BYTES)
-        return Answer(value=kept, head=await turn.ended(reply), prompt=prompt, usage=[reply.usage])
+        known = Known(given=tuple(given))
+        return await self._dialogue.answer(brief, "merge", turn, known, prompt, request.output_schema)
 
     async def _given(self, part: Contribution) -> Given:
         error = part.error.message if part.error else ""

@@ -6,11 +6,14 @@ from typing import Any
 from activities import conversation
 from activities.asking import Asked, Asker
 from activities.conversation import Conversation
-from activities.wording import system_text
+from activities.values import stored
+from activities.wording import structured, system_text
 from holdfast.blobs import BlobStore
-from holdfast.contracts.llm import Brief
+from holdfast.contracts.base import INLINE_ANSWER_BYTES
+from holdfast.contracts.llm import Answer, Brief
 from holdfast.contracts.message import Message, Part, TextPart
 from holdfast.contracts.model import ModelSettings
+from holdfast.errors import ModelFailed
 from providers.base import Known, ModelReply, ModelRequest, Purpose
 
 
@@ -45,6 +48,23 @@ class Dialogue:
         asked = Asked.of(brief, purpose)
         system = await asyncio.to_thread(system_text, self.blobs, brief)
         return await self.one(asked, purpose, [*turn.before.messages, turn.message], told, system, schema)
+
+    async def answer(
+        self, brief: Brief, purpose: Purpose, turn: Turn, known: Known, prompt: str, schema: dict[str, Any] | None
+    ) -> Answer:
+        """The reply as an answer: text, or JSON that fits the schema.
+
+        Raises:
+            ApplicationError: it does not fit; counts as a failure of the model.
+        """
+        reply = await self.ask(brief, purpose, turn, known, schema=schema)
+        try:
+            value = await asyncio.to_thread(structured, reply, schema)
+        except ModelFailed as exc:
+            raise self.asker.unusable(exc, Asked.of(brief, purpose)) from exc
+        head = await turn.ended(reply)
+        kept = await stored(self.blobs, value, INLINE_ANSWER_BYTES)
+        return Answer(value=kept, head=head, prompt=prompt, usage=[reply.usage])
 
     async def one(
         self,

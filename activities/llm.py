@@ -19,7 +19,7 @@ from activities.dialogue import Dialogue, Turn
 from activities.replies import read_plan, read_program
 from activities.toolcalls import as_program, read_calls
 from activities.values import loaded, stored
-from activities.wording import bound, prompted, structured
+from activities.wording import bound, prompted
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue, CatalogueSkill
 from holdfast.contracts.base import INLINE_ANSWER_BYTES
@@ -41,7 +41,7 @@ from holdfast.contracts.llm import (
 )
 from holdfast.contracts.program import MAX_SOURCE_BYTES
 from holdfast.contracts.skill import SkillAnswer
-from holdfast.errors import HoldfastError, ModelFailed
+from holdfast.errors import HoldfastError
 from holdfast.source import Problem, Source, check, describe, normalise
 from holdfast.templates import answer_schema, parsed_answer, skill_prompt
 from holdfast.typecheck import check_calls
@@ -115,14 +115,7 @@ class Llm:
             words, prompt = prompted("phrase", result=result)
             known = Known(result=result)
         turn = Turn(self._blobs, request.head, words, request.say)
-        reply = await self._dialogue.ask(brief, purpose, turn, known, schema=request.output_schema)
-        try:
-            value = await asyncio.to_thread(structured, reply, request.output_schema)
-        except ModelFailed as exc:
-            raise self._asker.unusable(exc, Asked.of(brief, purpose)) from exc
-        head = await turn.ended(reply)
-        kept = await stored(self._blobs, value, INLINE_ANSWER_BYTES)
-        return Answer(value=kept, head=head, prompt=prompt, usage=[reply.usage])
+        return await self._dialogue.answer(brief, purpose, turn, known, prompt, request.output_schema)
 
     @activity.defn(name=LLM_SKILL.name)
     async def skill(self, request: SkillPrompt) -> SkillAnswer:

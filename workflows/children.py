@@ -26,7 +26,7 @@ from holdfast.contracts.question import AnswerMessage, Question
 from workflows import policies
 from workflows.budget import Purse
 from workflows.effects import failure
-from workflows.endings import through
+from workflows.endings import is_cancelled, through
 
 _OUTLIVING: dict[str, Any] = {
     "parent_close_policy": ParentClosePolicy.ABANDON,
@@ -76,7 +76,7 @@ class Children:
         except ChildWorkflowError as exc:
             # One that was terminated told nobody what it held.
             self._purse.lost(part)
-            if is_cancelled_exception(exc) and (part == PROGRAM or _is_cancelled()):
+            if is_cancelled_exception(exc) and (part == PROGRAM or is_cancelled()):
                 raise
             result = _failed(exc)
             error = result.error or Failure(type="ProgramFailed", message=f"{part} failed")
@@ -266,11 +266,6 @@ def _unstarted(cause: BaseException) -> ProgramResult:
 
 def _full(part: str, own: str) -> str:
     return own if part == PROGRAM else f"{part}{OF}{own}"
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _failed(exc: ChildWorkflowError) -> ProgramResult:

@@ -19,6 +19,12 @@ async def through(close: Coroutine[Any, Any, Ended]) -> Ended:
     return closing.result()
 
 
+def is_cancelled() -> bool:
+    """Whether what runs here was cancelled: an activity or a child may fail, or be lost, before it hears of that."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def settled() -> None:
     """Until all that waits for what has happened has gone on.
 

@@ -29,7 +29,7 @@ from holdfast.contracts.work import TASK_WORKFLOW
 from workflows import saving
 from workflows.children import Failed
 from workflows.effects import TASK_TIMEOUT
-from workflows.endings import settled
+from workflows.endings import is_cancelled, settled
 from workflows.work import Work
 
 STEP_FAILED = "StepFailed"
@@ -202,7 +202,7 @@ class Steps:
             try:
                 return await self._attempt(step, attempt)
             except Failed as exc:
-                if attempt > step.retry.max_retries or exc.failure.details.get("final") or self._work.is_cancelled():
+                if attempt > step.retry.max_retries or exc.failure.details.get("final") or is_cancelled():
                     raise
                 self._set(step.name, error=exc.failure)
             await workflow.sleep(delay)

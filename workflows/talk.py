@@ -12,6 +12,7 @@ from holdfast.contracts.model import LlmCall, LlmStep, Spent
 from workflows.budget import Refused
 from workflows.children import Failed
 from workflows.effects import failure, is_overdue
+from workflows.endings import is_cancelled
 from workflows.mending import ask_model, noted
 from workflows.work import Work
 
@@ -41,7 +42,7 @@ class Talk:
         except ActivityError as exc:
             if is_cancelled_exception(exc):
                 raise
-            if self._work.is_cancelled():
+            if is_cancelled():
                 raise asyncio.CancelledError from exc
             raise Failed(self._work.overdue() if is_overdue(exc) else failure(exc.cause)) from exc
         self.head = reply.head

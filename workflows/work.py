@@ -145,11 +145,6 @@ class Work(Budgeted, Answering):
 
     # --- parts ----------------------------------------------------------------------------------------------------
 
-    def is_cancelled(self) -> bool:
-        """Whether what runs here was cancelled: an activity may fail, or be lost, before it hears of that."""
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
-
     def left(self) -> float:
         """Seconds until the task's deadline."""
         return max(0.0, self.began_at + self.limits.task_seconds - workflow.now().timestamp())
