@@ -71,6 +71,8 @@ class NewTask:
     source_ref: str | None = None
     input: Any = None
     input_ref: str | None = None
+    callback_url: str | None = None
+    cause: dict[str, Any] | None = None
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

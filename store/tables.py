@@ -80,6 +80,7 @@ class TaskRow(Base):
     stood at its end: `{"flow": FlowState | null, "steps": [StepRun]}`, outputs of steps that have records left out.
 
     `cost` is USD; null means that it is not known, also if only a part of it is not. `model` is `provider:model`.
+    `callback_url` is told its end; `cause` is what made it begin, if no person did: a `contracts.begin.Cause`.
     """
 
     __tablename__ = "tasks"
@@ -130,6 +131,8 @@ class TaskRow(Base):
     cost: Mapped[Decimal | None]
     model: Mapped[str | None] = mapped_column(AnyText)
     budget: Mapped[dict[str, Any] | None]
+    callback_url: Mapped[str | None] = mapped_column(Text)
+    cause: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]
@@ -177,6 +180,85 @@ class WorkerRow(Base):
     version: Mapped[str] = mapped_column(String(50))
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
+
+
+class SessionRow(Base):
+    """One conversation: what lists show of it, and what it wakes with. `settings` and `memory` are those of
+    `contracts.session`; `state` is `active`, `idle` or `closed`. `seen_at` is the time of the latest message."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        Index("ix_sessions_newest", "tenant", "seen_at", "id"),
+        Index("ix_sessions_state", "tenant", "state", "seen_at", "id"),
+    )
+
+    tenant: Mapped[str] = mapped_column(String(63), primary_key=True)
+    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    state: Mapped[str] = mapped_column(String(10))
+    agent: Mapped[str] = mapped_column(AnyText, default="")
+    title: Mapped[str] = mapped_column(AnyText, default="")
+    user_hash: Mapped[str | None] = mapped_column(String(64))
+    settings: Mapped[dict[str, Any] | None]
+    memory: Mapped[dict[str, Any] | None]
+    turns: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class BacklogRow(Base):
+    """A piece of follow-up work of a session. `state` is `open`, `taken`, `done` or `failed`; `note` says what came of
+    it. `id` is the id of the call that added it, so that a repeated call adds nothing."""
+
+    __tablename__ = "backlog"
+    __table_args__ = (Index("ix_backlog_order", "tenant", "session_id", "state", "created_at", "id"),)
+
+    tenant: Mapped[str] = mapped_column(String(63), primary_key=True)
+    session_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    text: Mapped[str] = mapped_column(AnyText)
+    state: Mapped[str] = mapped_column(String(10))
+    note: Mapped[str] = mapped_column(AnyText, default="")
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class AuditRow(Base):
+    """Who decided what, for ever: rows are added, and never changed. `hash` is the sha256 of the canonical row with
+    `before`, the hash of the row that precedes it in the tenant; `number` grows by one from 1."""
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        Index("ix_audit_subject", "tenant", "subject", "number"),
+        Index("ix_audit_key", "tenant", "key", unique=True),
+    )
+
+    tenant: Mapped[str] = mapped_column(String(63), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    key: Mapped[str] = mapped_column(String(700))
+    at: Mapped[datetime]
+    actor: Mapped[str | None] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(50))
+    subject: Mapped[str] = mapped_column(String(600))
+    details: Mapped[dict[str, Any] | None]
+    before: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class EventRow(Base):
+    """An event that came in or was published: for lists, and to know one that comes twice. `routed` is the
+    `contracts.event.Routed` of what it started; null until that is known."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_newest", "tenant", "at", "id"), Index("ix_events_at", "at"))
+
+    tenant: Mapped[str] = mapped_column(String(63), primary_key=True)
+    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    topic: Mapped[str] = mapped_column(String(255))
+    source: Mapped[str] = mapped_column(AnyText, default="")
+    depth: Mapped[int] = mapped_column(default=0)
+    body_ref: Mapped[str | None] = mapped_column(String(64))
+    routed: Mapped[dict[str, Any] | None]
+    at: Mapped[datetime]
 
 
 class DeltaRow(Base):

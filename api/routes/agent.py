@@ -15,8 +15,9 @@ from api import intake, problems
 from api.house import House, OurHouse, OurTenant
 from api.view import Seen, as_task, current
 from holdfast.contracts.base import Contract, Json
+from holdfast.contracts.principal import SessionId
 from holdfast.contracts.program import FINAL
-from holdfast.contracts.task import MAX_PROMPT_CHARACTERS, Body, SessionId, Task, TaskRequest
+from holdfast.contracts.task import MAX_PROMPT_CHARACTERS, Body, Task, TaskRequest
 from holdfast.errors import NotFound, UserError, shown
 from holdfast.said import plain
 from store.records import MAX_PAGE, TaskRow

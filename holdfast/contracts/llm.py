@@ -31,7 +31,8 @@ class Brief(Contract):
 
     `models` are asked in this order: the next one when one is down; empty: the worker's default. `system` names the
     blob of the system prompt's text. `skills` are those that the task may use. `files_ref` names the blob of the list
-    of files that its program finds in /ws/in. `subagents` are agents that it may delegate to.
+    of files that its program finds in /ws/in. `subagents` are agents that it may delegate to. `before` is the head of
+    its session's conversation: what was said before the task; `variables` are the names that its program finds saved.
     """
 
     task: TaskRef
@@ -45,6 +46,8 @@ class Brief(Contract):
     retry_delay_seconds: float | None = None
     retry_backoff: float | None = None
     subagents: list[str] = []
+    before: Sha256 | None = None
+    variables: list[str] = []
 
 
 class PlanRequest(Contract):

@@ -30,6 +30,7 @@ class ModelSettings(Contract):
     host: str | None = None
     api_base: str | None = None
     timeout_seconds: float = Field(default=60.0, gt=0, le=3600)
+    context_tokens: int | None = Field(default=None, ge=1024, description="of its window; default: what is known of it")
 
 
 class Usage(Contract):

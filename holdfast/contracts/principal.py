@@ -8,6 +8,8 @@ from holdfast.contracts.base import Contract, Sha256
 from holdfast.ids import workflow_id
 
 Tenant = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+SessionId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")]
+"""Any text of one line without a slash."""
 Role = Literal["admin", "user", "viewer"]
 
 

@@ -81,7 +81,8 @@ class ProgramSpec(Contract):
     `author` it is the program of an agent's task: a model mends it, its record is the task's, and what it asks people
     is reported to the task's workflow. With a `call` there is no program: that one call is the whole work. `adapter` is
     the sandbox that its agent asks for; "": the worker's own. `depth` counts the tasks above it. `budget` is that of a
-    root; `is_budgeted`: some budget holds for the tree, and its root is asked before anything is spent.
+    root; `is_budgeted`: some budget holds for the tree, and its root is asked before anything is spent. `reports_to`:
+    see `TaskSpec`. `variables` is the mapping that the program finds as `session`.
     """
 
     task: TaskRef
@@ -105,6 +106,8 @@ class ProgramSpec(Contract):
     depth: int = 0
     budget: Budget = Budget()
     is_budgeted: bool = False
+    reports_to: str = ""
+    variables: Value | None = None
     carried: "Carried | None" = None
 
     def pinned(self) -> "ProgramSpec":
@@ -282,6 +285,7 @@ class ProgramJob(Contract):
     adapter: str = ""
     limits: Limits = Limits()
     tuning: Tuning = Tuning()
+    variables: Value | None = None
 
 
 Outcome = Literal["done", "raised", "suspended"]
@@ -289,10 +293,11 @@ Outcome = Literal["done", "raised", "suspended"]
 
 class ProgramEnd(Contract):
     """Output of `program.run`. `outcome` raised: the program's own fault, a result that a model can mend. `files_ref`
-    names the blob of the list of files that it left in /ws/out."""
+    names the blob of the list of files that it left in /ws/out. `variables` is its `session`, if it changed that."""
 
     outcome: Outcome
     value: Value | None = None
+    variables: Value | None = None
     files_ref: Sha256 | None = None
     error: Failure | None = None
     park: ParkReason | None = None
@@ -310,10 +315,13 @@ class ProgramEnd(Contract):
 
 class ProgramResult(Contract):
     """How a task or its program ended, for people and for a parent workflow. `source` names the blob of the last
-    `Version` of a program that a model wrote, `files_ref` that of the list of files that it left."""
+    `Version` of a program that a model wrote, `files_ref` that of the list of files that it left. `variables` are those
+    of the session, if the program changed them; `head` is the end of the task's own conversation with its model."""
 
     state: TaskState
     value: Value | None = None
+    variables: Value | None = None
+    head: Sha256 | None = None
     files_ref: Sha256 | None = None
     error: Failure | None = None
     stdout: str = ""

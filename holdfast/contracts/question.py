@@ -13,7 +13,12 @@ OUTCOMES = ("done", "retry", "failed")
 
 
 class Question(Contract):
-    """What a task asks. `id` is the call id for questions that a call raised. Times are UTC seconds since 1970."""
+    """What a task asks. `id` is the call id for questions that a call raised. Times are UTC seconds since 1970.
+
+    `form` is the JSON Schema of its answer. An overdue question whose `on_timeout` is `escalate` stays open as long
+    again, with `escalated_at` set, and is said to those who subscribed to `question.escalated`; then it fails.
+    `details` is what an approval is about: `{skill, arguments, why}`.
+    """
 
     id: str
     kind: QuestionKind = "clarification"
@@ -24,6 +29,9 @@ class Question(Contract):
     asked_at: float
     deadline: float | None = None
     on_timeout: OnTimeout = "fail"
+    form: dict[str, Json] | None = None
+    details: Json = None
+    escalated_at: float | None = None
     answer: Json = None
     answered_by: str | None = None
     answered_at: float | None = None
@@ -32,8 +40,11 @@ class Question(Contract):
 class AnswerMessage(Contract):
     """An answer to an open question. For kind `outcome` the value is one of `done`, `retry`, `failed`, or
     {"outcome": "done", "result": …}; for kind `repair` it is the mended source, or {"source": …, "first_line": …}; for
-    kind `budget` it is `stop`, or {"add": {"tokens": …, "usd": …, "calls": …, "seconds": …}} with any of these."""
+    kind `budget` it is `stop`, or {"add": {"tokens": …, "usd": …, "calls": …, "seconds": …}} with any of these; for
+    kind `approval` it is `approve` or `deny`, or {"decision": "approve", "grant": {"uses": 5, "when": <CEL>}}, a word
+    for further calls of the same skill. With `reject` nobody answers: the question is closed as rejected."""
 
     question_id: str
     value: Json = None
+    reject: bool = False
     by: str | None = None

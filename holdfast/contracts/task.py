@@ -13,7 +13,7 @@ from holdfast.contracts.budget import Budget, BudgetState
 from holdfast.contracts.file import File, FileName
 from holdfast.contracts.flow import FlowState
 from holdfast.contracts.model import ModelSettings
-from holdfast.contracts.principal import Tenant
+from holdfast.contracts.principal import SessionId, Tenant
 from holdfast.contracts.program import Limits, TaskState, Tuning
 from holdfast.contracts.question import Question
 
@@ -48,7 +48,7 @@ _WORDS = Literal["critical", "high", "normal", "low"]
 TaskPriority = Annotated[
     int, Field(ge=1, le=5, strict=True), BeforeValidator(_priority, json_schema_input_type=int | _WORDS)
 ]
-SessionId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+CallbackUrl = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s]+$")]
 
 
 class Body(BaseModel):
@@ -124,7 +124,8 @@ class TaskRequest(Body):
         default=3,
         description="1 is done first, 5 last, where work has to wait; also critical (1), high, normal, low (4)",
     )
-    session_id: SessionId | None = None
+    session_id: SessionId | None = Field(default=None, description="the conversation that it is the next turn of")
+    callback_url: CallbackUrl | None = Field(default=None, description="its end is posted to this URL, as an event")
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     user_id: Annotated[str, StringConstraints(max_length=320)] | None = None
     tenant_id: Tenant | None = None

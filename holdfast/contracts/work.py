@@ -19,7 +19,8 @@ class TaskSpec(Contract):
 
     `skills` holds agents too that may be called as skills. `depth` counts the tasks above it. `budget` is that of a
     root; `is_budgeted`: some budget holds for the tree, and its root is asked before anything is spent. `reports_end`:
-    its parent does not wait for it, and hears of its end by `program_report`.
+    its parent does not wait for it, and hears of its end by `program_report`. `reports_to` is the workflow of the
+    session whose turn it is: it hears how the task stands. `variables` are those of the session.
     """
 
     brief: Brief
@@ -41,6 +42,8 @@ class TaskSpec(Contract):
     budget: Budget = Budget()
     is_budgeted: bool = False
     reports_end: bool = False
+    reports_to: str = ""
+    variables: Value | None = None
     carried: "TaskCarried | None" = None
 
     def pinned(self) -> "TaskSpec":
@@ -87,6 +90,7 @@ class FlowTask(Contract):
     budget: Budget = Budget()
     is_budgeted: bool = False
     reports_end: bool = False
+    reports_to: str = ""
     carried: FlowCarried | None = None
 
     def pinned(self) -> "FlowTask":
