@@ -14,8 +14,8 @@ Weight = Literal["normal", "light"]
 """`light` is for pure scripts that answer in milliseconds: a call is a local activity, 6 events instead of 11."""
 
 Kind = Literal["prompt", "script", "hybrid", "native", "engine", "agent", "class", "own"]
-"""`prompt` skills are answered by a model, `native` ones by the workflow itself: `ask` and `sleep`; `engine` ones read or
-write what holdfast keeps: a conversation, a backlog; `agent` is an agent that is called as a skill: a child task;
+"""`prompt` skills are answered by a model, `native` ones by the workflow itself: `ask` and `sleep`; `engine` ones read
+or write what holdfast keeps: a conversation, a backlog; `agent` is an agent that is called as a skill: a child task;
 `class` is a tool of the project in Python, with a base class of ours; `own` is the run of an agent of the project in
 Python, which no program can call."""
 
