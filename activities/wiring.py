@@ -11,6 +11,7 @@ from typing import Any
 
 from temporalio.client import Client
 
+from activities.admitting import Admitting
 from activities.asking import Asker
 from activities.delegating import Delegating
 from activities.estimating import Estimating, Measurer, Thinking
@@ -25,6 +26,7 @@ from activities.turns import Turns
 from activities.work import Steps
 from holdfast import __version__
 from holdfast.blobs import BlobStore
+from holdfast.catalogue import BUILTIN, Library
 from holdfast.config import Settings
 from holdfast.contracts.llm import (
     LLM_ANSWER,
@@ -44,6 +46,7 @@ from sandbox.base import Probe, choose
 from sandbox.pool import Pool
 from sandbox.pools import Pools
 from skills.run import SkillRunner
+from store.admission import Admission
 from store.database import Database
 from store.deltas import Deltas
 from store.records import Records
@@ -99,8 +102,12 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs))
             steps = Steps(Records(database), blobs, settings.max_file_bytes)
             values = OwnFlows(blobs)
+            library = Library(
+                settings.project, BUILTIN, blobs, settings.undeclared_effect, own_workflows=settings.own_workflows
+            )
+            admitting = Admitting(Admission(settings, Records(database), library, blobs))
             at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record]
-            at_hand += [steps.prepare, steps.judge, steps.collect, values.read, values.keep]
+            at_hand += [admitting.admit, steps.prepare, steps.judge, steps.collect, values.read, values.keep]
             found.activities[QUEUE_SKILLS] = [skills.run, skills.check, *at_hand]
             found.activities[QUEUE_OWN] = [OwnAgents(skills).run]
             # Local activities run where the workflow does: saves, what is between steps, and calls of light skills.

@@ -16,6 +16,7 @@ from holdfast.blobs import BlobStore
 from holdfast.catalogue import BUILTIN, Library
 from holdfast.config import Settings
 from holdfast.contracts.principal import Tenant
+from store.admission import Admission
 from store.database import Database
 from store.records import Records
 from store.workers import Workers
@@ -32,6 +33,7 @@ class House:
     library: Library
     temporal: Temporal
     capacity: Capacity
+    admission: Admission
     opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -51,7 +53,8 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
     try:
         records = Records(database)
         capacity = Capacity(records.in_work, settings.max_tasks, settings.max_tenant_tasks)
-        yield House(settings, records, Workers(database), blobs, library, temporal, capacity)
+        admission = Admission(settings, records, library, blobs)
+        yield House(settings, records, Workers(database), blobs, library, temporal, capacity, admission)
     finally:
         await temporal.close()
         await database.close()

@@ -45,6 +45,11 @@ def _escaped(key: Any) -> Any:
     return f"${key}" if isinstance(key, str) and _OWN_KEY.fullmatch(key) else key
 
 
+def user_hash(user_id: str) -> str:
+    """All that is kept of a user's e-mail address or name: sha256 of it, trimmed and in lower case."""
+    return hashlib.sha256(user_id.strip().lower().encode()).hexdigest()
+
+
 def call_hash(scope: str, skill: str, arguments: Mapping[str, Any]) -> str:
     """The part of a call id that says what is asked: 24 hex digits of sha256(scope, skill, canonical arguments)."""
     body = canonical([scope, skill, arguments])

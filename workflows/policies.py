@@ -10,8 +10,7 @@ from temporalio.workflow import ActivityCancellationType
 from holdfast.contracts import program
 from holdfast.contracts.skill import WORKER_STOPPING, SkillFacts
 
-TASK_TIMEOUT = timedelta(seconds=4)
-"""Workflow task timeout: after kill -9 the server waits it out. It must exceed a full replay of `bound_events`."""
+TASK_TIMEOUT = program.TASK_TIMEOUT
 
 _OURS = ("AttributeError", "KeyError", "RecursionError", "TypeError", "UnicodeEncodeError", "ValidationError")
 FINAL_ERRORS = ["NotFound", "UnknownSkill", "SpecInvalid", "ValueError", *_OURS]

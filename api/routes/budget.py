@@ -9,7 +9,6 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.house import House, OurHouse, OurTenant
-from api.intake import user_hash
 from api.progress import handle_of
 from api.temporal import answering, refusal
 from api.view import Seen, as_task, current
@@ -17,6 +16,7 @@ from holdfast.contracts.budget import UPDATE_TOP_UP, BudgetState, TopUp
 from holdfast.contracts.program import FINAL
 from holdfast.contracts.task import AskedBudget, Body
 from holdfast.errors import Conflict, InvalidRequest, NoTemporal
+from holdfast.ids import user_hash
 from holdfast.temporal.updates import processed
 from store.records import TaskRow
 

@@ -10,7 +10,6 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.house import House, OurHouse, OurTenant
-from api.intake import user_hash
 from api.progress import handle_of
 from api.temporal import answering, refusal
 from api.view import Seen, current, questions
@@ -19,6 +18,7 @@ from holdfast.contracts.program import FINAL, UPDATE_ANSWER
 from holdfast.contracts.question import OUTCOMES, AnswerMessage, Question
 from holdfast.contracts.task import Body
 from holdfast.errors import Conflict, InvalidRequest, NoTemporal, NotFound, shown
+from holdfast.ids import user_hash
 from holdfast.snapshot import Catalogue
 from holdfast.starts import checked_source
 from holdfast.temporal.updates import processed

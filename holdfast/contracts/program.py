@@ -3,6 +3,7 @@
 The workflow decides, the host tells: every message below is idempotent, because each may be sent again.
 """
 
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import Field
@@ -421,6 +422,8 @@ QUERY_PROGRESS = "progress"
 QUERY_JOURNAL = "journal"
 
 QUEUE_AGENTS = "agents"
+TASK_TIMEOUT = timedelta(seconds=4)
+"""Workflow task timeout: after kill -9 the server waits it out. It must exceed a full replay of `bound_events`."""
 QUEUE_SKILLS = "skills"
 QUEUE_SANDBOX = "sandbox"
 NO_SANDBOX = "NoSandbox"
