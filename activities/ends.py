@@ -7,7 +7,17 @@ from holdfast.contracts.base import Failure
 from holdfast.contracts.program import Limits, ProgramEnd
 from sandbox.base import Box, BoxLost
 
-INVALID = frozenset({"SyntaxError", "IndentationError", "TabError", "ResultNotJson", "ResultTooLarge"})
+INVALID = frozenset(
+    {
+        "SyntaxError",
+        "IndentationError",
+        "TabError",
+        "ResultNotJson",
+        "ResultTooLarge",
+        "SessionNotJson",
+        "SessionTooLarge",
+    }
+)
 """Errors of kind `validation` (M-23): the program is wrong before it does anything, or in what it leaves."""
 
 _SETTINGS = {

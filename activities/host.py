@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
-from activities import ends, outputs
+from activities import ends, outputs, sessionvars
 from activities.known import Known
 from activities.updates import Updates
 from activities.values import loaded, stored
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Catalogue, CatalogueSkill
-from holdfast.contracts.base import INLINE_ANSWER_BYTES, INLINE_ARGUMENT_BYTES, NATIVE_BYTES, Failure
+from holdfast.contracts.base import INLINE_ANSWER_BYTES, INLINE_ARGUMENT_BYTES, NATIVE_BYTES, Failure, Json
 from holdfast.contracts.program import UPDATE_CALLS, Answered, Ask, CallsMessage, CallsReply, ProgramEnd, ProgramJob
 from holdfast.errors import HoldfastError, SkillInputError, UnknownSkill, shown
 from holdfast.ids import call_hash, call_id
@@ -80,6 +80,7 @@ class Host:
         self.busy_since: float | None = time.monotonic()
         self.printed, self.printed_bytes = "", 0
         self.left: list[str] = []
+        self.saved: dict[str, Json] | None = None
         self.end: asyncio.Future[ProgramEnd] = asyncio.get_running_loop().create_future()
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -105,6 +106,8 @@ class Host:
                     self._print(str(frame.get("d", "")))
                 case "files":
                     self.left = outputs.paths_of(frame)
+                case "session":
+                    self.saved = sessionvars.told(frame, self.saved)
                 case "done" | "raised":
                     await self._finish(frame)
                     return
@@ -190,7 +193,10 @@ class Host:
         result = frame.get("result") if frame.get("has_result") else self.printed
         value = await stored(self.blobs, result, INLINE_ANSWER_BYTES)
         unused = sorted(set(self.known.answers) - self.used)
-        self._stop(ProgramEnd(outcome="done", value=value, unused=unused))
+        end = ProgramEnd(outcome="done", value=value, unused=unused)
+        if self.saved is not None and self.job.variables is not None:
+            end = end.model_copy(update={"variables": await stored(self.blobs, self.saved, INLINE_ANSWER_BYTES)})
+        self._stop(end)
         return None
 
     # running time

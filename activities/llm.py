@@ -39,7 +39,7 @@ from holdfast.contracts.llm import (
     PlanRequest,
     SkillPrompt,
 )
-from holdfast.contracts.program import MAX_SOURCE_BYTES
+from holdfast.contracts.program import MAX_SOURCE_BYTES, MAX_VARIABLES_BYTES
 from holdfast.contracts.skill import SkillAnswer
 from holdfast.errors import HoldfastError
 from holdfast.source import Problem, Source, check, describe, normalise
@@ -58,6 +58,11 @@ _PLAN_SCHEMA: dict[str, Any] = {
     },
     "additionalProperties": False,
 }
+
+_SESSION = (
+    " `session` is a dict of what programs of earlier turns saved; what you leave in it (JSON, at most "
+    f"{MAX_VARIABLES_BYTES >> 10} KiB) is there for those of later turns."
+)
 
 
 class Llm:
@@ -192,7 +197,8 @@ class Llm:
         if request.fused and request.head is not None:
             return "", ""
         told = reference(skills, self._blobs) + told_files(self._blobs, request.brief.files_ref)
-        return prompted("fused" if request.fused else "program", skills=told, packages=self._packages)
+        session = _SESSION if request.in_session else ""
+        return prompted("fused" if request.fused else "program", skills=told, packages=self._packages, session=session)
 
     def _skills(self, brief: Brief, names: list[str]) -> list[CatalogueSkill]:
         catalogue = Catalogue.open(self._blobs, brief.catalogue)

@@ -15,7 +15,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 import sandbox
-from activities import ends, outputs
+from activities import ends, outputs, sessionvars
 from activities.alive import beating, leaving_at_shutdown
 from activities.host import Host
 from activities.known import Known
@@ -133,7 +133,8 @@ class Programs:
         catalogue: Catalogue,
     ) -> ProgramEnd:
         host = Host(job, attempt, session.channel, updates, known, catalogue, self._blobs)
-        await session.channel.send(_job_frame(job, attempt, known))
+        saved = await sessionvars.given(self._blobs, job.variables)
+        await session.channel.send(_job_frame(job, attempt, known) | saved)
         try:
             end = await host.run()
             if end.outcome == "done" and host.left:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from holdfast.errors import shown
 
-RESERVED = frozenset({"executor", "inputs", "llm", "main", "result", "skills"})
+RESERVED = frozenset({"executor", "inputs", "llm", "main", "result", "session", "skills"})
 """What a program's own namespace holds; a skill of that name could not be called."""
 
 _MAX_LISTED = 40

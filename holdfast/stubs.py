@@ -27,6 +27,7 @@ import asyncio as asyncio
 import skills as skills
 from skills import SkillError as SkillError
 inputs: Any
+session: dict[str, Any]
 executor: Any
 """
 _TYPES = {

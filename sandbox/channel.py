@@ -23,7 +23,7 @@ MAX_FRAME_BYTES = 5 << 20
 MAX_DEPTH = 128
 """Below the recursion limits of everything that a frame's content meets later (pydantic-core: 200)."""
 
-_KINDS = frozenset({"ready", "calls", "done", "raised"})
+_KINDS = frozenset({"ready", "calls", "session", "done", "raised"})
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 

@@ -943,25 +943,78 @@ def importable() -> str:
     return f": the standard library is here, and these packages: {names} (an operator adds more: sandbox_packages)"
 
 
-def outcome(job: dict[str, Any], namespace: dict[str, Any]) -> str:
-    """The last frame of this run."""
+def outcome(job: dict[str, Any], namespace: dict[str, Any]) -> list[str]:
+    """The last frames of this run."""
     try:
-        return done(execute(job, namespace), job["result_bytes"])
+        return left(execute(job, namespace), job, namespace)
     except BaseException as exc:
         try:
             return ended(exc, job, namespace)
         except BaseException as second:
             # Out of memory, or a program that broke what we need to say more.
             namespace.clear()
-            return raised(type(exc).__name__, f"{type(exc).__name__}; its text cannot be told: {type(second).__name__}")
+            text = f"{type(exc).__name__}; its text cannot be told: {type(second).__name__}"
+            return [raised(type(exc).__name__, text)]
 
 
-def ended(exc: BaseException, job: dict[str, Any], namespace: dict[str, Any]) -> str:
+def ended(exc: BaseException, job: dict[str, Any], namespace: dict[str, Any]) -> list[str]:
     if not isinstance(exc, SystemExit):
-        return raised(type(exc).__name__, *explain(exc))
+        return [raised(type(exc).__name__, *explain(exc))]
     if exc.code in (None, 0):
-        return done(namespace.get("result", ...), job["result_bytes"])
-    return raised("SystemExit", f"the program called sys.exit({exc.code!r:.1000})", explain(exc)[1])
+        return left(namespace.get("result", ...), job, namespace)
+    return [raised("SystemExit", f"the program called sys.exit({exc.code!r:.1000})", explain(exc)[1])]
+
+
+def left(value: Any, job: dict[str, Any], namespace: dict[str, Any]) -> list[str]:
+    """The frames of a program that came to its end: what it leaves in `session`, if that changed, and its result."""
+    last = done(value, job["result_bytes"])
+    if "session" not in job:
+        return [last]
+    try:
+        text = session_json(namespace.get("session"), job["session_bytes"])
+    except SessionUnfit as exc:
+        return [raised(exc.kind, str(exc))]
+    return [last] if text == to_json(job["session"]) else [f'{{"t": "session", "variables": {text}}}', last]
+
+
+class SessionUnfit(Exception):
+    """What a program leaves in `session` cannot be kept."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def session_json(session: object, limit: int) -> str:
+    """
+    Raises:
+        SessionUnfit: it is no dict of JSON values by names, or larger than `limit` bytes.
+    """
+    if not isinstance(session, dict):
+        found = f"`session` holds what later programs of this conversation find; it is a dict, and {type(session)!r}"
+        hint = "Save with session['name'] = value, and give a variable of your own another name"
+        raise SessionUnfit("SessionNotJson", f"{found} was found. {hint}")
+    sizes = {name: len(entry_json(name, value)) for name, value in session.items()}
+    text = to_json(session)
+    if len(text) > limit:
+        name = max(sizes, key=lambda one: sizes[one])
+        largest = f"the largest is session[{name!r:.100}], with {sizes[name]}"
+        hint = "Save a summary, or where the data is (write large data with a skill), and `del` what nobody needs"
+        found = f"`session` has {len(text)} bytes of JSON; the limit is {limit}; {largest}"
+        raise SessionUnfit("SessionTooLarge", f"{found}. {hint}")
+    return text
+
+
+def entry_json(name: object, value: object) -> str:
+    try:
+        checked_json(name, "a name in `session`")
+        text = checked_json(value, f"session[{name!r:.100}]")
+    except Exception as exc:
+        hint = "Leave dicts, lists, strings, numbers, booleans or None in it"
+        raise SessionUnfit("SessionNotJson", f"{exc}. {hint}") from None
+    if not isinstance(name, str):
+        raise SessionUnfit("SessionNotJson", f"names in `session` are strings; {name!r:.100} was found. Use str(…)")
+    return text
 
 
 def done(value: Any, limit: int) -> str:
@@ -1071,6 +1124,8 @@ def install(job: dict[str, Any], wire: Wire, printed: Printed) -> tuple[Calls, d
     module, skills = types.ModuleType("__main__"), Skills(calls)
     bare = {name: getattr(skills, name) for name in job.get("skills", ()) if not hasattr(builtins, name)}
     own = {"skills": skills, "executor": Executor(calls), "SkillError": SkillError, "inputs": job["inputs"]}
+    # A copy: at the end it is compared with what it was.
+    own["session"] = from_json(to_json(job.get("session", {})))[0]
     given = bare | own
     vars(module).update(given, asyncio=asyncio, __builtins__=builtins)
     sys.modules.update(skills=skills, __main__=module)
@@ -1094,7 +1149,8 @@ def main() -> NoReturn:
         printed.drain()
         if paths := outputs.paths():
             wire.send(t="files", paths=paths)
-        wire.send_text(last)
+        for frame in last:
+            wire.send_text(frame)
     except BaseException:
         exit_now(CHANNEL_BROKEN)
     exit_now(0)

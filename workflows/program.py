@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from holdfast.contracts import program as contracts
-from holdfast.contracts.base import Failure, Sha256
+from holdfast.contracts.base import Failure, Sha256, Value
 from holdfast.contracts.budget import BUDGET_EXHAUSTED
 from holdfast.contracts.journal import JournalView
 from holdfast.contracts.model import Spent
@@ -57,6 +57,8 @@ from workflows.mending import Mender, NotMended
 from workflows.nesting import Nesting
 from workflows.questions import Questions
 from workflows.saving import Record
+
+Message = TypeVar("Message", ProgramJob, ProgramResult)
 
 _NEAR = 0.3
 """A suspended program continues-as-new early, at this part of the history bound: then it costs no extra suspension."""
@@ -513,7 +515,7 @@ class ProgramWorkflow(Budgeted, Answering):
     # --- parts ----------------------------------------------------------------------------------------------------
 
     def _job(self) -> ProgramJob:
-        return ProgramJob(
+        job = ProgramJob(
             task=self.spec.task,
             source=self.version.source,
             first_line=self.version.first_line,
@@ -533,6 +535,7 @@ class ProgramWorkflow(Budgeted, Answering):
             limits=self.limits,
             tuning=self.tuning,
         )
+        return _with_variables(job, self.spec.variables)
 
     def _carry(self) -> Carried:
         return Carried(
@@ -560,7 +563,7 @@ class ProgramWorkflow(Budgeted, Answering):
         )
 
     def _result(self, state: TaskState, end: ProgramEnd | None) -> ProgramResult:
-        return ProgramResult(
+        result = ProgramResult(
             state=state,
             value=end.value if end else None,
             files_ref=end.files_ref if end else None,
@@ -578,6 +581,7 @@ class ProgramWorkflow(Budgeted, Answering):
             llm=self.mender.llm if self.mender else [],
             budget=self.purse.state,
         )
+        return _with_variables(result, end.variables if end and end.outcome == "done" else None)
 
     def _spent(self) -> Spent:
         """What the model took so far: by skills, and by repairs."""
@@ -612,6 +616,11 @@ class ProgramWorkflow(Budgeted, Answering):
         lines = [f"**{self.state}**: {done} of {total} calls answered, version {self.version.number}"]
         lines += [f"- question `{one.id}`: {one.text[:200]}" for one in self.all_questions().open]
         workflow.set_current_details("\n".join(lines))
+
+
+def _with_variables(message: Message, variables: Value | None) -> Message:
+    """Outside a session nothing is said of them: a field that is set stands in the history."""
+    return message if variables is None else message.model_copy(update={"variables": variables})
 
 
 async def _finished(handle: "workflow.ActivityHandle[ProgramEnd]") -> None:

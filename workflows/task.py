@@ -140,6 +140,8 @@ class TaskWorkflow(Work):
     async def _draft(self, skills: list[str], say: list[Part] | None = None, fused: bool = False) -> Draft:
         self.show("generating")
         request = DraftRequest(brief=self.spec.brief, head=self.talk.head, skills=skills, say=say or [], fused=fused)
+        if self.spec.variables is not None:
+            request = request.model_copy(update={"in_session": True})
         summary = f"write a program with {', '.join(skills)}"[:120]
         draft: Draft = await self.talk.ask(LLM_PROGRAM.name, request, Draft, "program", summary)
         self.chosen = skills
@@ -199,6 +201,7 @@ class TaskWorkflow(Work):
             tuning=spec.tuning,
             depth=spec.depth,
             is_budgeted=spec.is_budgeted,
+            variables=spec.variables,
         ).pinned()
 
     # --- what others see ------------------------------------------------------------------------------------------

@@ -78,7 +78,8 @@ class DraftRequest(Contract):
     """Input of `llm.program`: write a program that uses `skills`, or mend one.
 
     `say` is the task (with planning `fused`, or no plan before), or empty after a plan. `why` is what was wrong with
-    the last version: a traceback, or what the check found; then the mended program is asked for.
+    the last version: a traceback, or what the check found; then the mended program is asked for. `in_session`: what it
+    leaves in `session` is kept.
     """
 
     brief: Brief
@@ -88,6 +89,7 @@ class DraftRequest(Contract):
     fused: bool = False
     why: str = ""
     version: int = 1
+    in_session: bool = False
 
 
 class Draft(Contract):

@@ -19,6 +19,8 @@ from holdfast.contracts.question import Question
 from holdfast.contracts.skill import SkillFacts
 
 MAX_SOURCE_BYTES = 256 * 1024
+MAX_VARIABLES_BYTES = 256 * 1024
+"""Of the JSON of all that programs of a session save."""
 
 TaskState = Literal["PENDING", "RUNNING", "WAITING", "DONE", "ERROR", "CANCELLED", "TIMED_OUT"]
 FINAL: frozenset[str] = frozenset({"DONE", "ERROR", "CANCELLED", "TIMED_OUT"})
