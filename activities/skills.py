@@ -1,14 +1,16 @@
 """The activities `skill.run` and `skill.check`: one call of one skill."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities import engine
 from activities.alive import beating, refuse_overtaken, refuse_unwanted
+from activities.engine import Engine
 from activities.nested import Asking, Nests
 from activities.values import loaded, stored
 from holdfast.blobs import BlobStore
@@ -24,9 +26,18 @@ log = structlog.stdlib.get_logger(__name__)
 class Skills:
     """Runs calls of skills as they stood in the catalogue that the task pinned."""
 
-    def __init__(self, runner: SkillRunner, blobs: BlobStore, workspaces: Path, project: Path, nests: Nests) -> None:
-        """The tenant `default` may read the project folder below its workspace; nobody may write there."""
-        self.runner, self.blobs, self._nests = runner, blobs, nests
+    def __init__(
+        self,
+        runner: SkillRunner,
+        blobs: BlobStore,
+        workspaces: Path,
+        project: Path,
+        nests: Nests,
+        engines: Mapping[str, Engine],
+    ) -> None:
+        """The tenant `default` may read the project folder below its workspace; nobody may write there. `engines` is
+        the code of engine skills by name."""
+        self.runner, self.blobs, self._nests, self._engines = runner, blobs, nests, engines
         self._workspaces, self._project = workspaces, project
 
     @activity.defn(name=SKILL_RUN.name)
@@ -40,7 +51,11 @@ class Skills:
         return await self.performed(call, self._run)
 
     async def _run(self, call: SkillCall, arguments: Json) -> SkillAnswer:
-        value = await self.runner.run(self._skill(call), arguments, self.context(call, self.asking(call)))
+        skill = self._skill(call)
+        if skill.spec.kind == "engine":
+            value = await engine.answered(self._engines, skill, call, arguments)
+        else:
+            value = await self.runner.run(skill, arguments, self.context(call, self.asking(call)))
         return SkillAnswer(value=await self.kept(value))
 
     async def performed(

@@ -14,9 +14,11 @@ from temporalio.client import Client
 from activities.admitting import Admitting
 from activities.asking import Asker
 from activities.delegating import Delegating
+from activities.engine import Engine
 from activities.estimating import Estimating, Measurer, Thinking
 from activities.llm import Llm
 from activities.nested import Nests
+from activities.notes import RECALL, Recall
 from activities.ownagents import OwnAgents
 from activities.ownflows import OwnFlows
 from activities.program import TEMPLATE, Programs
@@ -99,7 +101,8 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
                 blobs, settings.home, environ, _project_python(settings), workspace_bytes=settings.workspace_bytes
             )
             stack.push_async_callback(runner.close)
-            skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs))
+            engines: dict[str, Engine] = {RECALL: Recall(blobs)}
+            skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs), engines)
             steps = Steps(Records(database), blobs, settings.max_file_bytes)
             values = OwnFlows(blobs)
             library = Library(

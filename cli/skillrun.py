@@ -35,7 +35,7 @@ def run(settings: Settings, name: str, input_: str, workspace: Path | None) -> N
     log.configure("cli", settings.log_level, "text")
     loaded = catalogue.load(settings.project, catalogue.BUILTIN, settings.undeclared_effect)
     skill = loaded.catalogue.find(name)
-    if skill.spec.kind == "native":
+    if skill.spec.kind in ("native", "engine"):
         raise UserError(f"skill {skill.name!r} is answered by a task itself; use it in a program: holdfast exec")
     blobs = BlobStore(settings.blobs)
     loaded.catalogue.save(blobs)

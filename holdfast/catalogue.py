@@ -115,10 +115,11 @@ class _Loading:
         name = parsed.spec.name
         if name in self.skills:
             raise _taken(name, found, self.skills[name].origin, self.places[name])
-        if parsed.spec.kind == "native" and found.origin == "project":
-            allowed = "prompt, script, hybrid; native skills are part of holdfast"
+        kind = parsed.spec.kind
+        if kind in ("native", "engine") and found.origin == "project":
+            allowed = f"prompt, script, hybrid; {kind} skills are part of holdfast"
             raise SpecInvalid(
-                f"{found.label}: key 'kind': found 'native'; allowed: {allowed}", file=found.label, key="kind"
+                f"{found.label}: key 'kind': found {kind!r}; allowed: {allowed}", file=found.label, key="kind"
             )
         self.skills[name] = CatalogueSkill.of(parsed, found.origin)
         self.places[name] = found.label

@@ -26,7 +26,7 @@ ALIASES = {
 }
 """Other names of keys -> fields."""
 KINDS = {"pure-prompt": "prompt", "pure-script": "script"}
-_KIND_NAMES = ("prompt", "script", "hybrid", "native", *KINDS)
+_KIND_NAMES = ("prompt", "script", "hybrid", "native", "engine", *KINDS)
 EXECUTION = {"handler": "handler", "function": "function", "check": "check", "timeout": "timeout_seconds"}
 """Keys below `execution` -> fields."""
 _LIMITS = {"name": 64, "description": 1024, "compatibility": 500}

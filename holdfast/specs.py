@@ -108,7 +108,7 @@ def _finished(draft: Draft, undeclared: UndeclaredEffect) -> SkillSpec:
 
 def _weighed(spec: SkillSpec, draft: Draft) -> SkillSpec:
     """A light call may run again, and holds its program's other calls up while it runs."""
-    if spec.weight == "normal" or (spec.effect == "pure" and spec.kind == "script"):
+    if spec.weight == "normal" or (spec.effect == "pure" and spec.kind in ("script", "engine")):
         return spec
     found = f"this {spec.kind} has effect {spec.effect!r}"
     draft.warn("weight", f"found 'light', allowed for scripts with effect 'pure'; {found}, and counts as 'normal'")

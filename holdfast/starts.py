@@ -258,10 +258,11 @@ def _found(catalogue: Catalogue, name: str) -> AgentSpec:
 
 
 def _allowed(catalogue: Catalogue, agent: AgentSpec, names: list[str] | None) -> list[SkillFacts]:
-    """What the task may use: the agent's skills, and agents as such; or those of them that the request names."""
+    """What the task may use: the agent's skills, and agents as such; or those of them that the request names. Engine
+    skills are named, by one of them."""
     own = [*_granted(catalogue, agent.skills), *catalogue.callable_agents(agent)]
     if names is None:
-        return own
+        return own if agent.skills is not None else [facts for facts in own if facts.kind != "engine"]
     wanted = _granted(catalogue, names)
     missing = [facts.name for facts in wanted if facts not in own]
     if missing:

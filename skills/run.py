@@ -138,7 +138,7 @@ class SkillRunner:
     ) -> Json:
         if skill.spec.kind == "prompt":
             raise NoModel(f"skill {skill.name!r} is of kind 'prompt': a language model answers it, none is set up")
-        assert skill.spec.kind not in ("native", "agent"), f"{skill.name} is answered by the workflow"
+        assert skill.spec.kind not in ("native", "agent", "engine"), f"{skill.name} is answered elsewhere"
         where = self._in_worker if skill.origin == "builtin" else self._in_process
         secrets = secrets_of(skill, self._environ)
         shared = self._shared(context) | {"secrets": secrets}

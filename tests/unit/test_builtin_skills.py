@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 from tests.support.builtin import BUILTIN, ROOT, SHOP, Desk, function, parsed
 
 NAMES = sorted(folder.name for folder in BUILTIN.iterdir() if (folder / "SKILL.md").is_file())
-KINDS = {"ask": "native", "sleep": "native", "summarize": "prompt", "web-search": "hybrid"}
-WITHOUT_CODE = [name for name in NAMES if KINDS.get(name) in ("native", "prompt")]
+KINDS = {"ask": "native", "recall": "engine", "sleep": "native", "summarize": "prompt", "web-search": "hybrid"}
+WITHOUT_CODE = [name for name in NAMES if KINDS.get(name) in ("native", "prompt", "engine")]
 SCRIPTS = [name for name in NAMES if name not in WITHOUT_CODE]
 
 
@@ -62,7 +62,7 @@ def test_the_function_takes_what_the_schema_says_with_the_same_defaults(name: st
 
 
 @pytest.mark.parametrize("name", WITHOUT_CODE)
-def test_a_native_or_prompt_skill_has_no_code(name: str) -> None:
+def test_a_native_prompt_or_engine_skill_has_no_code_of_its_own(name: str) -> None:
     assert [place.name for place in sorted((BUILTIN / name).iterdir())] == ["SKILL.md", "skill.yaml"]
 
 
