@@ -207,7 +207,8 @@ class SessionRow(Base):
 
 class BacklogRow(Base):
     """A piece of follow-up work of a session. `state` is `open`, `taken`, `done` or `failed`; `note` says what came of
-    it. `id` is the id of the call that added it, so that a repeated call adds nothing."""
+    it. `id` is made from the call that added it, and `taken_by` names the call or the task that took it, so that a
+    repeated call adds nothing, and gets what it got."""
 
     __tablename__ = "backlog"
     __table_args__ = (Index("ix_backlog_order", "tenant", "session_id", "state", "created_at", "id"),)
@@ -218,6 +219,7 @@ class BacklogRow(Base):
     text: Mapped[str] = mapped_column(AnyText)
     state: Mapped[str] = mapped_column(String(10))
     note: Mapped[str] = mapped_column(AnyText, default="")
+    taken_by: Mapped[str | None] = mapped_column(String(700))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

@@ -63,6 +63,7 @@ def _backlog() -> None:
         sa.Column("text", AnyText(), nullable=False),
         sa.Column("state", sa.String(10), nullable=False),
         sa.Column("note", AnyText(), nullable=False),
+        sa.Column("taken_by", sa.String(700)),
         sa.Column("created_at", Utc(), nullable=False),
         sa.Column("updated_at", Utc(), nullable=False),
     )
