@@ -1,10 +1,11 @@
 """Sessions: conversations that remember. One workflow each; its turns are tasks, one after another."""
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
-from holdfast.contracts.base import ActivityRef, Contract, Failure, Nothing, Sha256, Value
+from holdfast.contracts.base import ActivityRef, Contract, Failure, Json, Nothing, Sha256, Value
 from holdfast.contracts.begin import Begin
 from holdfast.contracts.llm import Brief
 from holdfast.contracts.message import Part
@@ -12,15 +13,24 @@ from holdfast.contracts.model import ModelSettings, Usage
 from holdfast.contracts.principal import SessionId, TaskRef, Tenant
 from holdfast.contracts.program import TaskState
 from holdfast.contracts.question import Question
+from holdfast.contracts.task import Task
 
 SESSION_WORKFLOW = "SessionWorkflow"
 UPDATE_SEND = "send"
+SIGNAL_SEND = "message"
+"""The same as the update, for a time in which no worker answers. It is refused by nobody."""
 SIGNAL_HIBERNATE = "hibernate"
 SIGNAL_CLOSE = "close"
+SIGNAL_DROP = "drop"
+"""A turn that waits, by its `Dropped`, is not to begin."""
 QUERY_SESSION = "session"
 
 MAX_QUEUED = 100
 """Turns that wait behind the one that runs."""
+MAX_SHOWN = 2048
+"""Characters of what is said and answered that a `Turn` holds."""
+QUEUE_FULL = "TOO_MANY_TASKS"
+"""Type of the refusal of a message that has too many before it."""
 
 SessionMode = Literal["chat", "continuous"]
 SessionState = Literal["active", "idle", "closed"]
@@ -49,8 +59,8 @@ class SessionSettings(Contract):
 
 
 class Turn(Contract):
-    """One exchange, as people see it. `said` and `answer` are cut at 2 KB; all of it is in the task's record. `head` is
-    the conversation's after it."""
+    """One exchange, as people see it. `said` and `answer` are cut at 2,048 characters; all of it is in the task's
+    record."""
 
     number: int
     task_id: str
@@ -66,12 +76,15 @@ class Turn(Contract):
 
 class Memory(Contract):
     """What a session knows, over hibernation and continue-as-new. `head` is the last link of its conversation,
-    `variables` a mapping that programs of earlier turns saved, `done` the ids of the latest tasks that it took."""
+    `variables` a mapping that programs of earlier turns saved, with these `names`, `done` the ids of the latest tasks
+    that it took. `recent` are the latest turns only; `unsummed` counts those since the last summary."""
 
     turns: int = 0
     head: Sha256 | None = None
     tokens: int = 0
+    unsummed: int = 0
     variables: Value | None = None
+    names: list[str] = []
     recent: list[Turn] = []
     done: list[str] = []
 
@@ -96,10 +109,14 @@ class Message(Contract):
 
 
 class Sent(Contract):
-    """`turn` is its number, from 1; `ahead` counts those before it."""
+    """`turn` is its number, from 1; 0: not known yet. `ahead` counts those before it that are not over."""
 
-    turn: int
+    turn: int = 0
     ahead: int = 0
+
+
+class Dropped(Contract):
+    task_id: str
 
 
 class SessionView(Contract):
@@ -123,14 +140,20 @@ class LoadRequest(Contract):
 
 
 class Loaded(Contract):
+    """`is_closed`: it was closed, and takes nothing any more."""
+
     memory: Memory
     settings: SessionSettings
+    is_closed: bool = False
 
 
 class SaveRequest(Contract):
-    """Input of `session.save`: the session's row, for lists, and to wake with."""
+    """Input of `session.save`: the session's row, for lists, and to wake with. `seen_at` is the time of its latest
+    message, in UTC seconds since 1970; `user_hash` is who sent the first one."""
 
     session: SessionRef
+    user_hash: Sha256 | None = None
+    seen_at: float
     settings: SessionSettings
     state: SessionState
     memory: Memory
@@ -139,6 +162,7 @@ class SaveRequest(Contract):
 class NoteRequest(Contract):
     """Input of `session.note`: add a turn that is over to the conversation. `head` is that of the session before it,
     `talk` that of the task's own conversation (the calls of a loop are taken from there), `models` those of its agent.
+    `variables` are those of the session after it: their names are wanted.
     """
 
     task: TaskRef
@@ -149,6 +173,7 @@ class NoteRequest(Contract):
     value: Value | None = None
     error: Failure | None = None
     models: list[ModelSettings] = []
+    variables: Value | None = None
 
 
 class Noted(Contract):
@@ -158,6 +183,7 @@ class Noted(Contract):
     tokens: int
     is_full: bool = False
     answer: str = ""
+    names: list[str] = []
 
 
 class SummaryRequest(Contract):
@@ -178,5 +204,48 @@ SESSION_LOAD: ActivityRef[LoadRequest, Loaded] = ActivityRef(name="session.load"
 SESSION_SAVE: ActivityRef[SaveRequest, Nothing] = ActivityRef(name="session.save", takes=SaveRequest, gives=Nothing)
 SESSION_NOTE: ActivityRef[NoteRequest, Noted] = ActivityRef(name="session.note", takes=NoteRequest, gives=Noted)
 LLM_SUMMARY: ActivityRef[SummaryRequest, Summary] = ActivityRef(name="llm.summary", takes=SummaryRequest, gives=Summary)
+
+
+class SessionLine(Contract):
+    """A session in a list. `title` is how its first message begins; `seen_at` is the time of the latest one."""
+
+    id: str
+    state: SessionState
+    mode: SessionMode = "chat"
+    agent: str = ""
+    title: str = ""
+    turns: int = 0
+    user_id_hash: Sha256 | None = None
+    tenant_id: str = "default"
+    created_at: datetime
+    seen_at: datetime
+
+
+class SessionShown(SessionLine):
+    """A session as it stands. `recent` are its latest turns that are over, `queued` those that wait; `questions` are
+    those of the turn that runs. `variables` are what programs saved. `note` says why what is shown may be old."""
+
+    model: ModelSettings | None = None
+    idle_seconds: float
+    tokens: int = 0
+    recent: list[Turn] = []
+    queued: list[Turn] = []
+    running: Turn | None = None
+    questions: list[Question] = []
+    variables: dict[str, Json] = {}
+    note: str = ""
+
+
+class MessageTaken(Contract):
+    """What became of a message. `answered` is the question that it answered: then it is no turn of its own, and `task`
+    is the turn that asked. `turn` is its number, from 1 (0: not known yet), `ahead` counts those before it."""
+
+    session_id: str
+    task_id: str
+    turn: int = 0
+    ahead: int = 0
+    answered: str | None = None
+    task: Task
+
 
 SessionSpec.model_rebuild()

@@ -1,0 +1,153 @@
+"""The rows of conversations: for lists, and what a session wakes with."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, literal, select, tuple_, update
+
+from holdfast.contracts.session import SessionState
+from holdfast.errors import NotFound, shown
+from store.database import Database
+from store.records import MAX_PAGE, CursorInvalid
+from store.tables import SessionRow, Utc
+
+__all__ = ["SessionPage", "SessionRow", "Sessions"]
+
+_TITLE = 80
+
+
+@dataclass(frozen=True)
+class SessionPage:
+    """`total` counts all rows of the tenant. `next_cursor` is None on the last page."""
+
+    rows: Sequence[SessionRow]
+    next_cursor: str | None
+    total: int
+
+
+class Sessions:
+    """The rows of `sessions`. A row of another tenant is as good as none."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def make(self, tenant: str, session_id: str, settings: dict[str, Any], user_hash: str | None = None) -> bool:
+        """A session in which nothing was said yet; whether this call made it. One that is there stays as it is."""
+        now = datetime.now(UTC)
+        values = {
+            "tenant": tenant,
+            "id": session_id,
+            "state": "idle",
+            "agent": settings.get("agent", ""),
+            "title": "",
+            "user_hash": user_hash,
+            "settings": settings,
+            "turns": 0,
+            "created_at": now,
+            "seen_at": now,
+        }
+        return await self._db.run(self._db.insert(SessionRow).values(values).on_conflict_do_nothing()) == 1
+
+    async def save(
+        self,
+        tenant: str,
+        session_id: str,
+        state: SessionState,
+        *,
+        settings: dict[str, Any],
+        memory: dict[str, Any],
+        turns: int,
+        seen_at: datetime,
+        title: str = "",
+        user_hash: str | None = None,
+    ) -> None:
+        """What a session is and knows now. Its first title and its first user stay; a closed one stays closed."""
+        values = {
+            "state": state,
+            "agent": settings.get("agent", ""),
+            "title": " ".join(title.split())[:_TITLE],
+            "user_hash": user_hash,
+            "settings": settings,
+            "memory": memory,
+            "turns": turns,
+            "seen_at": seen_at,
+        }
+        new = {"tenant": tenant, "id": session_id, "created_at": datetime.now(UTC), **values}
+        kept = values | {
+            "title": func.coalesce(func.nullif(SessionRow.title, ""), values["title"]),
+            "user_hash": func.coalesce(SessionRow.user_hash, user_hash),
+        }
+        insert = self._db.insert(SessionRow).values(new)
+        await self._db.run(
+            insert.on_conflict_do_update(
+                index_elements=[SessionRow.tenant, SessionRow.id], set_=kept, where=SessionRow.state != "closed"
+            )
+        )
+
+    async def mark(self, tenant: str, session_id: str, state: SessionState) -> None:
+        """Write down how it stands, and nothing else. A closed one stays closed."""
+        this = update(SessionRow).where(SessionRow.tenant == tenant, SessionRow.id == session_id)
+        await self._db.run(this.where(SessionRow.state != "closed").values(state=state))
+
+    async def get(self, tenant: str, session_id: str) -> SessionRow:
+        """
+        Raises:
+            NotFound: this tenant has no such session.
+        """
+        row = await self.find(tenant, session_id)
+        if row is None:
+            text = f"no session {shown(session_id)} of tenant {tenant!r}; `GET /sessions` lists those that there are"
+            raise NotFound(text)
+        return row
+
+    async def find(self, tenant: str, session_id: str) -> SessionRow | None:
+        async with self._db.reading() as session:
+            this = select(SessionRow).where(SessionRow.tenant == tenant, SessionRow.id == session_id)
+            return (await session.scalars(this)).one_or_none()
+
+    async def list(
+        self, tenant: str, *, state: SessionState | None = None, limit: int = 100, cursor: str | None = None
+    ) -> SessionPage:
+        """One page, the latest message first.
+
+        Raises:
+            CursorInvalid: the cursor is not one that a page gave.
+        """
+        fits = [SessionRow.tenant == tenant, *([SessionRow.state == state] if state else [])]
+        size = min(max(limit, 1), MAX_PAGE)
+        rest = [_older_than(cursor)] if cursor else []
+        newest = select(SessionRow).where(*fits, *rest).order_by(SessionRow.seen_at.desc(), SessionRow.id.desc())
+        async with self._db.reading() as session:
+            found = (await session.scalars(newest.limit(size + 1))).all()
+            total = await session.scalar(select(func.count()).select_from(SessionRow).where(*fits))
+        following = _cursor(found[size - 1]) if len(found) > size else None
+        return SessionPage(found[:size], following, total or 0)
+
+    async def surplus(self, tenant: str, most: int) -> Sequence[str]:
+        """The ids of those active ones beyond `most` in which nothing was said for longest."""
+        active = (SessionRow.tenant == tenant, SessionRow.state == "active")
+        async with self._db.reading() as session:
+            count = await session.scalar(select(func.count()).select_from(SessionRow).where(*active)) or 0
+            if count <= most:
+                return []
+            oldest = select(SessionRow.id).where(*active).order_by(SessionRow.seen_at, SessionRow.id)
+            return (await session.scalars(oldest.limit(count - most))).all()
+
+
+def _cursor(row: SessionRow) -> str:
+    return base64.urlsafe_b64encode(json.dumps([row.seen_at.isoformat(), row.id]).encode()).decode().rstrip("=")
+
+
+def _older_than(cursor: str) -> ColumnElement[bool]:
+    try:
+        text, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if not last.isprintable():
+            raise ValueError("no database takes NUL or half of a surrogate pair")
+        place = tuple_(literal(datetime.fromisoformat(text).astimezone(UTC), Utc), literal(last))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        raise CursorInvalid(f"cursor {shown(cursor)} is not one that a page gave; leave it out to begin anew") from None
+    return tuple_(SessionRow.seen_at, SessionRow.id) < place
