@@ -1,11 +1,10 @@
 """Sessions: conversations that remember. One workflow each; its turns are tasks, one after another."""
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
-from holdfast.contracts.base import ActivityRef, Contract, Failure, Json, Nothing, Sha256, Value
+from holdfast.contracts.base import ActivityRef, Contract, Failure, Nothing, Sha256, Value
 from holdfast.contracts.begin import Begin
 from holdfast.contracts.llm import Brief
 from holdfast.contracts.message import Part
@@ -13,7 +12,6 @@ from holdfast.contracts.model import ModelSettings, Usage
 from holdfast.contracts.principal import SessionId, TaskRef, Tenant
 from holdfast.contracts.program import TaskState
 from holdfast.contracts.question import Question
-from holdfast.contracts.task import Task
 
 SESSION_WORKFLOW = "SessionWorkflow"
 UPDATE_SEND = "send"
@@ -204,48 +202,5 @@ SESSION_LOAD: ActivityRef[LoadRequest, Loaded] = ActivityRef(name="session.load"
 SESSION_SAVE: ActivityRef[SaveRequest, Nothing] = ActivityRef(name="session.save", takes=SaveRequest, gives=Nothing)
 SESSION_NOTE: ActivityRef[NoteRequest, Noted] = ActivityRef(name="session.note", takes=NoteRequest, gives=Noted)
 LLM_SUMMARY: ActivityRef[SummaryRequest, Summary] = ActivityRef(name="llm.summary", takes=SummaryRequest, gives=Summary)
-
-
-class SessionLine(Contract):
-    """A session in a list. `title` is how its first message begins; `seen_at` is the time of the latest one."""
-
-    id: str
-    state: SessionState
-    mode: SessionMode = "chat"
-    agent: str = ""
-    title: str = ""
-    turns: int = 0
-    user_id_hash: Sha256 | None = None
-    tenant_id: str = "default"
-    created_at: datetime
-    seen_at: datetime
-
-
-class SessionShown(SessionLine):
-    """A session as it stands. `recent` are its latest turns that are over, `queued` those that wait; `questions` are
-    those of the turn that runs. `variables` are what programs saved. `note` says why what is shown may be old."""
-
-    model: ModelSettings | None = None
-    idle_seconds: float
-    tokens: int = 0
-    recent: list[Turn] = []
-    queued: list[Turn] = []
-    running: Turn | None = None
-    questions: list[Question] = []
-    variables: dict[str, Json] = {}
-    note: str = ""
-
-
-class MessageTaken(Contract):
-    """What became of a message. `answered` is the question that it answered: then it is no turn of its own, and `task`
-    is the turn that asked. `turn` is its number, from 1 (0: not known yet), `ahead` counts those before it."""
-
-    session_id: str
-    task_id: str
-    turn: int = 0
-    ahead: int = 0
-    answered: str | None = None
-    task: Task
-
 
 SessionSpec.model_rebuild()
