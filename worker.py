@@ -23,6 +23,7 @@ from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_OWN, QUEUE
 from holdfast.errors import HoldfastError, OperatorError
 from holdfast.ownflows import load_workflows
 from holdfast.temporal.connect import connect
+from holdfast.temporal.early import NothingEarly
 from holdfast.temporal.sandbox import restrictions
 from workflows import policies
 from workflows.flow import FlowWorkflow
@@ -65,6 +66,7 @@ def workers(client: Client, queues: Sequence[str], found: Wired, settings: Setti
             max_concurrent_activities=found.slots.get(queue),
             no_remote_activities=queue == QUEUE_AGENTS,
             workflow_runner=runner,
+            plugins=[NothingEarly()],
             sticky_queue_schedule_to_start_timeout=policies.STICKY_TIMEOUT,
             max_heartbeat_throttle_interval=timedelta(seconds=1),
             graceful_shutdown_timeout=GRACE,
