@@ -13,6 +13,7 @@ from temporalio.client import Client
 
 from activities.admitting import Admitting
 from activities.asking import Asker
+from activities.backlogskills import BacklogSkills
 from activities.delegating import Delegating
 from activities.engine import Engine
 from activities.estimating import Estimating, Measurer, Thinking
@@ -49,6 +50,7 @@ from sandbox.pool import Pool
 from sandbox.pools import Pools
 from skills.run import SkillRunner
 from store.admission import Admission
+from store.backlog import Backlog
 from store.database import Database
 from store.deltas import Deltas
 from store.records import Records
@@ -101,7 +103,8 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
                 blobs, settings.home, environ, _project_python(settings), workspace_bytes=settings.workspace_bytes
             )
             stack.push_async_callback(runner.close)
-            engines: dict[str, Engine] = {RECALL: Recall(blobs)}
+            backlog = BacklogSkills(Records(database), Backlog(database))
+            engines: dict[str, Engine] = {RECALL: Recall(blobs), **backlog.engines()}
             skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs), engines)
             steps = Steps(Records(database), blobs, settings.max_file_bytes)
             values = OwnFlows(blobs)

@@ -17,6 +17,7 @@ from tests.support.builtin import BUILTIN, ROOT, SHOP, Desk, function, parsed
 
 NAMES = sorted(folder.name for folder in BUILTIN.iterdir() if (folder / "SKILL.md").is_file())
 KINDS = {"ask": "native", "recall": "engine", "sleep": "native", "summarize": "prompt", "web-search": "hybrid"}
+KINDS |= dict.fromkeys(("queue-add", "queue-next", "queue-done", "queue-fail"), "engine")
 WITHOUT_CODE = [name for name in NAMES if KINDS.get(name) in ("native", "prompt", "engine")]
 SCRIPTS = [name for name in NAMES if name not in WITHOUT_CODE]
 
