@@ -8,8 +8,11 @@ from holdfast.agentforms import SUBAGENT_CONSTRAINTS, AgentDraft, AgentFile, age
 from holdfast.agentkeys import LATER, AgentKeys, DefaultKeys, SkillEntry
 from holdfast.agentlimits import budget_of, limits_of, models_of, over, retry_of
 from holdfast.contracts.agent import AgentSpec, Strategy
-from holdfast.errors import SpecInvalid, shown
+from holdfast.contracts.timing import Scheduled
+from holdfast.errors import InvalidRequest, SpecInvalid, shown
 from holdfast.names import canonical_name
+from holdfast.said import said
+from holdfast.schedulekeys import Fault, scheduled
 from holdfast.skillschema import any_schema
 from holdfast.sources import Sources
 
@@ -74,6 +77,7 @@ def _spec(keys: AgentKeys, prompt: str, file: AgentFile, draft: AgentDraft, defa
         budget=budget_of(keys, defaults, draft),
         sandbox=_sandbox(keys, draft),
         output_schema=_output_schema(keys, draft),
+        schedule=_schedule(keys, draft),
         extra=_extra(keys),
         origin=file.origin,
     )
@@ -145,6 +149,22 @@ def _output_schema(keys: AgentKeys, draft: AgentDraft) -> dict[str, Any] | None:
     for warning in warnings:
         draft.warn("output_schema", warning)
     return schema
+
+
+def _schedule(keys: AgentKeys, draft: AgentDraft) -> Scheduled | None:
+    if keys.schedule_config is None:
+        if keys.execution_mode == "scheduled":
+            needed = "'schedule_config' is needed: {type: cron, cron: \"0 0 * * *\", task_data: {prompt: …}}"
+            raise draft.wrong("execution_mode", f"found 'scheduled' and no key {needed}")
+        return None
+    try:
+        found = scheduled(keys.schedule_config, draft.document.file)
+        said(found.input)
+    except Fault as exc:
+        raise draft.wrong(f"schedule_config.{exc.key}", exc.message) from None
+    except InvalidRequest as exc:
+        raise draft.wrong("schedule_config.task_data", str(exc).removeprefix("input: ")) from None
+    return found
 
 
 def _extra(keys: AgentKeys) -> dict[str, Any]:

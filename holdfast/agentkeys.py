@@ -8,6 +8,7 @@ from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Json
 from holdfast.contracts.model import ModelSettings
 from holdfast.filekeys import Keys, Name, Shape, Word, YesNo
+from holdfast.schedulekeys import ScheduleKeys
 
 
 class LlmKeys(ModelSettings):
@@ -115,7 +116,7 @@ class AgentKeys(Keys):
     output_schema: dict[str, Json] | None = None
     collaborative_config: CollaborationKeys = CollaborationKeys()
     config: dict[str, Json] | None = Field(default=None, description="what an agent of strategy `class` reads")
-    schedule_config: dict[str, Json] | None = Field(default=None, description="kept, not acted on yet")
+    schedule_config: ScheduleKeys | None = Field(default=None, description="asks it by the clock")
     session: dict[str, Json] | None = Field(default=None, description="kept, not acted on yet")
     continuous_config: dict[str, Json] | None = Field(default=None, description="kept, not acted on yet")
     clarification: dict[str, Json] | None = Field(default=None, description="kept, not acted on yet")
@@ -132,7 +133,7 @@ class DefaultKeys(Keys):
     retry: RetryKeys = RetryKeys()
 
 
-LATER = ("config", "schedule_config", "session", "continuous_config", "clarification")
+LATER = ("config", "session", "continuous_config", "clarification")
 """Fields that are read and kept; nothing in this version acts on them but, on `config`, an agent's own class."""
 
 _PLACES: dict[str, type[BaseModel]] = {
@@ -150,7 +151,12 @@ _ALIASES = {
 
 SHAPE = Shape(
     AgentKeys,
-    {**_PLACES, "skills": SkillEntry, "collaborative_config": CollaborationKeys},
+    {
+        **_PLACES,
+        "skills": SkillEntry,
+        "collaborative_config": CollaborationKeys,
+        "schedule_config": ScheduleKeys,
+    },
     {"": {"tools": "skills", "available_skills": "skills", **_MODEL_ALIASES}, **_ALIASES},
 )
 DEFAULTS = Shape(DefaultKeys, _PLACES, {"": _MODEL_ALIASES, **_ALIASES})

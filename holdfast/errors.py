@@ -10,6 +10,7 @@
     |  |- UnknownFlow        no flow of that name
     |  |- UnknownTaskType    a task's type that is none
     |  |- InvalidRequest     a field, a parameter or the JSON of a request is wrong
+    |  |- InvalidCron        a schedule's cron is none: not five fields, or one of them is wrong
     |  |- TooLarge           more bytes than are allowed
     |  |- NotFound           no task, question or blob of that id
     |  |- Conflict           same idempotency key with another body, or a task that is over
@@ -104,6 +105,11 @@ class UnknownTaskType(UserError):
 class InvalidRequest(UserError):
     code = "INVALID_REQUEST"
     status = 422
+
+
+class InvalidCron(UserError):
+    code = "INVALID_CRON"
+    status = 400
 
 
 class TooLarge(UserError):

@@ -8,11 +8,14 @@ from typing import Any
 from holdfast import cel, convergence
 from holdfast.contracts.base import Origin
 from holdfast.contracts.flow import COMPENSATE, AskSpec, FlowSpec, StepKind, StepRetry, StepSpec
+from holdfast.contracts.timing import Scheduled
 from holdfast.errors import SpecInvalid, shown
 from holdfast.filedraft import Draft
 from holdfast.flowgraph import NAMES, check_graph
 from holdfast.flowkeys import SHAPE, WORK, FieldCheck, FlowKeys, StepKeys
 from holdfast.names import canonical_name, listed, suggestion
+from holdfast.schedulekeys import Fault, scheduled
+from holdfast.schemas import compiled
 from holdfast.skillschema import any_schema
 from holdfast.source import check as check_source
 from holdfast.source import describe, normalise
@@ -55,6 +58,7 @@ def parse_flow(file: FlowFile, sources: Sources) -> ParsedFlow:
     draft = Draft(read_mapping(sources.text(file.path, file.root, file.label), file.label), SHAPE)
     keys = draft.keys()
     steps = _Steps(draft, file, sources).all(keys.steps)
+    input_schema = _input_schema(keys, draft)
     spec = FlowSpec(
         name=keys.name,
         description=keys.description.strip(),
@@ -62,7 +66,7 @@ def parse_flow(file: FlowFile, sources: Sources) -> ParsedFlow:
         max_iterations=keys.max_iterations,
         convergence_check=_check_name(keys),
         convergence=_convergence(keys, draft),
-        input_schema=_input_schema(keys, draft),
+        input_schema=input_schema,
         steps=steps,
         on_failure=on_failure(keys.on_failure, "on_failure", draft),
         max_parallel=keys.max_parallel,
@@ -70,7 +74,7 @@ def parse_flow(file: FlowFile, sources: Sources) -> ParsedFlow:
         events=keys.triggers.events,
         enabled=keys.enabled,
         tags=keys.tags,
-        extra={} if keys.triggers.schedule is None else {"triggers": {"schedule": keys.triggers.schedule}},
+        schedule=_schedule(keys, input_schema, draft),
         origin=file.origin,
     )
     check_graph(spec, draft)
@@ -115,6 +119,19 @@ def _input_schema(keys: FlowKeys, draft: FlowDraft) -> dict[str, Any] | None:
     for warning in warnings:
         draft.warn("input_schema", warning)
     return schema
+
+
+def _schedule(keys: FlowKeys, schema: dict[str, Any] | None, draft: FlowDraft) -> Scheduled | None:
+    if keys.triggers.schedule is None:
+        return None
+    try:
+        found = scheduled(keys.triggers.schedule, draft.document.file)
+    except Fault as exc:
+        raise draft.wrong(f"triggers.schedule.{exc.key}", exc.message) from None
+    problems = compiled(schema).problems(found.input, "input") if schema is not None else []
+    if problems:
+        raise draft.wrong("triggers.schedule.input", f"does not fit the flow's input_schema: {'; '.join(problems)}")
+    return found
 
 
 def expression(text: str, path: str, draft: FlowDraft) -> str:

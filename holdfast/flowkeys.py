@@ -8,6 +8,7 @@ from holdfast.contracts.base import Json
 from holdfast.contracts.flow import MAX_STEPS, Coordination
 from holdfast.contracts.question import OnTimeout
 from holdfast.filekeys import Keys, Name, Shape, Word, YesNo
+from holdfast.schedulekeys import ScheduleKeys
 
 Operator = Literal["==", "!=", ">", ">=", "<", "<="]
 
@@ -66,7 +67,7 @@ class TriggerKeys(Keys):
     """What starts the flow by itself."""
 
     events: list[Word] = Field(default=[], description="topics")
-    schedule: Json = Field(default=None, description="kept, not acted on yet")
+    schedule: ScheduleKeys | None = Field(default=None, description="asks it by the clock")
 
 
 Check = Annotated[
@@ -105,6 +106,7 @@ SHAPE = Shape(
         "steps.retry": StepRetryKeys,
         "convergence_check": FieldCheck,
         "triggers": TriggerKeys,
+        "triggers.schedule": ScheduleKeys,
     },
     {
         "": {"coordination": "coordination_type"},

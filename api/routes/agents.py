@@ -13,6 +13,7 @@ from holdfast.contracts.agent import AgentLimits, AgentSpec, Planning, Retry, St
 from holdfast.contracts.base import Contract, Json, Origin
 from holdfast.contracts.budget import Budget
 from holdfast.contracts.model import ModelSettings
+from holdfast.contracts.timing import Scheduled
 
 router = APIRouter(tags=["agents"])
 
@@ -65,6 +66,7 @@ class AgentPage(Agent):
     retry: Retry
     budget: Budget
     output_schema: dict[str, Json] | None
+    schedule: Scheduled | None
     extra: dict[str, Json]
     catalogue: str
 
@@ -106,7 +108,7 @@ def safe(agent: AgentSpec) -> dict[str, Any]:
     """An agent as JSON without secrets: those of older systems' keys, and of addresses that hold a password."""
     found = agent.model_dump(mode="json")
     models = [{key: _without_password(value) for key, value in model.items()} for model in found["models"]]
-    return {**found, "extra": masked(agent.extra), "models": models}
+    return {**found, "extra": masked(agent.extra), "schedule": masked(found["schedule"]), "models": models}
 
 
 def _without_password(value: Json) -> Json:

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from holdfast.contracts.base import Contract, Json, Origin
 from holdfast.contracts.budget import Budget
 from holdfast.contracts.model import ModelSettings
+from holdfast.contracts.timing import Scheduled
 
 Strategy = Literal["direct", "ptc", "loop", "delegate", "class"]
 """`direct`: one LLM call answers. `ptc`: plan, write one program that uses skills, run it. `loop`: the model calls
@@ -63,5 +64,6 @@ class AgentSpec(Contract):
     budget: Budget = Budget()
     sandbox: str = Field(default="", description="adapter that its programs run on; empty: the worker's own")
     output_schema: dict[str, Json] | None = None
+    schedule: Scheduled | None = None
     extra: dict[str, Any] = Field(default={}, description="keys that are read, and not acted on by this version")
     origin: Origin = "project"

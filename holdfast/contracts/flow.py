@@ -10,6 +10,7 @@ from holdfast.contracts.budget import LedgerState
 from holdfast.contracts.model import ModelSettings, Spent
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.question import OnTimeout, Question
+from holdfast.contracts.timing import Scheduled
 
 StepKind = Literal["agent", "skill", "program", "flow", "ask"]
 Coordination = Literal["sequential", "iterative_refinement", "parallel", "dag", "reactive"]
@@ -80,6 +81,7 @@ class FlowSpec(Contract):
     max_parallel: int = Field(default=20, ge=1, le=200)
     timeout_seconds: float | None = Field(default=None, gt=0)
     events: list[str] = []
+    schedule: Scheduled | None = None
     enabled: bool = True
     tags: list[str] = []
     own_workflow: str = Field(default="", description="the type of a project's own Temporal workflow, which is run")

@@ -29,7 +29,8 @@ tools_of: none
 FILES: dict[str, str | bytes] = {
     "holdfast.yaml": "",
     "agents/reviewer.yaml": REVIEWER.replace("tools_of: none\n", "system_prompt: Review it.\n"),
-    "agents/night.yaml": "name: Night_Watch\nexecution_mode: scheduled\nenabled: false\ntags: [code]\n",
+    "agents/night.yaml": "name: Night_Watch\nexecution_mode: scheduled\nenabled: false\ntags: [code]\n"
+    "schedule_config: {cron: 0 3 * * *, task_data: Watch}\n",
     "config/agents/pair.yml": "name: pair\nmodels: [{provider: openai}, {provider: Anthropic, model: m}]\nagent_type: code\n",
     "config/agents/lost.yml": "name: lost\nllm_config: {provider: opnai}\ntools: [{name: echo, type: mcp, auth: {key: s3cret}}]\n",
 }

@@ -76,7 +76,8 @@ def test_a_configuration_is_shown_whole_and_without_secrets(api: Api) -> None:
     config = json.loads(text)
     assert config["llm_config"] == config["models"][0]
     assert (config["llm_config"]["max_tokens"], config["llm_config"]["api_base"]) == (7, "http://***@localhost:1/v1")
-    assert config["extra"]["schedule_config"]["task_data"] == {"prompt": "Go", "api_key": "***"}
+    assert config["schedule"]["input"] == {"prompt": "Go", "api_key": "***"}
+    assert (config["schedule"]["cron"], config["schedule"]["file"]) == ("0 0 * * *", "config/agents/lost.yml")
     assert (config["agent_type"], config["execution_mode"], config["skills"]) == ("finder", "scheduled", ["echo"])
     assert [secret for secret in ("s3cret", "pa55", "t0ps", "k3y") if secret in api.http.get("/agents/lost").text] == []
 

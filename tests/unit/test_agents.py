@@ -20,6 +20,7 @@ from holdfast.catalogue import BUILTIN, BUILTIN_AGENTS, BUILTIN_FLOWS, Catalogue
 from holdfast.contracts.agent import AgentLimits, AgentSpec, Retry
 from holdfast.contracts.budget import Budget
 from holdfast.contracts.model import ModelSettings
+from holdfast.contracts.timing import Scheduled
 from holdfast.errors import SpecInvalid, UnknownAgent
 from holdfast.sources import Sources
 from tests.support.skill_folders import write_files, write_skill
@@ -144,14 +145,14 @@ limits: {max_steps: 4, max_cost_usd: 0.5, max_tokens: 9000, max_calls: 7, max_re
     )
     assert spec.budget == Budget(tokens=9000, usd=Decimal("0.5"), calls=7)
     assert spec.extra["skills"][0]["url"] == "http://localhost:1"
-    assert spec.extra["schedule_config"]["task_data"] == {"prompt": "Go"}
+    assert spec.schedule == Scheduled(cron="0 0 * * *", input={"prompt": "Go"}, file="agents/a.yaml")
     assert spec.extra["continuous_config"]["conversation_pruning_strategy"] == "summary"
     assert spec.extra["collaborative_config"] == {
         "planning_agent": "p",
         "allow_human_clarification": True,
         "clarification_timeout_seconds": 30.0,
     }
-    assert set(spec.extra) == {"skills", "schedule_config", "continuous_config", "collaborative_config"}
+    assert set(spec.extra) == {"skills", "continuous_config", "collaborative_config"}
 
 
 README_SCHEDULES = """\
@@ -172,10 +173,10 @@ schedule_config:
 
 
 def test_the_two_schedules_of_the_readme_load(project: Path) -> None:
-    found = [parsed(project, f"name: a\n{block}").extra["schedule_config"] for block in README_SCHEDULES.split("\n\n")]
+    found = [parsed(project, f"name: a\n{block}").schedule for block in README_SCHEDULES.split("\n\n")]
     assert found == [
-        {"type": "cron", "cron": "0 0 * * *", "task_data": {"prompt": "Generate daily report"}},
-        {"type": "interval", "interval_seconds": 3600, "task_data": {"prompt": "Check system status"}},
+        Scheduled(cron="0 0 * * *", input={"prompt": "Generate daily report"}, file="agents/a.yaml"),
+        Scheduled(interval_seconds=3600, input={"prompt": "Check system status"}, file="agents/a.yaml"),
     ]
 
 
@@ -200,7 +201,7 @@ GOOD = [
     ),
     Good("available-skills", "name: a\navailable_skills: [a_b, a-b]", {"skills": ["a-b"]}),
     Good("off", "name: a\nenabled: no", {"enabled": False}),
-    Good("mode", "name: a\nexecution_mode: scheduled", {"execution_mode": "scheduled"}),
+    Good("mode", "name: a\nexecution_mode: continuous", {"execution_mode": "continuous"}),
     Good("fused-and-phrased", "name: a\nplanning: fused\nphrase: true", {"planning": "fused", "phrase": True}),
     Good(
         "other-names-in-llm-config",
@@ -340,6 +341,13 @@ BAD = [
         "collaborative_config.friends",
         2,
         ("unknown",),
+    ),
+    Bad(
+        "scheduled-without-a-schedule",
+        "name: a\nexecution_mode: scheduled",
+        "execution_mode",
+        2,
+        ("'scheduled'", "no key 'schedule_config'"),
     ),
     Bad("mode", "name: a\nexecution_mode: swarm", "execution_mode", 2, ("'swarm'", "'scheduled'")),
     Bad("planning", "name: a\nplanning: twice", "planning", 2, ("'split' or 'fused'",)),

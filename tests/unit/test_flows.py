@@ -15,6 +15,7 @@ from holdfast import cel, flowkeys
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import BUILTIN, BUILTIN_FLOWS, Catalogue, Library, Loaded, load
 from holdfast.contracts.flow import AskSpec, FlowSpec, StepRetry, StepSpec
+from holdfast.contracts.timing import Scheduled
 from holdfast.errors import SpecInvalid, UnknownFlow
 from holdfast.flowfiles import FlowFile, parse_flow
 from holdfast.flowgraph import cycle_in
@@ -118,7 +119,7 @@ GOOD = [
     Good(
         "schedule",
         f"name: f\ntriggers: {{schedule: {{cron: '* * * * *'}}}}\n{STEP}",
-        {"extra": {"triggers": {"schedule": {"cron": "* * * * *"}}}},
+        {"schedule": Scheduled(cron="* * * * *", file="flows/f.yaml"), "extra": {}},
     ),
     Good("schema", f"name: f\ninput_schema: {{type: object}}\n{STEP}", {"input_schema": {"type": "object"}}),
     Good("time", f"name: f\ntimeout_seconds: 9\n{STEP}", {"timeout_seconds": 9}),
