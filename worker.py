@@ -28,6 +28,7 @@ from holdfast.temporal.sandbox import restrictions
 from workflows import policies
 from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
+from workflows.session import SessionWorkflow
 from workflows.task import TaskWorkflow
 
 QUEUES = (QUEUE_AGENTS, QUEUE_LLM, QUEUE_SKILLS, QUEUE_SANDBOX)
@@ -56,7 +57,7 @@ def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
 def workers(client: Client, queues: Sequence[str], found: Wired, settings: Settings) -> list[Worker]:
     """One Temporal worker a queue."""
     runner = SandboxedWorkflowRunner(restrictions=restrictions())
-    workflows = [TaskWorkflow, FlowWorkflow, ProgramWorkflow, *own_workflows(settings, queues)]
+    workflows = [TaskWorkflow, FlowWorkflow, ProgramWorkflow, SessionWorkflow, *own_workflows(settings, queues)]
     return [
         Worker(
             client,

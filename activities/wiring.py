@@ -24,6 +24,7 @@ from activities.ownagents import OwnAgents
 from activities.ownflows import OwnFlows
 from activities.program import TEMPLATE, Programs
 from activities.records import Recorder
+from activities.sessions import Remembering
 from activities.skills import Skills
 from activities.turns import Turns
 from activities.work import Steps
@@ -54,6 +55,7 @@ from store.backlog import Backlog
 from store.database import Database
 from store.deltas import Deltas
 from store.records import Records
+from store.sessions import Sessions
 from store.usage import Usage
 from store.workers import Workers, WorkerSeen
 
@@ -114,6 +116,8 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             admitting = Admitting(Admission(settings, Records(database), library, blobs))
             at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record]
             at_hand += [admitting.admit, steps.prepare, steps.judge, steps.collect, values.read, values.keep]
+            sessions = Remembering(Sessions(database), blobs, client, settings.max_sessions)
+            at_hand += [sessions.load, sessions.save, sessions.note]
             found.activities[QUEUE_SKILLS] = [skills.run, skills.check, *at_hand]
             found.activities[QUEUE_OWN] = [OwnAgents(skills).run]
             # Local activities run where the workflow does: saves, what is between steps, and calls of light skills.

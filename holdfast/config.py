@@ -52,6 +52,9 @@ VARIABLES: dict[str, str] = {
     "SANDBOX_TIMEOUT": "sandbox_timeout_ms",
     "SANDBOX_MAX_SESSIONS": "sandbox_max_sessions",
     "SANDBOX_WARM": "sandbox_warm",
+    "SESSION_TIMEOUT": "session_timeout_ms",
+    "MAX_SESSIONS": "max_sessions",
+    "CONTINUOUS_AGENT_IDLE_TIMEOUT": "continuous_idle_seconds",
     "DEFAULT_LLM_PROVIDER": "default_llm_provider",
     "DEFAULT_LLM_MODEL": "default_llm_model",
     "LLM_BASE_URL": "llm_base_url",
@@ -146,6 +149,17 @@ class Settings(BaseModel):
     sandbox_max_sessions: int = Field(default=10, ge=1, le=1000, description="boxes of one worker that live at once")
     sandbox_warm: int = Field(default=2, ge=0, le=100, description="boxes kept idle, 15 MB each")
     workspace_bytes: int = Field(default=5 << 30, ge=1 << 20, description="what a tenant's workspace may hold")
+    session_timeout_ms: int = Field(
+        default=1_800_000,
+        ge=100,
+        description="a conversation that is idle for so long hibernates, and wakes when needed",
+    )
+    max_sessions: int = Field(
+        default=1000, ge=1, description="of one tenant that are awake at once; those idle longest hibernate"
+    )
+    continuous_idle_seconds: float = Field(
+        default=600.0, gt=0, description="session_timeout_ms of continuous agents, in seconds"
+    )
     default_llm_provider: str | None = None
     default_llm_model: str | None = None
     llm_base_url: HttpUrl | None = None

@@ -88,10 +88,10 @@ class Sessions:
             )
         )
 
-    async def mark(self, tenant: str, session_id: str, state: SessionState) -> None:
-        """Write down how it stands, and nothing else. A closed one stays closed."""
+    async def mark(self, tenant: str, session_id: str, state: SessionState, **values: Any) -> None:
+        """Write down how it stands, and these columns. A closed one stays closed."""
         this = update(SessionRow).where(SessionRow.tenant == tenant, SessionRow.id == session_id)
-        await self._db.run(this.where(SessionRow.state != "closed").values(state=state))
+        await self._db.run(this.where(SessionRow.state != "closed").values(state=state, **values))
 
     async def get(self, tenant: str, session_id: str) -> SessionRow:
         """

@@ -78,7 +78,7 @@ class Children:
             self._purse.lost(part)
             if is_cancelled_exception(exc) and (part == PROGRAM or is_cancelled()):
                 raise
-            result = _failed(exc)
+            result = ended_badly(exc)
             error = result.error or Failure(type="ProgramFailed", message=f"{part} failed")
             raise Failed(error, result) from exc
         finally:
@@ -257,7 +257,7 @@ def _result(handle: "ChildWorkflowHandle[Any, ProgramResult]") -> ProgramResult:
     failed = handle.exception()
     if failed is None:
         return handle.result()
-    return _failed(failed) if isinstance(failed, ChildWorkflowError) else _unstarted(failed)
+    return ended_badly(failed) if isinstance(failed, ChildWorkflowError) else _unstarted(failed)
 
 
 def _unstarted(cause: BaseException) -> ProgramResult:
@@ -268,7 +268,7 @@ def _full(part: str, own: str) -> str:
     return own if part == PROGRAM else f"{part}{OF}{own}"
 
 
-def _failed(exc: ChildWorkflowError) -> ProgramResult:
+def ended_badly(exc: ChildWorkflowError) -> ProgramResult:
     """How a child ended that did not end well, as its workflow told."""
     cause = exc.cause
     if isinstance(cause, ApplicationError) and cause.details and isinstance(cause.details[0], dict):

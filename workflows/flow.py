@@ -45,6 +45,7 @@ class FlowWorkflow(Work):
             spec.type,
             spec.limits,
             reports_end=spec.reports_end,
+            reports_to=spec.reports_to,
             budget=spec.budget,
             is_budgeted=spec.is_budgeted,
             started_at=was.started_at if was else None,

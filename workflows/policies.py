@@ -40,6 +40,14 @@ SAVE: dict[str, Any] = {
     "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)),
 }
 
+TURN_END: dict[str, Any] = {
+    **SAVE,
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(milliseconds=500), backoff_coefficient=1.3, maximum_interval=timedelta(seconds=5)
+    ),
+}
+"""How one who did not begin a turn asks whether it is over: for as long as it takes."""
+
 SAVE_LOCALLY: dict[str, Any] = {
     "start_to_close_timeout": SAVE["start_to_close_timeout"],
     "retry_policy": RetryPolicy(maximum_attempts=1),
@@ -65,6 +73,10 @@ def llm(left_seconds: float | None = None) -> dict[str, Any]:
         ),
         "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     }
+
+
+SUMMARY_SECONDS = 600.0
+"""So long a conversation waits to be summed up. It goes on without, then, and is cut where it does not fit."""
 
 
 def paid_llm(left_seconds: float | None) -> dict[str, Any]:

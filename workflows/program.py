@@ -83,7 +83,7 @@ class ProgramWorkflow(Budgeted, Answering):
         self.segments = list(carried.segments)
         self.questions = Questions(carried.questions)
         of_agent = spec.author is not None
-        self.parent = spec.task.workflow_id if of_agent else spec.task.parent_workflow_id
+        self.parent = spec.task.workflow_id if of_agent else spec.reports_to or spec.task.parent_workflow_id
         self.purse = Purse(spec.task, self.questions, spec.budget, spec.is_budgeted, carried.budget, of_agent)
         self.children = Children(place(spec), self.purse, carried.reports)
         agents = AgentCalls(spec, place(spec), self.children, self._left)

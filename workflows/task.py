@@ -56,6 +56,7 @@ class TaskWorkflow(Work):
             spec.type,
             spec.limits,
             reports_end=spec.reports_end,
+            reports_to=spec.reports_to,
             budget=spec.budget,
             is_budgeted=spec.is_budgeted,
             started_at=was.started_at if was else None,
@@ -247,6 +248,11 @@ class TaskWorkflow(Work):
         return told.progress(own) if told else own
 
     def _result(self, result: ProgramResult) -> ProgramResult:
+        """Of a turn, with where its conversation ends: the session's goes on from there."""
+        did = self._did(result)
+        return did.model_copy(update={"head": self.talk.head}) if self.is_turn and self.talk.head else did
+
+    def _did(self, result: ProgramResult) -> ProgramResult:
         """With what the loop or the program did; of a cancelled program, what it told."""
         if told := self.loop or self.delegation:
             return told.result(result)

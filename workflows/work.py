@@ -34,6 +34,7 @@ class Work(Budgeted, Answering):
         limits: Limits,
         *,
         reports_end: bool = False,
+        reports_to: str = "",
         started_at: float | None = None,
         questions: Iterable[Question] = (),
         budget: Budget | None = None,
@@ -41,6 +42,9 @@ class Work(Budgeted, Answering):
         ledger: LedgerState | None = None,
     ) -> None:
         self.task, self.limits, self.reports_end = task, limits, reports_end
+        self.is_turn = bool(reports_to)
+        self.listener = reports_to or task.parent_workflow_id
+        """The workflow that hears how this task stands: the session whose turn it is, or the task that started it."""
         self.is_carried = started_at is not None
         self.began_at = workflow.now().timestamp() if started_at is None else started_at
         self.state: TaskState = "RUNNING"
@@ -82,7 +86,7 @@ class Work(Budgeted, Answering):
 
     def _watching(self, telling: "asyncio.Task[Value]") -> list[Coroutine[Any, Any, None]]:
         watching = [self._deadline(telling), self._follow()]
-        return watching if self.task.parent_workflow_id is None else [*watching, self._report()]
+        return watching if self.listener is None else [*watching, self._report()]
 
     def _result(self, result: ProgramResult) -> ProgramResult:
         """The result with what only this kind of work knows."""
@@ -134,14 +138,17 @@ class Work(Budgeted, Answering):
             await self._tell()
 
     def _marks(self) -> tuple[TaskState, int]:
+        """What a report is about. A session hears of questions alone, not of each child."""
+        if self.is_turn:
+            asked = self.all_questions()
+            return self.state, 2 * len(asked.all) - len(asked.open)
         return self.state, self.questions.changes + self.children.changes
 
     async def _tell(self, result: ProgramResult | None = None) -> None:
-        parent = self.task.parent_workflow_id
-        assert parent is not None
+        assert self.listener is not None
         questions = list(self.all_questions().all.values())
         report = ProgramReport(child=self.task.part, state=self.state, questions=questions, result=result)
-        await workflow.get_external_workflow_handle(parent).signal(SIGNAL_REPORT, report)
+        await workflow.get_external_workflow_handle(self.listener).signal(SIGNAL_REPORT, report)
 
     # --- parts ----------------------------------------------------------------------------------------------------
 
@@ -163,7 +170,7 @@ class Work(Budgeted, Answering):
         result = result.model_copy(update={"budget": self.purse.state})
         self._record(state, result)
         await self.record.written()
-        if self.reports_end or (state == "CANCELLED" and self.task.parent_workflow_id is not None):
+        if self.reports_end or (state == "CANCELLED" and self.listener is not None):
             # Whoever began this task may be gone: its end is its end all the same.
             with contextlib.suppress(FailureError):
                 await self._tell(result)

@@ -21,8 +21,8 @@ MAX_PARTS = 20
 
 class SessionMessage(Body):
     """Body of `POST /sessions/{id}/messages`. `parts` are files that were sent with `POST /files`, such as images; they
-    stand behind the text. `agent` and `model` hold for this turn, else those of the session do. `strategy`, `skills` and
-    `budget` are as in `POST /tasks`."""
+    stand behind the text. `agent` and `model` hold for this turn, else those of the session do. The rest
+    is as in `POST /tasks`."""
 
     text: Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)] = ""
     parts: list[BlobPart] = Field(default=[], max_length=MAX_PARTS)
