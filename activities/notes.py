@@ -5,6 +5,9 @@ only: no other blob can be had by its name, and knowing a handle of another tena
 """
 
 import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Json, Sha256
@@ -12,8 +15,44 @@ from holdfast.contracts.skill import SkillCall
 from holdfast.errors import NotFound, SkillRefused
 
 RECALL = "recall"
+WORST_HANDLE = "0" * 64
+"""None has more tokens."""
+_CUT = re.compile(
+    r"\n\[… \d+ of (?P<total>\d+) characters are not shown"
+    r"(?:: recall\(handle=\"(?P<handle>[0-9a-f]{64})\", offset=\d+\) reads on)? …\]\Z"
+)
 _MAX_BYTES = 64 << 20
 _FORMAT = 1
+
+
+Keep = Callable[[str], str]
+"""Keeps a text and gives its handle; empty: it cannot be read again."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A text of `total` characters, of which `shown` are left. `handle` is that of all of it, or empty."""
+
+    shown: str
+    total: int
+    handle: str
+
+    @property
+    def text(self) -> str:
+        left = self.total - len(self.shown)
+        how = f': {RECALL}(handle="{self.handle}", offset={len(self.shown)}) reads on' if self.handle else ""
+        return f"{self.shown}\n[… {left} of {self.total} characters are not shown{how} …]"
+
+
+def cut(text: str, characters: int, keep: Keep) -> str:
+    """A text's beginning, and how to read the rest. One that was cut before keeps its handle."""
+    before = _CUT.search(text)
+    if before is None:
+        return text if len(text) <= characters else Cut(text[:characters], len(text), keep(text)).text
+    shown = text[: before.start()]
+    if len(shown) <= characters:
+        return text
+    return Cut(shown[:characters], int(before["total"]), before["handle"] or "").text
 
 
 def noted(blobs: BlobStore, tenant: str, text: str) -> Sha256:

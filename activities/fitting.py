@@ -1,0 +1,309 @@
+"""Making a conversation fit a model's window: what is left out, what is cut, and what must stay.
+
+Protected are messages that the caller names (the task itself, texts of skills, questions), and the newest exchange.
+Of all others, the oldest give way first: long texts in them become heads with a handle, then they are left out whole,
+with a line that says how many. Calls and what they gave go together, so that every wire format takes what is left.
+"""
+
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from math import ceil
+
+from activities import conversation, notes
+from activities.notes import WORST_HANDLE, Keep
+from holdfast.contracts.message import BlobPart, CallPart, Message, Part, ResultPart, TextPart
+from holdfast.windows import estimate
+
+Read = Callable[[str], bytes]
+
+HEAD_CHARACTERS = 400
+"""What is left of a long text in an older message."""
+LONG_CHARACTERS = 1000
+IMAGE_TOKENS = 2000
+_AROUND_MESSAGE, _AROUND_CALL = 12, 24
+"""What a wire format puts around a message, and a call or its result."""
+_NOTICE_TOKENS = 48
+_STEPS = 4
+"""A conversation gives way by quarters of its room: what was left out stays the same for some turns, and so does the
+beginning of the prompt, which providers cache."""
+_LEAST_CHARACTERS = 40
+
+
+def tokens(message: Message, read: Read | None = None) -> int:
+    """An estimate for a message. Files are read, or else have a token for three bytes."""
+    return _AROUND_MESSAGE + sum(_tokens(part, read) for part in message.parts)
+
+
+def fit(messages: Sequence[Message], room: int, protected: Collection[int], keep: Keep, read: Read) -> list[Message]:
+    """The messages in `room` tokens: as they are, if they fit. `protected` are places in `messages`.
+
+    What is protected gives way only where it has not room enough by itself; then the newest exchange keeps half of the
+    room at least. At least 256 tokens of room are needed.
+    """
+    units = _units(messages, protected, read)
+    if sum(unit.tokens for unit in units) <= room:
+        return list(messages)
+    return _Fitting(units, room, keep, read).fitted()
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Messages that stay or go together: an exchange, or calls with what they gave. No messages: it was left out."""
+
+    messages: tuple[Message, ...]
+    tokens: int
+    is_protected: bool
+    count: int
+
+    @classmethod
+    def of(cls, messages: Sequence[Message], read: Read, *, is_protected: bool) -> "_Unit":
+        return cls(tuple(messages), sum(tokens(one, read) for one in messages), is_protected, len(messages))
+
+    def holding(self, messages: Sequence[Message], read: Read) -> "_Unit":
+        """With these in the place of its own."""
+        return replace(self, messages=tuple(messages), tokens=sum(tokens(one, read) for one in messages))
+
+
+class _Fitting:
+    def __init__(self, units: list[_Unit], room: int, keep: Keep, read: Read) -> None:
+        self.units, self.room, self.keep, self.read = units, room, keep, read
+
+    @property
+    def total(self) -> int:
+        """With a line for each gap. A unit that was left out has no tokens of its own."""
+        gaps = sum(is_gap for is_gap, _ in groupby(self.units, _is_out))
+        return sum(unit.tokens for unit in self.units) + _NOTICE_TOKENS * gaps
+
+    def fitted(self) -> list[Message]:
+        *older, _newest = range(len(self.units))
+        free = [place for place in older if not self.units[place].is_protected]
+        goal = self._goal()
+        for places in self._by_age(free):
+            self._shorten(places, goal)
+            self._leave_out(places, goal)
+        kept = [place for place in older if not _is_out(self.units[place])]
+        self._squeeze_newest(self.room // 2)
+        self._squeeze(kept)
+        self._leave_out(kept, self.room)
+        self._squeeze_newest(0)
+        return list(self._messages())
+
+    def _goal(self) -> int:
+        """Below the room, by steps."""
+        total, step = self.total, max(1, self.room // _STEPS)
+        return total - ceil((total - self.room) / step) * step
+
+    def _by_age(self, places: list[int]) -> tuple[list[int], list[int]]:
+        """Those behind the newest half of the room, and those in it."""
+        newest, taken = len(self.units), 0
+        while newest > 0 and taken <= self.room // 2:
+            newest -= 1
+            taken += self.units[newest].tokens
+        return [place for place in places if place <= newest], [place for place in places if place > newest]
+
+    def _shorten(self, places: list[int], goal: int) -> None:
+        over = self.total - goal
+        for place in places:
+            if over <= 0:
+                return
+            unit = self.units[place]
+            self.units[place] = unit.holding([self._short(message) for message in unit.messages], self.read)
+            over -= unit.tokens - self.units[place].tokens
+
+    def _leave_out(self, places: list[int], goal: int) -> None:
+        over = self.total - goal
+        for place in places:
+            if over <= 0:
+                return
+            unit = self.units[place]
+            beside = sum(one >= 0 and _is_out(self.units[one]) for one in (place - 1, place + 1))
+            self.units[place] = unit.holding((), self.read)
+            over -= unit.tokens - _NOTICE_TOKENS * (1 - beside)
+
+    def _squeeze(self, places: list[int]) -> None:
+        """Cut what is protected, no more than is needed."""
+        for place in places:
+            unit, over = self.units[place], self.total - self.room
+            squeezed = []
+            for message in unit.messages:
+                size = tokens(message, self.read)
+                squeezed.append(message if over <= 0 else self._squeezed(message, size - over) or self._short(message))
+                over -= size - tokens(squeezed[-1], self.read)
+            self.units[place] = unit.holding(squeezed, self.read)
+
+    def _squeeze_newest(self, least: int) -> None:
+        """Cut the newest exchange, to no less than `least`, if there is no room for it beside all else."""
+        over, unit = self.total - self.room, self.units[-1]
+        room = max(unit.tokens - over, least)
+        if over <= 0 or unit.tokens <= room:
+            return
+        *before, last = unit.messages
+        short = [self._short(message) for message in before]
+        squeezed = self._squeezed(last, room - sum(tokens(message, self.read) for message in short))
+        if squeezed is None:
+            short, squeezed = [], _plain(last, room, self.keep)
+        self.units[-1] = unit.holding([*short, squeezed], self.read)
+
+    def _squeezed(self, message: Message, room: int) -> Message | None:
+        return _squeezed(_opened(message, self.read), room, self.keep, self.read)
+
+    def _short(self, message: Message) -> Message:
+        return _capped(_named(message), LONG_CHARACTERS, HEAD_CHARACTERS, self.keep)
+
+    def _messages(self) -> Iterator[Message]:
+        for is_gap, units in groupby(self.units, _is_out):
+            if is_gap:
+                yield conversation.of("user", _notice(sum(unit.count for unit in units)))
+            else:
+                yield from (message for unit in units for message in unit.messages)
+
+
+def _units(messages: Sequence[Message], protected: Collection[int], read: Read) -> list[_Unit]:
+    """The last unit is the newest exchange."""
+    starts = [place for place in range(len(messages)) if _starts(messages, place)]
+    ends = [*starts[1:], len(messages)]
+    return [
+        _Unit.of(messages[start:end], read, is_protected=any(place in protected for place in range(start, end)))
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def _is_out(unit: _Unit) -> bool:
+    return not unit.messages
+
+
+def _starts(messages: Sequence[Message], place: int) -> bool:
+    """Whether a unit begins here. What calls gave belongs to the calls, an answer to what was said."""
+    if place == 0:
+        return True
+    message, before = messages[place], messages[place - 1]
+    if message.role == "assistant":
+        is_calling = place + 1 < len(messages) and _gives(messages[place + 1])
+        return is_calling or before.role == "assistant" or _gives(before)
+    return not (_gives(message) and before.role == "assistant")
+
+
+def _gives(message: Message) -> bool:
+    return any(isinstance(part, ResultPart) for part in message.parts)
+
+
+def _tokens(part: Part, read: Read | None) -> int:
+    match part:
+        case BlobPart():
+            return _tokens_of_blob(part, read)
+        case CallPart():
+            return _AROUND_CALL + estimate(part.id) + estimate(part.skill) + estimate(_json(part))
+        case ResultPart():
+            return _AROUND_CALL + estimate(part.id) + estimate(part.skill) + estimate(part.text)
+        case _:
+            return estimate(part.text)
+
+
+def _tokens_of_blob(part: BlobPart, read: Read | None) -> int:
+    if part.media_type.startswith("image/"):
+        return IMAGE_TOKENS
+    around = estimate(part.name or "") + _AROUND_CALL
+    return around + (estimate(read(part.ref).decode(errors="replace")) if read else part.size_bytes // 3)
+
+
+def _json(part: CallPart) -> str:
+    """As it travels: JSON within JSON."""
+    return json.dumps(json.dumps(part.arguments, ensure_ascii=False), ensure_ascii=False)
+
+
+def _capped(message: Message, longest: int, head: int, keep: Keep) -> Message:
+    """With each text that is longer than `longest` cut to its head."""
+    return message.model_copy(update={"parts": [_cut(part, longest, head, keep) for part in message.parts]})
+
+
+def _cut(part: Part, longest: int, head: int, keep: Keep) -> Part:
+    match part:
+        case BlobPart():
+            return part
+        case CallPart():
+            return _cut_call(part, longest, head, keep)
+        case _:
+            text = part.text if len(part.text) <= longest else notes.cut(part.text, head, keep)
+            return part.model_copy(update={"text": text})
+
+
+def _cut_call(part: CallPart, longest: int, head: int, keep: Keep) -> CallPart:
+    written = json.dumps(part.arguments, ensure_ascii=False)
+    if len(written) <= longest:
+        return part
+    short = {
+        name[:_LEAST_CHARACTERS]: notes.cut(value, head, keep) if isinstance(value, str) else value
+        for name, value in part.arguments.items()
+    }
+    if len(json.dumps(short, ensure_ascii=False)) > longest:
+        short = {"arguments": notes.cut(written, head, keep)}
+    return part.model_copy(update={"arguments": short})
+
+
+def _named(message: Message) -> Message:
+    """With the names of its files in their places."""
+    names = [
+        TextPart(text=f"{conversation.text([part])} (not shown again)") if isinstance(part, BlobPart) else part
+        for part in message.parts
+    ]
+    return message.model_copy(update={"parts": names})
+
+
+def _opened(message: Message, read: Read) -> Message:
+    """With the texts of its files, which can be cut, in their places; images stay."""
+    return message.model_copy(update={"parts": [_text_of(part, read) for part in message.parts]})
+
+
+def _text_of(part: Part, read: Read) -> Part:
+    if not isinstance(part, BlobPart) or part.media_type.startswith("image/"):
+        return part
+    return TextPart(text=f"{conversation.text([part])}\n{read(part.ref).decode(errors='replace')}")
+
+
+def _squeezed(message: Message, room: int, keep: Keep, read: Read) -> Message | None:
+    """With its longest parts cut so far that it fits; None: not even then."""
+    if tokens(message, read) <= room:
+        return message
+
+    def fits(characters: int) -> bool:
+        return tokens(_capped(message, characters, characters, _worst), read) <= room
+
+    low, high = _LEAST_CHARACTERS, max(map(_length, message.parts), default=0)
+    if not fits(low):
+        return None
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return _capped(message, low, low, keep)
+
+
+def _plain(message: Message, room: int, keep: Keep) -> Message:
+    """Its text alone, cut so that it fits."""
+    text = conversation.text(message.parts)
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = _AROUND_MESSAGE + estimate(notes.Cut(text[:middle], len(text), WORST_HANDLE).text) <= room
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return conversation.of("user", notes.Cut(text[:low], len(text), keep(text)).text)
+
+
+def _length(part: Part) -> int:
+    match part:
+        case BlobPart():
+            return part.size_bytes
+        case CallPart():
+            return len(_json(part))
+        case _:
+            return len(part.text)
+
+
+def _worst(_text: str) -> str:
+    return WORST_HANDLE
+
+
+def _notice(count: int) -> str:
+    what = "an earlier message is" if count == 1 else f"{count} earlier messages are"
+    return f"[… {what} left out here, for want of room …]"

@@ -1,0 +1,62 @@
+"""Windows: how many tokens a model reads and writes at most, and how many a text has, near enough.
+
+The numbers of known models are facts of autumn 2026; `llm_config.context_tokens` says another one.
+"""
+
+import re
+from math import ceil
+
+from holdfast.contracts.model import ModelSettings
+
+UNKNOWN_TOKENS = 128_000
+LOCAL_TOKENS = 8192
+"""Of a model on one's own machine: what its server was started with cannot be asked, and often it is no more."""
+_LOCAL = ("ollama", "lmstudio", "lm-studio", "lm_studio", "vllm")
+
+_KNOWN: tuple[tuple[str, int], ...] = (
+    (r"claude-(opus-4-[6-9]|sonnet-4-6|(opus|sonnet|haiku|fable|mythos)-[5-9])", 1_000_000),
+    (r"claude", 200_000),
+    (r"gpt-4\.1|gpt-5\.[4-9](?!-(mini|nano))|gpt-[6-9]", 1_000_000),
+    (r"gpt-5", 400_000),
+    (r"gpt-3\.5", 16_385),
+    (r"gpt-4-32k", 32_000),
+    (r"gpt-4(-0314|-0613)?$", 8192),
+    (r"(^|/)(o1|o3|o4)($|-(?!mini|preview))|(o3|o4)-mini|codex-mini", 200_000),
+    (r"gemini-(1\.0|pro$)", 32_768),
+    (r"gemini", 1_000_000),
+    (r"glm-4-long|glm-5\.[2-9]", 1_000_000),
+    (r"glm-4\.[67]|glm-5", 200_000),
+    (r"glm-4-airx", 8000),
+    (r"nova-(lite|pro)|nova-premier|nova-2", 300_000),
+    (r"llama3-(8b|70b)|llama-3-(8b|70b)|titan|c4ai-aya-expanse-8b", 8192),
+    (r"llama-?2|command-light", 4096),
+    (r"mistral-7b|mixtral|mistral-(large|small)-2402|qwen3-32b", 32_000),
+    (r"deepseek-(chat|reasoner)", 64_000),
+)
+
+_PIECES = re.compile(r"[a-z]{1,5}|[A-Z]{1,2}|[0-9]|[^\S ]+| {2,}|[!-/:-@\[-`{-~]{1,2}|[\x80-\u07ff]", re.ASCII)
+_WIDE, _WIDEST = re.compile(r"[\u0800-\uffff]"), re.compile(r"[\U00010000-\U0010ffff]")
+
+
+def context_tokens(settings: ModelSettings) -> int:
+    """The window of a model: what its settings say, else what is known of it; both of what it reads and writes."""
+    if settings.context_tokens is not None:
+        return settings.context_tokens
+    if (settings.provider or "").strip().lower() in _LOCAL:
+        return LOCAL_TOKENS
+    name = (settings.model or "").lower()
+    return next((tokens for pattern, tokens in _KNOWN if re.search(pattern, name)), UNKNOWN_TOKENS)
+
+
+def estimate(text: str) -> int:
+    """How many tokens a text has, rather too many than too few; never more than its bytes in UTF-8.
+
+    A token is up to five small letters of a word, two large ones or two signs; a digit; a run of white space, if it is
+    no single space; a letter of two bytes. Letters of three bytes have one and a half, others three. By the tokenizers
+    of GPT-4, GPT-5 and Llama 3 that is never too few (docs/memory.md has the figures); Llama 2's counts up to a tenth
+    more in most texts.
+    """
+    narrow = len(_PIECES.findall(text))
+    if text.isascii():
+        return narrow
+    return narrow + ceil(1.5 * len(_WIDE.findall(text))) + 3 * len(_WIDEST.findall(text))
