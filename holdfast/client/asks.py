@@ -15,8 +15,10 @@ from holdfast.client import wire
 from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Json
 from holdfast.contracts.budget import Budget, BudgetState
+from holdfast.contracts.chat import MessageTaken, SessionLine, SessionMessage, SessionShown
 from holdfast.contracts.file import File, Uploaded
 from holdfast.contracts.journal import JournalExport
+from holdfast.contracts.message import BlobPart
 from holdfast.contracts.program import Version
 from holdfast.contracts.question import Question
 from holdfast.contracts.task import Step, Task, TaskRequest
@@ -69,7 +71,8 @@ class AgentOptions(TypedDict, total=False):
     `inputs` is what its program sees as `inputs`, beside the words: an object, or anything else as `data` in one. With
     a `key`, the same request is the same task, however often it is sent. `files` were sent by `upload`: its program
     finds them in its folder `in`. `budget` holds limits of the task and all that it starts, together: any of `tokens`,
-    `usd`, `calls` and `seconds`. `priority` is 1 (done first, where work has to wait) to 5; default 3.
+    `usd`, `calls` and `seconds`. `priority` is 1 (done first, where work has to wait) to 5; default 3. With a
+    `session_id` it is the next turn of that conversation, which begins with it if it is new.
     """
 
     agent: str | None
@@ -84,6 +87,21 @@ class AgentOptions(TypedDict, total=False):
     key: str | None
     priority: int | str | None
     budget: Budget | Mapping[str, float | str] | None
+    session_id: str | None
+
+
+class MessageOptions(TypedDict, total=False):
+    """What may be said of a message beside its words. `parts` are images: see `Client.upload`. `agent` is a name and
+    `model` is `provider:model`: of this turn, instead of the session's. With a `key`, the same message is one turn,
+    however often it is sent."""
+
+    parts: Sequence[BlobPart] | None
+    agent: str | None
+    model: str | None
+    strategy: Strategy | None
+    skills: Sequence[str] | None
+    budget: Budget | Mapping[str, float | str] | None
+    key: str | None
 
 
 class Limits(TypedDict, total=False):
@@ -182,7 +200,7 @@ def _of(task_id: str, below: str, read: Callable[[httpx2.Response], T], wait_s: 
 
 def tasks(limit: int, path: str | None = None) -> Ask[tuple[list[Task], str | None]]:
     """A page, newest first, and the path of the next one."""
-    return Ask("GET", path or f"/tasks?limit={min(limit, PAGE)}", _page)
+    return Ask("GET", path or f"/tasks?limit={min(limit, PAGE)}", _page_of(Task))
 
 
 def steps(task_id: str) -> Ask[list[Step]]:
@@ -223,6 +241,40 @@ def budget(task_id: str) -> Ask[BudgetState]:
 
 def cancel(task_id: str) -> Ask[Task]:
     return Ask("POST", f"/tasks/{task_id}/cancel", _one(Task), is_safe=False)
+
+
+def say(session_id: str, text: str, options: MessageOptions) -> Ask[MessageTaken]:
+    """With a key of its own, where none is given, so that one that got lost is sent again and stays one turn.
+
+    Raises:
+        UserError: a value is not allowed (says which are).
+    """
+    fields: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    key = {"Idempotency-Key": fields.pop("key", None) or uuid4().hex}
+    try:
+        message = SessionMessage.model_validate({"text": text, **fields})
+    except ValidationError as exc:
+        raise UserError("; ".join(problem(error) for error in exc.errors())) from None
+    body = message.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    return Ask("POST", f"{_session(session_id)}/messages", _one(MessageTaken), body, headers=key)
+
+
+def session(session_id: str) -> Ask[SessionShown]:
+    return Ask("GET", _session(session_id), _one(SessionShown))
+
+
+def sessions(limit: int, path: str | None = None) -> Ask[tuple[list[SessionLine], str | None]]:
+    """A page, newest first, and the path of the next one."""
+    return Ask("GET", path or f"/sessions?limit={min(limit, PAGE)}", _page_of(SessionLine))
+
+
+def close_session(session_id: str) -> Ask[SessionShown]:
+    """Safe to repeat: a session that is closed stays so."""
+    return Ask("DELETE", _session(session_id), _one(SessionShown))
+
+
+def _session(session_id: str) -> str:
+    return f"/sessions/{quote(session_id, safe='')}"
 
 
 def upload(path: Path, name: str | None = None) -> Ask[Uploaded]:
@@ -297,9 +349,8 @@ async def _pieces_async(path: Path) -> AsyncIterator[bytes]:
         yield piece
 
 
-def _page(response: httpx2.Response) -> tuple[list[Task], str | None]:
-    following = response.links.get("next", {}).get("url")
-    return _many(Task)(response), following
+def _page_of(kind: type[Model]) -> Callable[[httpx2.Response], tuple[list[Model], str | None]]:
+    return lambda response: (_many(kind)(response), response.links.get("next", {}).get("url"))
 
 
 def _output(response: httpx2.Response) -> Json:

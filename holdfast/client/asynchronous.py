@@ -11,15 +11,17 @@ from typing import Self, TypeVar, Unpack
 import httpx2
 
 from holdfast.client import asks, stream, wire
-from holdfast.client.asks import AgentOptions, Ask, Limits, Row, Rows
+from holdfast.client.asks import AgentOptions, Ask, Limits, MessageOptions, Row, Rows
 from holdfast.client.stream import Event
-from holdfast.client.synchronous import LOOK_S, waited_for
+from holdfast.client.synchronous import LOOK_S, turns, waited_for
 from holdfast.contracts.base import Json
 from holdfast.contracts.budget import BudgetState
+from holdfast.contracts.chat import MessageTaken, SessionLine, SessionShown
 from holdfast.contracts.file import File, Uploaded
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import Version
 from holdfast.contracts.question import Question
+from holdfast.contracts.session import Turn
 from holdfast.contracts.task import Step, Task, TaskRequest
 from holdfast.errors import HoldfastError, TooManyTasks
 
@@ -149,6 +151,31 @@ class AsyncClient:
                     yield place.heard(found)
         except httpx2.HTTPError as exc:
             raise place.lost(self._door, exc) from None
+
+    async def say(self, session_id: str, text: str, **options: Unpack[MessageOptions]) -> MessageTaken:
+        """Say something in a conversation, which begins with it if it is new; its `task` is the turn that answers."""
+        return await self.ask(asks.say(session_id, text, options))
+
+    async def session(self, session_id: str) -> SessionShown:
+        """How a conversation stands: what was said last, what runs, what it asks."""
+        return await self.ask(asks.session(session_id))
+
+    async def sessions(self, limit: int = 50) -> AsyncIterator[SessionLine]:
+        """Newest first, page after page, until `limit` are given."""
+        path: str | None = ""
+        while path is not None and limit > 0:
+            found, path = await self.ask(asks.sessions(limit, path))
+            for one in found[:limit]:
+                yield one
+            limit -= len(found)
+
+    async def messages(self, session_id: str) -> list[Turn]:
+        """The latest turns of a conversation, oldest first, also those that are not over."""
+        return turns(await self.session(session_id))
+
+    async def close_session(self, session_id: str) -> SessionShown:
+        """End a conversation for good: it takes no more messages."""
+        return await self.ask(asks.close_session(session_id))
 
     async def upload(self, path: Path | str, name: str | None = None) -> Uploaded:
         """Send a file, which a task's `files` may name. `name`: what it is called in its program's folder."""

@@ -9,14 +9,16 @@ from typing import Self, TypeVar, Unpack
 import httpx2
 
 from holdfast.client import asks, stream, wire
-from holdfast.client.asks import AgentOptions, Ask, Limits, Row, Rows
+from holdfast.client.asks import AgentOptions, Ask, Limits, MessageOptions, Row, Rows
 from holdfast.client.stream import Event
 from holdfast.contracts.base import Json
 from holdfast.contracts.budget import BudgetState
+from holdfast.contracts.chat import MessageTaken, SessionLine, SessionShown
 from holdfast.contracts.file import File, Uploaded
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import FINAL, Version
 from holdfast.contracts.question import Question
+from holdfast.contracts.session import Turn
 from holdfast.contracts.task import Step, Task, TaskRequest
 from holdfast.errors import HoldfastError, TooManyTasks
 
@@ -153,6 +155,30 @@ class Client:
         except httpx2.HTTPError as exc:
             raise place.lost(self._door, exc) from None
 
+    def say(self, session_id: str, text: str, **options: Unpack[MessageOptions]) -> MessageTaken:
+        """Say something in a conversation, which begins with it if it is new; its `task` is the turn that answers."""
+        return self.ask(asks.say(session_id, text, options))
+
+    def session(self, session_id: str) -> SessionShown:
+        """How a conversation stands: what was said last, what runs, what it asks."""
+        return self.ask(asks.session(session_id))
+
+    def sessions(self, limit: int = 50) -> Iterator[SessionLine]:
+        """Newest first, page after page, until `limit` are given."""
+        path: str | None = ""
+        while path is not None and limit > 0:
+            found, path = self.ask(asks.sessions(limit, path))
+            yield from found[:limit]
+            limit -= len(found)
+
+    def messages(self, session_id: str) -> list[Turn]:
+        """The latest turns of a conversation, oldest first, also those that are not over."""
+        return turns(self.session(session_id))
+
+    def close_session(self, session_id: str) -> SessionShown:
+        """End a conversation for good: it takes no more messages."""
+        return self.ask(asks.close_session(session_id))
+
     def upload(self, path: Path | str, name: str | None = None) -> Uploaded:
         """Send a file, which a task's `files` may name. `name`: what it is called in its program's folder."""
         return self.ask(asks.upload(Path(path), name))
@@ -208,6 +234,11 @@ def waited_for(task: Task) -> bool:
     """Whether there is something to do for who waits."""
     asks_something = any(question.state == "open" for question in task.questions)
     return task.state in FINAL or (task.state == "WAITING" and asks_something)
+
+
+def turns(session: SessionShown) -> list[Turn]:
+    running = [session.running] if session.running else []
+    return [*session.recent, *running, *session.queued]
 
 
 def run_agent(text: str, **options: Unpack[AgentOptions]) -> Task:

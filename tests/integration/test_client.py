@@ -12,6 +12,7 @@ import pytest
 import holdfast
 from holdfast import AsyncClient, Client, run_agent
 from holdfast.client import NoHoldfast
+from holdfast.contracts.message import BlobPart
 from holdfast.contracts.task import TaskRequest
 from holdfast.errors import Conflict, Forbidden, NoTemporal, NotFound, UserError
 from tests.support.fake_api import TASK_ID, FakeApi, fake_api, task
@@ -38,12 +39,12 @@ def call(request: pytest.FixtureRequest, api: FakeApi) -> Call:
     def sync(name: str, *args: Any, **kwargs: Any) -> Any:
         with Client(api.url, "k") as client:
             found = getattr(client, name)(*args, **kwargs)
-            return list(found) if name in ("events", "tasks") else found
+            return list(found) if name in ("events", "tasks", "sessions") else found
 
     async def asynchronous(name: str, *args: Any, **kwargs: Any) -> Any:
         async with AsyncClient(api.url, "k") as client:
             found = getattr(client, name)(*args, **kwargs)
-            return [one async for one in found] if name in ("events", "tasks") else await found
+            return [one async for one in found] if name in ("events", "tasks", "sessions") else await found
 
     if request.param == "sync":
         return sync
@@ -72,6 +73,51 @@ def test_a_task_is_waited_for_to_its_end(api, call):
     api.says("GET", f"/tasks/{TASK_ID}", task("RUNNING"), task("RUNNING"), task("DONE", output="Hi"))
     assert call("run", "Say hi").output == "Hi"
     assert api.bodies("POST", "/tasks") == [{"type": "agent", "input": "Say hi"}]
+
+
+def test_a_task_can_be_the_next_turn_of_a_session(api, call):
+    api.says("POST", "/tasks", task("PENDING"))
+    call("submit", "And then?", session_id="s 1")
+    assert api.bodies("POST", "/tasks") == [{"type": "agent", "input": "And then?", "session_id": "s 1"}]
+
+
+def test_a_message_that_got_lost_is_sent_again_with_the_same_key(api, call):
+    api.drops("POST", "/sessions/s%201/messages", 2)
+    taken = {"session_id": "s 1", "task_id": TASK_ID, "turn": 3, "ahead": 1, "task": task("PENDING")}
+    api.says("POST", "/sessions/s%201/messages", taken)
+    image = BlobPart(ref="ab" * 32, media_type="image/png", size_bytes=3, name="a.png")
+    taken = call("say", "s 1", "Look", parts=[image], model="offline:offline", agent="assistant")
+    assert (taken.turn, taken.ahead, taken.task.id) == (3, 1, TASK_ID)
+    assert len(set(api.sent("idempotency-key"))) == 1
+    assert api.bodies("POST", "/sessions/s%201/messages")[-1] == {
+        "text": "Look",
+        "parts": [{"type": "blob", "ref": "ab" * 32, "media_type": "image/png", "size_bytes": 3, "name": "a.png"}],
+        "agent": "assistant",
+        "model": {"provider": "offline", "model": "offline"},
+    }
+
+
+def test_a_message_with_a_wrong_model_is_not_sent(api, call):
+    with pytest.raises(UserError, match="provider:model"):
+        call("say", "s", "Look", model="claude")
+    assert api.asked == []
+
+
+def test_a_session_is_looked_at_listed_and_closed(api, call):
+    line = {
+        "id": "s",
+        "state": "active",
+        "turns": 2,
+        "created_at": "2026-01-02T03:04:05Z",
+        "seen_at": "2026-01-02T03:04:05Z",
+    }
+    turns = [{"number": n, "task_id": f"t{n}", "said": "Hi", "queued_at": 1.0} for n in (1, 2, 3)]
+    api.says("GET", "/sessions/s", line | {"recent": turns[:1], "running": turns[1], "queued": turns[2:]})
+    api.says("GET", "/sessions", [line])
+    api.says("DELETE", "/sessions/s", line | {"state": "closed"})
+    assert [turn.task_id for turn in call("messages", "s")] == ["t1", "t2", "t3"]
+    assert [one.id for one in call("sessions")] == ["s"]
+    assert (call("session", "s").state, call("close_session", "s").state) == ("active", "closed")
 
 
 def test_waiting_ends_at_a_question(api, call):

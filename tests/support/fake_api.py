@@ -133,7 +133,7 @@ def fake_api() -> Iterator[FakeApi]:
             self.wfile.flush()
             self.close_connection = True
 
-        do_GET = do_POST = handle_any  # noqa: N815  # the names that http.server looks for
+        do_GET = do_POST = do_DELETE = handle_any  # noqa: N815  # the names that http.server looks for
 
         def log_message(self, *_: Any) -> None:
             pass
