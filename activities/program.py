@@ -119,7 +119,6 @@ class Programs:
 
     async def _hello(self, job: ProgramJob, attempt: int, updates: Updates) -> HelloReply:
         await updates.forget_worker()
-        await updates.rest()
         message = HelloMessage(generation=job.generation, attempt=attempt)
         return await updates.send(UPDATE_HELLO, message, f"hello.{job.generation}.{attempt}", HelloReply)
 

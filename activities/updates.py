@@ -1,7 +1,6 @@
 """Sending an update until it has an outcome: across server restarts, lost replies and timeouts."""
 
 import asyncio
-import contextlib
 import functools
 from typing import TypeVar
 
@@ -22,7 +21,6 @@ from holdfast.temporal.updates import processed
 Reply = TypeVar("Reply", bound=BaseModel)
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.02, 1.0
-_RESTS, _REST_SECONDS = 200, 0.05
 
 
 class Overtaken(HoldfastError):
@@ -81,15 +79,3 @@ class Updates:
         except RPCError as exc:
             if exc.status == RPCStatusCode.NOT_FOUND:
                 raise Overtaken("the workflow is over") from exc
-
-    async def rest(self) -> None:
-        """Wait, for seconds, until no workflow task is due.
-
-        One that timed out is given to another worker with what has happened meanwhile. An update that comes along with
-        it stands behind that in the history, and before it when the SDK replays: the workflow would be stuck for good.
-        """
-        with contextlib.suppress(RPCError):
-            for _ in range(_RESTS):
-                if not (await self._handle.describe()).raw_description.HasField("pending_workflow_task"):
-                    return
-                await asyncio.sleep(_REST_SECONDS)
