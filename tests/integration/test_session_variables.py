@@ -1,0 +1,129 @@
+"""What programs of a conversation hand on: saved once, found by the next, and the same however often a box is lost."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+
+from holdfast.blobs import BlobStore
+from holdfast.contracts.base import Value
+from holdfast.contracts.program import ProgramResult
+from holdfast.contracts.question import AnswerMessage
+from tests.support.agents import begin, models, task_spec
+from tests.support.authors import FUSED, PROGRAM, fenced, plans, says
+from tests.support.stack import Stack, progress, until
+from tests.support.stub_llm import StubLlm
+
+EMPTY = Value(inline={})
+TOLD = "`session` is a dict of what programs of earlier turns saved"
+
+
+@pytest.fixture
+def stub() -> Iterator[StubLlm]:
+    with StubLlm() as one:
+        yield one
+
+
+def saved(stack: Stack, result: ProgramResult) -> Any:
+    assert result.variables is not None
+    if result.variables.ref is None:
+        return result.variables.inline
+    return BlobStore(stack.settings.blobs).get_json(result.variables.ref)
+
+
+async def test_a_program_saves_and_the_next_one_finds_it(stack: Stack, client: Client) -> None:
+    first = await stack.run(client, "session['seen'] = [1, 2]; session['big'] = 'x' * 5000", variables=EMPTY)
+    assert first.variables is not None and first.variables.ref is not None
+    source = "session['seen'].append(3); del session['big']; result = len(session)"
+    second = await stack.run(client, source, variables=first.variables)
+    third = await stack.run(client, "result = session", variables=second.variables)
+    assert (stack.value(second), saved(stack, second)) == (1, {"seen": [1, 2, 3]})
+    assert (stack.value(third), third.variables) == ({"seen": [1, 2, 3]}, None)
+
+
+async def test_outside_a_session_nothing_is_saved_and_the_history_says_nothing_of_it(
+    stack: Stack, client: Client
+) -> None:
+    handle = await stack.start(client, "session['n'] = skills.echo(i=1)['i']; result = session")
+    result = await handle.result()
+    assert (stack.value(result), result.variables) == ({"n": 1}, None)
+    events = json.loads((await handle.fetch_history()).to_json())["events"]
+    began, *rest = events
+    assert "workflowExecutionStartedEventAttributes" in began
+    assert "variables" not in json.dumps(rest)
+
+
+@pytest.mark.slow
+async def test_a_killed_box_finds_what_the_first_one_found_and_repeats_no_call(stack: Stack, client: Client) -> None:
+    source = (
+        "session['n'] = session['n'] + skills.echo(i=1)['i']\n"
+        "skills.echo(i=2, ms=1500)\n"
+        "session['n'] = session['n'] + skills.echo(i=3)['i']"
+    )
+    handle = await stack.start(client, source, variables=Value(inline={"n": 10}))
+    await until(lambda: len(stack.begins(handle)) == 2)
+    assert (boxes := stack.boxes())
+    for box in boxes:
+        os.kill(box, signal.SIGKILL)
+    result = await handle.result()
+    assert saved(stack, result) == {"n": 14}
+    assert set(stack.begins(handle).values()) == {1} and len(stack.begins(handle)) == 3
+
+
+@pytest.mark.slow
+async def test_suspension_and_continue_as_new_rebuild_it_from_where_it_began(stack: Stack, client: Client) -> None:
+    source = (
+        "for i in range(20):\n    session['n'] = session.get('n', 0) + skills.echo(i=1, tag=str(i))['i']\n"
+        "session['who'] = skills.ask(text='who?')"
+    )
+    handle = await stack.start(client, source, variables=EMPTY, tuning={"bound_events": 60})
+
+    async def asks() -> Any:
+        seen = await progress(handle)
+        return seen.questions if seen.state == "WAITING" and not seen.box else None
+
+    [question] = await until(asks)
+    await handle.execute_update("answer", AnswerMessage(question_id=question.id, value="Ada"))
+    result = await handle.result()
+    assert result.runs > 1
+    assert saved(stack, result) == {"n": 20, "who": "Ada"}
+    assert set(stack.begins(handle).values()) == {1}
+
+
+async def test_what_cannot_be_kept_fails_the_program_and_says_what_is_allowed(stack: Stack, client: Client) -> None:
+    with pytest.raises(WorkflowFailureError) as caught:
+        await stack.run(client, "session['rows'] = ['x' * 100] * 3000", variables=EMPTY)
+    cause = caught.value.cause
+    assert isinstance(cause, ApplicationError) and cause.type == "SessionTooLarge"
+    assert "the limit is 262144; the largest is session['rows']" in cause.message
+
+
+@pytest.mark.slow
+async def test_a_mended_program_begins_with_what_the_first_one_found(
+    stack: Stack, client: Client, stub: StubLlm
+) -> None:
+    plans(stub, "session['n'] += 1\nsession['tags'] = {1}", "session['n'] += 1\nresult = session['n']")
+    spec = task_spec(stack, "count", models(stub), skills=["echo"], variables=Value(inline={"n": 1}))
+    result = await (await begin(client, spec)).result()
+    assert (result.version, stack.value(result), saved(stack, result)) == (2, 2, {"n": 2})
+    assert "session['tags'] is not JSON" in stub.requests[-1].last
+
+
+@pytest.mark.parametrize("planning", ["split", "fused"])
+async def test_a_model_is_told_of_it_in_a_session_only(
+    stack: Stack, client: Client, stub: StubLlm, planning: str
+) -> None:
+    plans(stub, "result = 1")
+    says(stub, FUSED, fenced("result = 1"))
+    told = []
+    for variables in (None, EMPTY):
+        spec = task_spec(stack, "one", models(stub), skills=["echo"], planning=planning, variables=variables)
+        await (await begin(client, spec)).result()
+        told.append(next(one.text for one in reversed(stub.requests) if PROGRAM in one.text or FUSED in one.text))
+    assert [TOLD in text for text in told] == [False, True]
+    assert "holds the task's input.\n" in told[0]
