@@ -67,7 +67,8 @@ async def test_a_killed_box_finds_what_the_first_one_found_and_repeats_no_call(s
     )
     handle = await stack.start(client, source, variables=Value(inline={"n": 10}))
     await until(lambda: len(stack.begins(handle)) == 2)
-    assert (boxes := stack.boxes())
+    boxes = stack.boxes()
+    assert boxes
     for box in boxes:
         os.kill(box, signal.SIGKILL)
     result = await handle.result()

@@ -135,6 +135,8 @@ VALID = [
     "d = {'i': '1'}\nresult = skills.echo(i=int(d['i']), tag=d.get('tag'))",
     "d = {'tag': 'x', 'i': 1}\nresult = skills.echo(i=d['i'], tag=d['tag'])",
     "result = skills.echo(i=inputs['a'], ms=inputs.get('b'), tag=inputs)",
+    "session['n'] = session.get('n', 0) + 1\nresult = skills.echo(i=session['n'], where=session)",
+    "session = 3\nresult = skills.echo(i=session)",
     "i = None\ndef load():\n    global i\n    i = 7\nload()\nresult = skills.echo(i=i)",
     "class Box:\n    i = None\ndef fill(b):\n    b.i = 7\nb = Box()\nb.i = None\nfill(b)\nresult = skills.echo(i=b.i)",
     "box = {'i': None}\nbox['i'] = 'a'\nbox.update(i=1)\nresult = skills.echo(i=box['i'])",
