@@ -181,6 +181,44 @@ def run(
     tasks.start(context.obj.settings(), body, files or [], detach, as_json)
 
 
+@app.command(rich_help_panel=TASKS)
+def chat(
+    context: typer.Context,
+    session: Annotated[str | None, typer.Argument(metavar="[ID]", help="With --resume: which session.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in a session: the one of this id, or choose from the latest.")
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option("--session", metavar="ID", help="Talk in the session of this id; new if there is none."),
+    ] = None,
+    agent: Annotated[str | None, typer.Option(metavar="NAME", help="Who answers. Default: holdfast's own.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="PROVIDER:MODEL", help="Model that answers. Default: its agent's.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", "--mock", help="The planner without a model: no key, no network.")
+    ] = False,
+    image: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="An image for the first message. Repeatable.")
+    ] = None,
+    once: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Say this alone, print the answer and end; - reads stdin.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --once: all that happens, as lines of JSON.")] = False,
+) -> None:
+    """Talk with an agent. The session outlives this command; `exit` ends it, `--resume` goes on."""
+    from cli import chat as group
+
+    if session is not None and not resume:
+        raise typer.BadParameter(f"for one message: --once {session!r}; for a session of this id: --resume {session}")
+    if (offline and model) or (resume and name is not None) or (as_json and once is None):
+        raise typer.BadParameter("--offline excludes --model, --resume excludes --session, --json needs --once")
+    resumed = (session or "") if resume else None
+    wanted = group.Wanted(agent, group.OFFLINE if offline else model, name, resumed, image or [], as_json)
+    group.chat(context.obj.settings(), wanted, once)
+
+
 @app.command("exec", rich_help_panel=TASKS)
 def exec_(
     context: typer.Context,

@@ -249,7 +249,7 @@ def say(session_id: str, text: str, options: MessageOptions) -> Ask[MessageTaken
     Raises:
         UserError: a value is not allowed (says which are).
     """
-    fields: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    fields: dict[str, Any] = {name: value for name, value in options.items() if value}
     key = {"Idempotency-Key": fields.pop("key", None) or uuid4().hex}
     try:
         message = SessionMessage.model_validate({"text": text, **fields})
