@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Protocol, cast
 
 from api.cursor import Cursor, Place
 from api.histories import Histories, TemporalHistories
@@ -38,19 +38,29 @@ class Told:
     id: str | None = None
 
 
+class Open(Protocol):
+    """A stream of events to one watcher."""
+
+    def stop(self) -> None:
+        """End it soon, wherever it stands."""
+
+    def close(self) -> None:
+        """Its watcher has gone."""
+
+
 class Streams:
     """The streams that are open. A server must end them before it waits for its clients to go."""
 
     def __init__(self) -> None:
-        self._open: set[Feed] = set()
+        self._open: set[Open] = set()
         self._is_closed = False
 
-    def add(self, feed: "Feed") -> None:
+    def add(self, feed: Open) -> None:
         self._open.add(feed)
         if self._is_closed:
             feed.stop()
 
-    def remove(self, feed: "Feed") -> None:
+    def remove(self, feed: Open) -> None:
         self._open.discard(feed)
 
     def close(self) -> None:

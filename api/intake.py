@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from temporalio.service import RPCError
 
+from api import sessions
 from api.capacity import Place
 from api.house import House
 from api.temporal import answering
 from holdfast.contracts.base import Failure
 from holdfast.contracts.program import FINAL
+from holdfast.contracts.session import Sent
 from holdfast.contracts.task import TaskRequest
-from holdfast.errors import NoTemporal, NotFound, TooManyTasks
+from holdfast.errors import Conflict, NoTemporal, NotFound, TooManyTasks
 from holdfast.ids import task_id_from_key
 from holdfast.log import get_logger
 from holdfast.temporal.begin import begin
@@ -22,22 +25,39 @@ log = get_logger(__name__)
 
 
 async def accept(house: House, request: TaskRequest, tenant: str, trace_id: str) -> tuple[TaskRow, bool]:
-    """Record and start a task; the row, and whether it is new. A known idempotency key leads to the task it made.
+    """Record and start a task; the row, and whether it is new. See `taken`."""
+    found = await taken(house, request, tenant, trace_id)
+    return found.row, found.is_new
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A task that was accepted. `sent` says which turn of its session it is, if this call made it one."""
+
+    row: TaskRow
+    is_new: bool
+    sent: Sent | None = None
+
+
+async def taken(house: House, request: TaskRequest, tenant: str, trace_id: str) -> Taken:
+    """Record a task, and start it or hand it to its session. A known idempotency key leads to the task it made.
 
     Raises:
         UserError: the request is wrong; nothing was kept.
         IdempotencyMismatch: the key was used for another request.
         TooManyTasks: there is no room for a new task; nothing was kept.
         NoTemporal: not started. With a key, the same request again starts it.
+        Conflict: its session is closed.
     """
+    request = await sessions.filled(house, request, tenant)
     async with _place(house, request, tenant) as place:
         async with house.capacity.checks:
             checked = await house.admission.checked(request, tenant, trace_id)
         row, is_new = await house.records.create(checked.new)
         place.is_used = is_new
     if row.state not in FINAL and (is_new or row.state == "PENDING"):
-        row = await _started(house, checked, row)
-    return row, is_new
+        return Taken(row, is_new, await _started(house, checked, row))
+    return Taken(row, is_new)
 
 
 @asynccontextmanager
@@ -63,7 +83,7 @@ async def _is_known(house: House, request: TaskRequest, tenant: str) -> bool:
     return True
 
 
-async def _started(house: House, checked: Checked, row: TaskRow) -> TaskRow:
+async def _started(house: House, checked: Checked, row: TaskRow) -> Sent | None:
     begins = await house.admission.begin(checked, row)
     has_key = checked.wanted.request.idempotency_key is not None
     try:
@@ -73,14 +93,18 @@ async def _started(house: House, checked: Checked, row: TaskRow) -> TaskRow:
             row = await not_started(house, row, str(exc))
         raise _told(exc, has_key, row) from exc
     try:
-        async with house.capacity.turn(), answering():
-            await begin(client, begins)
+        async with house.capacity.turn():
+            if row.session_id is not None:
+                return await sessions.handed(house, client, begins, row)
+            async with answering():
+                await begin(client, begins)
     except NoTemporal as exc:
         raise _told(exc, has_key, row) from exc
-    except RPCError as exc:
-        await not_started(house, row, exc.message)
+    except (RPCError, Conflict, TooManyTasks) as exc:
+        if not (has_key and isinstance(exc, TooManyTasks)):
+            await not_started(house, row, exc.message if isinstance(exc, RPCError) else str(exc))
         raise
-    return row
+    return None
 
 
 async def not_started(house: House, row: TaskRow, reason: str) -> TaskRow:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
+from api import sessions
 from api.endings import noticed
 from api.house import House
 from api.intake import not_started
@@ -29,6 +30,8 @@ from store.results import took
 
 _START_GRACE = timedelta(minutes=10)
 """So long a recorded task may be unknown to Temporal: its start may be under way, or be repeated by its caller."""
+
+_LOOK_SECONDS = 0.1
 
 STATUS: dict[TaskState, str] = {
     "PENDING": "pending",
@@ -116,6 +119,11 @@ async def _running(house: House, row: TaskRow, handle: Handle, lines: list[str])
 
 
 async def _unknown(house: House, row: TaskRow) -> Seen:
+    try:
+        if row.state == "PENDING" and await sessions.waits(house, row):
+            return Seen(row)
+    except NoTemporal as exc:
+        return Seen(row, note=str(exc))
     if row.state == "PENDING" and datetime.now(UTC) - row.created_at > _START_GRACE:
         return Seen(await not_started(house, row, "Temporal does not know it; send the request again"))
     # Not written down: TEMPORAL_ADDRESS may merely name the wrong server today.
@@ -130,8 +138,23 @@ async def ended(house: House, row: TaskRow, seconds: float) -> TaskRow:
     with contextlib.suppress(NoTemporal, WorkflowFailureError, RPCError):
         handle = await handle_of(house, row)
         async with answering(seconds):
+            if row.session_id is not None:
+                await _begun(handle)
             await handle.result()
     return await house.records.get(row.tenant, row.id)
+
+
+async def _begun(handle: Handle) -> None:
+    """Until a turn has begun: it waits for those before it."""
+    while True:
+        try:
+            await handle.describe()
+        except RPCError as exc:
+            if exc.status != RPCStatusCode.NOT_FOUND:
+                raise
+            await asyncio.sleep(_LOOK_SECONDS)
+        else:
+            return
 
 
 async def as_task(house: House, seen: Seen, whole: bool = True) -> Task:

@@ -25,7 +25,7 @@ from holdfast.errors import (
     UnknownTaskType,
     shown,
 )
-from holdfast.given import files_ref
+from holdfast.given import checked_parts, files_ref
 from holdfast.ids import call_hash, call_id, canonical
 from holdfast.names import canonical_name, listed
 from holdfast.said import brief, said
@@ -45,6 +45,7 @@ _ONLY_FOR: Mapping[str, tuple[str, ...]] = {
     "phrase": ("agent",),
     "skills": ("agent", "program"),
     "files": ("agent", "program"),
+    "parts": ("agent",),
 }
 
 
@@ -216,7 +217,7 @@ def _agent(wanted: Wanted, name: str) -> Start:
     spec = TaskSpec(
         brief=_brief(wanted, agent, skills),
         type=_typed(request.type, agent.name),
-        say=[TextPart(text=text)],
+        say=[TextPart(text=text), *checked_parts(request.parts, wanted.blobs, wanted.max_file_bytes)],
         inputs=kept(wanted.blobs, wanted.inputs),
         strategy=strategy,
         planning=request.planning or agent.planning,

@@ -206,6 +206,26 @@ class Records:
         async with self.db.reading() as session:
             return (await session.scalars(select(TaskRow).where(*fits).order_by(*order).limit(MAX_PAGE))).all()
 
+    async def next_turn(self, tenant: str, session_id: str, before: TaskRow | None) -> TaskRow | None:
+        """The task of a session that was made behind this one, or the first."""
+        place = (TaskRow.created_at, TaskRow.id)
+        fits = [TaskRow.tenant == tenant, TaskRow.session_id == session_id, TaskRow.parent_id.is_(None)]
+        if before is not None:
+            fits.append(tuple_(*place) > tuple_(literal(before.created_at, Utc), literal(before.id)))
+        async with self.db.reading() as session:
+            return (await session.scalars(select(TaskRow).where(*fits).order_by(*place).limit(1))).one_or_none()
+
+    async def last_over(self, tenant: str, session_id: str) -> TaskRow | None:
+        """The last task of a session before the first one that is not over; None: there is none."""
+        place = (TaskRow.created_at, TaskRow.id)
+        fits = [TaskRow.tenant == tenant, TaskRow.session_id == session_id, TaskRow.parent_id.is_(None)]
+        first_open = select(*place).where(*fits, TaskRow.state.not_in(FINAL)).order_by(*place).limit(1)
+        async with self.db.reading() as session:
+            if found := (await session.execute(first_open)).one_or_none():
+                fits.append(tuple_(*place) < tuple_(literal(found[0], Utc), literal(found[1])))
+            newest = select(TaskRow).where(*fits).order_by(*(column.desc() for column in place)).limit(1)
+            return (await session.scalars(newest)).one_or_none()
+
     async def changed(self, since: datetime) -> Sequence[Standing]:
         """How all tasks that people asked for stand whose rows were written after `since`, the oldest change first."""
         columns = (TaskRow.tenant, TaskRow.id, TaskRow.state, TaskRow.created_at, TaskRow.updated_at)

@@ -82,10 +82,9 @@ class Sessions:
             "user_hash": func.coalesce(SessionRow.user_hash, user_hash),
         }
         insert = self._db.insert(SessionRow).values(new)
+        if_open = None if state == "closed" else SessionRow.state != "closed"
         await self._db.run(
-            insert.on_conflict_do_update(
-                index_elements=[SessionRow.tenant, SessionRow.id], set_=kept, where=SessionRow.state != "closed"
-            )
+            insert.on_conflict_do_update(index_elements=[SessionRow.tenant, SessionRow.id], set_=kept, where=if_open)
         )
 
     async def mark(self, tenant: str, session_id: str, state: SessionState, **values: Any) -> None:

@@ -9,7 +9,7 @@ from fastapi.sse import format_sse_event
 from starlette.types import Receive, Scope, Send
 
 from api.cursor import Cursor
-from api.feed import Feed, Streams, Told
+from api.feed import Feed, Open, Streams, Told
 from api.house import OurHouse, OurTaskId, OurTenant
 
 router = APIRouter(prefix="/tasks/{task_id}", tags=["tasks"])
@@ -27,8 +27,8 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, feed: Feed, streams: Streams) -> None:
-        super().__init__(_written(feed), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    def __init__(self, told: AsyncIterator[bytes], feed: Open, streams: Streams) -> None:
+        super().__init__(told, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._feed, self._streams = feed, streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +57,8 @@ async def watch(
     row = await house.records.get(tenant, task_id)
     if cursor and cursor.is_end:
         return Response(status_code=204)
-    return EventStream(Feed(house, row, cursor), cast(Streams, request.app.state.streams))
+    feed = Feed(house, row, cursor)
+    return EventStream(_written(feed), feed, cast(Streams, request.app.state.streams))
 
 
 async def _written(feed: Feed) -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ from fastapi.openapi.models import Example
 from pydantic import StringConstraints
 from temporalio.service import RPCError, RPCStatusCode
 
-from api import intake
+from api import intake, sessions
 from api.house import House, OurHouse, OurTaskId, OurTenant
 from api.progress import handle_of
 from api.subtasks import whole_task
@@ -201,6 +201,7 @@ async def cancel(task_id: UUID, house: OurHouse, tenant: OurTenant) -> Task:
         if seen.row.state != "PENDING":
             raise Conflict(f"task {seen.row.id} has no workflow that runs: {shown(exc.message)}") from exc
         change = await house.records.change(tenant, seen.row.id, "CANCELLED")
+        await sessions.dropped(house, seen.row)
         seen = Seen(change.row)
     return await as_task(house, seen)
 

@@ -14,9 +14,7 @@ from holdfast.contracts.principal import SessionId
 from holdfast.contracts.program import TaskState
 from holdfast.contracts.question import Question
 from holdfast.contracts.session import SessionMode, SessionState, Turn
-from holdfast.contracts.task import MAX_PROMPT_CHARACTERS, AskedBudget, Body, ModelChoice, Task
-
-MAX_PARTS = 20
+from holdfast.contracts.task import MAX_PARTS, MAX_PROMPT_CHARACTERS, AskedBudget, Body, ModelChoice, Task
 
 
 class SessionMessage(Body):

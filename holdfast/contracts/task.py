@@ -12,12 +12,14 @@ from holdfast.contracts.base import Contract, Failure, Json, Sha256
 from holdfast.contracts.budget import Budget, BudgetState
 from holdfast.contracts.file import File, FileName
 from holdfast.contracts.flow import FlowState
+from holdfast.contracts.message import BlobPart
 from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.principal import SessionId, Tenant
 from holdfast.contracts.program import Limits, TaskState, Tuning
 from holdfast.contracts.question import Question
 
 MAX_PROMPT_CHARACTERS = 64 * 1024
+MAX_PARTS = 20
 
 
 def _model(value: Json) -> Json:
@@ -108,6 +110,9 @@ class TaskRequest(Body):
     )
     files: list[GivenFile] = Field(
         default=[], max_length=1000, description="what the program finds in its folder `in` (/ws/in), read-only"
+    )
+    parts: list[BlobPart] = Field(
+        default=[], max_length=MAX_PARTS, description="files that the model sees behind the text, such as images"
     )
     system_prompt: Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)] | None = Field(
         default=None, description="replaces that of the agent"

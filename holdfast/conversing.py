@@ -1,0 +1,30 @@
+"""What makes a session of tasks: the settings that it begins with, and a task as its next message."""
+
+import time
+
+from holdfast.config import Settings
+from holdfast.contracts.agent import AgentSpec
+from holdfast.contracts.begin import Begin
+from holdfast.contracts.message import Part, TextPart
+from holdfast.contracts.model import ModelSettings
+from holdfast.contracts.session import Message, SessionMode, SessionSettings
+from holdfast.contracts.work import TaskSpec
+
+OF_AGENT = "agent:"
+"""Before the name of a continuous agent: the id of the session that its events go to."""
+
+
+def settings_of(
+    settings: Settings, agent: AgentSpec | None = None, model: ModelSettings | None = None
+) -> SessionSettings:
+    """What a new session of an agent begins with; None: it has none of its own."""
+    mode: SessionMode = "continuous" if agent and agent.execution_mode == "continuous" else "chat"
+    idle = settings.continuous_idle_seconds if mode == "continuous" else settings.session_timeout_ms / 1000
+    return SessionSettings(mode=mode, agent=agent.name if agent else "", model=model, idle_seconds=idle)
+
+
+def message_of(begin: Begin, event: str = "") -> Message:
+    """A task that was admitted as a session's next turn; `event` is the topic of the event that it stands for."""
+    spec = begin.spec
+    say: list[Part] = list(spec.say) if isinstance(spec, TaskSpec) else [TextPart(text=begin.summary)]
+    return Message(begin=begin, say=say, event=event, sent_at=time.time())
