@@ -59,7 +59,7 @@ def _tasks(chat: Chat) -> list[Task]:
     """The session's turns, oldest first; those that ended before our eyes are not asked for again."""
     known = {task.id: task for task in chat.turns}
     try:
-        told = [turn.task_id for turn in chat.client.messages(chat.session_id)]
+        told = [turn.task_id for turn in chat.client.messages(chat.session_id, _COUNTED_TURNS)][::-1]
     except NotFound:
         told = []
     ids = list(dict.fromkeys([*told, *known]))

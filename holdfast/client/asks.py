@@ -15,7 +15,7 @@ from holdfast.client import wire
 from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Json
 from holdfast.contracts.budget import Budget, BudgetState
-from holdfast.contracts.chat import MessageTaken, SessionLine, SessionMessage, SessionShown
+from holdfast.contracts.chat import MessageTaken, Said, SessionLine, SessionMessage, SessionShown
 from holdfast.contracts.file import File, Uploaded
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.message import BlobPart
@@ -268,9 +268,14 @@ def sessions(limit: int, path: str | None = None) -> Ask[tuple[list[SessionLine]
     return Ask("GET", path or f"/sessions?limit={min(limit, PAGE)}", _page_of(SessionLine))
 
 
-def close_session(session_id: str) -> Ask[SessionShown]:
+def messages(session_id: str, limit: int, path: str | None = None) -> Ask[tuple[list[Said], str | None]]:
+    """A page, newest first, and the path of the next one."""
+    return Ask("GET", path or f"{_session(session_id)}/messages?limit={min(limit, PAGE)}", _page_of(Said))
+
+
+def close_session(session_id: str) -> Ask[SessionLine]:
     """Safe to repeat: a session that is closed stays so."""
-    return Ask("DELETE", _session(session_id), _one(SessionShown))
+    return Ask("DELETE", _session(session_id), _one(SessionLine))
 
 
 def _session(session_id: str) -> str:

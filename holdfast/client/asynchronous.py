@@ -13,15 +13,14 @@ import httpx2
 from holdfast.client import asks, stream, wire
 from holdfast.client.asks import AgentOptions, Ask, Limits, MessageOptions, Row, Rows
 from holdfast.client.stream import Event
-from holdfast.client.synchronous import LOOK_S, turns, waited_for
+from holdfast.client.synchronous import LOOK_S, waited_for
 from holdfast.contracts.base import Json
 from holdfast.contracts.budget import BudgetState
-from holdfast.contracts.chat import MessageTaken, SessionLine, SessionShown
+from holdfast.contracts.chat import MessageTaken, Said, SessionLine, SessionShown
 from holdfast.contracts.file import File, Uploaded
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import Version
 from holdfast.contracts.question import Question
-from holdfast.contracts.session import Turn
 from holdfast.contracts.task import Step, Task, TaskRequest
 from holdfast.errors import HoldfastError, TooManyTasks
 
@@ -169,11 +168,16 @@ class AsyncClient:
                 yield one
             limit -= len(found)
 
-    async def messages(self, session_id: str) -> list[Turn]:
-        """The latest turns of a conversation, oldest first, also those that are not over."""
-        return turns(await self.session(session_id))
+    async def messages(self, session_id: str, limit: int = 50) -> AsyncIterator[Said]:
+        """The turns of a conversation, whole, newest first, until `limit` are given."""
+        path: str | None = ""
+        while path is not None and limit > 0:
+            found, path = await self.ask(asks.messages(session_id, limit, path))
+            for one in found[:limit]:
+                yield one
+            limit -= len(found)
 
-    async def close_session(self, session_id: str) -> SessionShown:
+    async def close_session(self, session_id: str) -> SessionLine:
         """End a conversation for good: it takes no more messages."""
         return await self.ask(asks.close_session(session_id))
 

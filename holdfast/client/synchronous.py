@@ -13,12 +13,11 @@ from holdfast.client.asks import AgentOptions, Ask, Limits, MessageOptions, Row,
 from holdfast.client.stream import Event
 from holdfast.contracts.base import Json
 from holdfast.contracts.budget import BudgetState
-from holdfast.contracts.chat import MessageTaken, SessionLine, SessionShown
+from holdfast.contracts.chat import MessageTaken, Said, SessionLine, SessionShown
 from holdfast.contracts.file import File, Uploaded
 from holdfast.contracts.journal import JournalExport
 from holdfast.contracts.program import FINAL, Version
 from holdfast.contracts.question import Question
-from holdfast.contracts.session import Turn
 from holdfast.contracts.task import Step, Task, TaskRequest
 from holdfast.errors import HoldfastError, TooManyTasks
 
@@ -171,11 +170,15 @@ class Client:
             yield from found[:limit]
             limit -= len(found)
 
-    def messages(self, session_id: str) -> list[Turn]:
-        """The latest turns of a conversation, oldest first, also those that are not over."""
-        return turns(self.session(session_id))
+    def messages(self, session_id: str, limit: int = 50) -> Iterator[Said]:
+        """The turns of a conversation, whole, newest first, until `limit` are given."""
+        path: str | None = ""
+        while path is not None and limit > 0:
+            found, path = self.ask(asks.messages(session_id, limit, path))
+            yield from found[:limit]
+            limit -= len(found)
 
-    def close_session(self, session_id: str) -> SessionShown:
+    def close_session(self, session_id: str) -> SessionLine:
         """End a conversation for good: it takes no more messages."""
         return self.ask(asks.close_session(session_id))
 
@@ -234,11 +237,6 @@ def waited_for(task: Task) -> bool:
     """Whether there is something to do for who waits."""
     asks_something = any(question.state == "open" for question in task.questions)
     return task.state in FINAL or (task.state == "WAITING" and asks_something)
-
-
-def turns(session: SessionShown) -> list[Turn]:
-    running = [session.running] if session.running else []
-    return [*session.recent, *running, *session.queued]
 
 
 def run_agent(text: str, **options: Unpack[AgentOptions]) -> Task:

@@ -39,12 +39,12 @@ def call(request: pytest.FixtureRequest, api: FakeApi) -> Call:
     def sync(name: str, *args: Any, **kwargs: Any) -> Any:
         with Client(api.url, "k") as client:
             found = getattr(client, name)(*args, **kwargs)
-            return list(found) if name in ("events", "tasks", "sessions") else found
+            return list(found) if name in ("events", "tasks", "sessions", "messages") else found
 
     async def asynchronous(name: str, *args: Any, **kwargs: Any) -> Any:
         async with AsyncClient(api.url, "k") as client:
             found = getattr(client, name)(*args, **kwargs)
-            return [one async for one in found] if name in ("events", "tasks", "sessions") else await found
+            return [one async for one in found] if name in ("events", "tasks", "sessions", "messages") else await found
 
     if request.param == "sync":
         return sync
@@ -111,11 +111,19 @@ def test_a_session_is_looked_at_listed_and_closed(api, call):
         "created_at": "2026-01-02T03:04:05Z",
         "seen_at": "2026-01-02T03:04:05Z",
     }
-    turns = [{"number": n, "task_id": f"t{n}", "said": "Hi", "queued_at": 1.0} for n in (1, 2, 3)]
-    api.says("GET", "/sessions/s", line | {"recent": turns[:1], "running": turns[1], "queued": turns[2:]})
+    turn = {
+        "task_id": "t",
+        "type": "agent",
+        "said": "Hi",
+        "state": "DONE",
+        "status": "done",
+        "created_at": line["seen_at"],
+    }
+    api.says("GET", "/sessions/s", line)
+    api.says("GET", "/sessions/s/messages", [turn | {"answer": 42, "total_cost": 0.5}])
     api.says("GET", "/sessions", [line])
     api.says("DELETE", "/sessions/s", line | {"state": "closed"})
-    assert [turn.task_id for turn in call("messages", "s")] == ["t1", "t2", "t3"]
+    assert [(one.answer, one.total_cost) for one in call("messages", "s")] == [(42, 0.5)]
     assert [one.id for one in call("sessions")] == ["s"]
     assert (call("session", "s").state, call("close_session", "s").state) == ("active", "closed")
 
