@@ -114,7 +114,8 @@ def _planning(team: Team, catalogue: Catalogue, brief: Brief, max_steps: int) ->
 
 def _line(agent: AgentSpec, catalogue: Catalogue) -> str:
     """Name, description and the names of its skills, in one line."""
-    skills = sorted(catalogue.skills) if agent.skills is None else agent.skills
+    all_of_them = [name for name, skill in sorted(catalogue.skills.items()) if skill.spec.kind != "engine"]
+    skills = all_of_them if agent.skills is None else agent.skills
     shown = ", ".join(skills[:_SHOWN_SKILLS]) + (", …" if len(skills) > _SHOWN_SKILLS else "")
     about = " ".join(agent.description.split())
     return f"- {canonical_name(agent.name)}: {about}{f' (skills: {shown})' if shown else ''}"

@@ -5,16 +5,17 @@ from typing import Any
 
 from activities import conversation
 from activities.asking import Asked, Asker
+from activities.context import Context, keeping
 from activities.conversation import Conversation
 from activities.values import stored
-from activities.wording import structured, system_text
+from activities.wording import SUMMING, structured, system_text
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import INLINE_ANSWER_BYTES
 from holdfast.contracts.llm import Answer, Brief
 from holdfast.contracts.message import Message, Part, TextPart
 from holdfast.contracts.model import ModelSettings
 from holdfast.errors import ModelFailed
-from providers.base import Known, ModelReply, ModelRequest, Purpose
+from providers.base import Fit, Known, ModelReply, ModelRequest, Purpose
 
 
 class Turn:
@@ -27,10 +28,11 @@ class Turn:
         parts = [*([TextPart(text=words)] if words else []), *say]
         self.message = Message(role="user", parts=parts)
 
-    async def ended(self, reply: ModelReply) -> str:
-        """The conversation's new head, with the reply."""
+    async def ended(self, reply: ModelReply, *, keep: bool = False) -> str:
+        """The conversation's new head, with the reply. `keep`: the turn stays when others are left out."""
         messages = [self.message, conversation.of("assistant", reply.text)]
-        return await asyncio.to_thread(conversation.add, self._blobs, self._head, messages, self.said)
+        more = {"keep": True} if keep else {}
+        return await asyncio.to_thread(conversation.add, self._blobs, self._head, messages, self.said, **more)
 
 
 class Dialogue:
@@ -42,12 +44,20 @@ class Dialogue:
     async def ask(
         self, brief: Brief, purpose: Purpose, turn: Turn, known: Known, schema: dict[str, Any] | None = None
     ) -> ModelReply:
-        """The reply to a turn, under the agent's system prompt."""
+        """The reply to a turn, under the agent's system prompt, behind what its session knows."""
         said = [*turn.before.said, turn.said]
         told = Known(**{**vars(known), "task": said[0], "said": tuple(said[1:])})
         asked = Asked.of(brief, purpose)
+        session = await asyncio.to_thread(conversation.read, self.blobs, brief.before)
+        context = Context.of(session, turn.before, turn.message, keeping(self.blobs, brief))
         system = await asyncio.to_thread(system_text, self.blobs, brief)
-        return await self.one(asked, purpose, [*turn.before.messages, turn.message], told, system, schema)
+        return await self.one(asked, purpose, context.messages, told, system, schema, context.fit)
+
+    async def summed(self, brief: Brief, older: Conversation, words: str) -> ModelReply:
+        """The model's summary of what was said."""
+        asked = Asked.of(brief, "summary")
+        context = Context.of(older, Conversation(), conversation.of("user", words), keeping(self.blobs, brief))
+        return await self.one(asked, "summary", context.messages, Known(), SUMMING, fit=context.fit)
 
     async def answer(
         self, brief: Brief, purpose: Purpose, turn: Turn, known: Known, prompt: str, schema: dict[str, Any] | None
@@ -74,6 +84,7 @@ class Dialogue:
         known: Known,
         system: str = "",
         schema: dict[str, Any] | None = None,
+        fit: Fit | None = None,
     ) -> ModelReply:
         """The reply to these messages."""
         request = ModelRequest(
@@ -85,5 +96,6 @@ class Dialogue:
             schema=schema,
             known=known,
             trace_id=asked.task.trace_id,
+            fit=fit,
         )
         return await self.asker.ask(asked, request)

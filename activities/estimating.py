@@ -4,6 +4,7 @@ It makes the request as the activity that asks would, up to the moment in which 
 bound holds for whatever prompts are made of.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from decimal import Decimal
 from typing import Any
@@ -36,7 +37,7 @@ class Measurer(Asker):
         self._models = models
 
     async def ask(self, asked: Asked, request: ModelRequest) -> ModelReply:
-        raise _Measured(self._models.bounds(asked.models, request))
+        raise _Measured(await asyncio.to_thread(self._models.bounds, asked.models, request))
 
 
 class Estimating:

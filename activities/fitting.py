@@ -5,35 +5,23 @@ Of all others, the oldest give way first: long texts in them become heads with a
 with a line that says how many. Calls and what they gave go together, so that every wire format takes what is left.
 """
 
-import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil
 
-from activities import conversation, notes
-from activities.notes import WORST_HANDLE, Keep
-from holdfast.contracts.message import BlobPart, CallPart, Message, Part, ResultPart, TextPart
-from holdfast.windows import estimate
-
-Read = Callable[[str], bytes]
+from activities import conversation, cutting
+from activities.cutting import Read, tokens
+from activities.notes import Keep
+from holdfast.contracts.message import Message, ResultPart
 
 HEAD_CHARACTERS = 400
 """What is left of a long text in an older message."""
 LONG_CHARACTERS = 1000
-IMAGE_TOKENS = 2000
-_AROUND_MESSAGE, _AROUND_CALL = 12, 24
-"""What a wire format puts around a message, and a call or its result."""
 _NOTICE_TOKENS = 48
 _STEPS = 4
 """A conversation gives way by quarters of its room: what was left out stays the same for some turns, and so does the
 beginning of the prompt, which providers cache."""
-_LEAST_CHARACTERS = 40
-
-
-def tokens(message: Message, read: Read | None = None) -> int:
-    """An estimate for a message. Files are read, or else have a token for three bytes."""
-    return _AROUND_MESSAGE + sum(_tokens(part, read) for part in message.parts)
 
 
 def fit(messages: Sequence[Message], room: int, protected: Collection[int], keep: Keep, read: Read) -> list[Message]:
@@ -143,14 +131,14 @@ class _Fitting:
         short = [self._short(message) for message in before]
         squeezed = self._squeezed(last, room - sum(tokens(message, self.read) for message in short))
         if squeezed is None:
-            short, squeezed = [], _plain(last, room, self.keep)
+            short, squeezed = [], cutting.plain(last, room, self.keep)
         self.units[-1] = unit.holding([*short, squeezed], self.read)
 
     def _squeezed(self, message: Message, room: int) -> Message | None:
-        return _squeezed(_opened(message, self.read), room, self.keep, self.read)
+        return cutting.squeezed(message, room, self.keep, self.read)
 
     def _short(self, message: Message) -> Message:
-        return _capped(_named(message), LONG_CHARACTERS, HEAD_CHARACTERS, self.keep)
+        return cutting.capped(cutting.named(message), LONG_CHARACTERS, HEAD_CHARACTERS, self.keep)
 
     def _messages(self) -> Iterator[Message]:
         for is_gap, units in groupby(self.units, _is_out):
@@ -187,121 +175,6 @@ def _starts(messages: Sequence[Message], place: int) -> bool:
 
 def _gives(message: Message) -> bool:
     return any(isinstance(part, ResultPart) for part in message.parts)
-
-
-def _tokens(part: Part, read: Read | None) -> int:
-    match part:
-        case BlobPart():
-            return _tokens_of_blob(part, read)
-        case CallPart():
-            return _AROUND_CALL + estimate(part.id) + estimate(part.skill) + estimate(_json(part))
-        case ResultPart():
-            return _AROUND_CALL + estimate(part.id) + estimate(part.skill) + estimate(part.text)
-        case _:
-            return estimate(part.text)
-
-
-def _tokens_of_blob(part: BlobPart, read: Read | None) -> int:
-    if part.media_type.startswith("image/"):
-        return IMAGE_TOKENS
-    around = estimate(part.name or "") + _AROUND_CALL
-    return around + (estimate(read(part.ref).decode(errors="replace")) if read else part.size_bytes // 3)
-
-
-def _json(part: CallPart) -> str:
-    """As it travels: JSON within JSON."""
-    return json.dumps(json.dumps(part.arguments, ensure_ascii=False), ensure_ascii=False)
-
-
-def _capped(message: Message, longest: int, head: int, keep: Keep) -> Message:
-    """With each text that is longer than `longest` cut to its head."""
-    return message.model_copy(update={"parts": [_cut(part, longest, head, keep) for part in message.parts]})
-
-
-def _cut(part: Part, longest: int, head: int, keep: Keep) -> Part:
-    match part:
-        case BlobPart():
-            return part
-        case CallPart():
-            return _cut_call(part, longest, head, keep)
-        case _:
-            text = part.text if len(part.text) <= longest else notes.cut(part.text, head, keep)
-            return part.model_copy(update={"text": text})
-
-
-def _cut_call(part: CallPart, longest: int, head: int, keep: Keep) -> CallPart:
-    written = json.dumps(part.arguments, ensure_ascii=False)
-    if len(written) <= longest:
-        return part
-    short = {
-        name[:_LEAST_CHARACTERS]: notes.cut(value, head, keep) if isinstance(value, str) else value
-        for name, value in part.arguments.items()
-    }
-    if len(json.dumps(short, ensure_ascii=False)) > longest:
-        short = {"arguments": notes.cut(written, head, keep)}
-    return part.model_copy(update={"arguments": short})
-
-
-def _named(message: Message) -> Message:
-    """With the names of its files in their places."""
-    names = [
-        TextPart(text=f"{conversation.text([part])} (not shown again)") if isinstance(part, BlobPart) else part
-        for part in message.parts
-    ]
-    return message.model_copy(update={"parts": names})
-
-
-def _opened(message: Message, read: Read) -> Message:
-    """With the texts of its files, which can be cut, in their places; images stay."""
-    return message.model_copy(update={"parts": [_text_of(part, read) for part in message.parts]})
-
-
-def _text_of(part: Part, read: Read) -> Part:
-    if not isinstance(part, BlobPart) or part.media_type.startswith("image/"):
-        return part
-    return TextPart(text=f"{conversation.text([part])}\n{read(part.ref).decode(errors='replace')}")
-
-
-def _squeezed(message: Message, room: int, keep: Keep, read: Read) -> Message | None:
-    """With its longest parts cut so far that it fits; None: not even then."""
-    if tokens(message, read) <= room:
-        return message
-
-    def fits(characters: int) -> bool:
-        return tokens(_capped(message, characters, characters, _worst), read) <= room
-
-    low, high = _LEAST_CHARACTERS, max(map(_length, message.parts), default=0)
-    if not fits(low):
-        return None
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return _capped(message, low, low, keep)
-
-
-def _plain(message: Message, room: int, keep: Keep) -> Message:
-    """Its text alone, cut so that it fits."""
-    text = conversation.text(message.parts)
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        fits = _AROUND_MESSAGE + estimate(notes.Cut(text[:middle], len(text), WORST_HANDLE).text) <= room
-        low, high = (middle, high) if fits else (low, middle - 1)
-    return conversation.of("user", notes.Cut(text[:low], len(text), keep(text)).text)
-
-
-def _length(part: Part) -> int:
-    match part:
-        case BlobPart():
-            return part.size_bytes
-        case CallPart():
-            return len(_json(part))
-        case _:
-            return len(part.text)
-
-
-def _worst(_text: str) -> str:
-    return WORST_HANDLE
 
 
 def _notice(count: int) -> str:

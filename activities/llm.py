@@ -14,8 +14,10 @@ from temporalio.exceptions import ApplicationError
 
 from activities import conversation
 from activities.asking import Asked, Asker
+from activities.context import told_names
 from activities.describe import catalogue_lines, reference, told_files
 from activities.dialogue import Dialogue, Turn
+from activities.notes import RECALL
 from activities.replies import read_plan, read_program
 from activities.toolcalls import as_program, read_calls
 from activities.values import loaded, stored
@@ -76,13 +78,13 @@ class Llm:
     async def plan(self, request: PlanRequest) -> Plan:
         """Which way a task goes."""
         brief = bound(request.brief)
-        skills = await asyncio.to_thread(self._skills, brief, brief.skills)
+        skills = await asyncio.to_thread(self._skills, brief, told_names(brief.skills, brief))
         words, prompt = "", ""
         if request.head is None:
             files = await asyncio.to_thread(told_files, self._blobs, brief.files_ref)
             words, prompt = prompted("plan", skills=catalogue_lines(skills) + files)
         turn = Turn(self._blobs, request.head, words, request.say)
-        reply = await self._dialogue.ask(brief, "plan", turn, Known(skills=tuple(skills)), schema=_PLAN_SCHEMA)
+        reply = await self._dialogue.ask(brief, "plan", turn, Known(skills=_known(skills)), schema=_PLAN_SCHEMA)
         read = await asyncio.to_thread(read_plan, reply.text, brief.skills)
         return Plan(
             kind=read.kind,
@@ -92,7 +94,7 @@ class Llm:
             question=read.question,
             options=read.options,
             problems=read.problems,
-            head=await turn.ended(reply),
+            head=await turn.ended(reply, keep=read.kind == "ask"),
             prompt=prompt,
             usage=[reply.usage],
         )
@@ -101,13 +103,14 @@ class Llm:
     async def program(self, request: DraftRequest) -> Draft:
         """A program, or its mended version, checked as far as it can be without running it."""
         brief = bound(request.brief)
-        skills = await asyncio.to_thread(self._skills, brief, request.skills)
+        skills = await asyncio.to_thread(self._skills, brief, told_names(request.skills, brief))
         words, prompt = await asyncio.to_thread(self._program_prompt, request, skills)
         turn = Turn(self._blobs, request.head, words, request.say)
-        known = Known(skills=tuple(skills), why=request.why, source=turn.before.last_program if request.why else "")
+        known = Known(skills=_known(skills), why=request.why, source=turn.before.last_program if request.why else "")
         reply = await self._dialogue.ask(brief, "repair" if request.why else "program", turn, known)
         drafted = await self._drafted(request, reply)
-        return Draft(**drafted, head=await turn.ended(reply), prompt=prompt, usage=[reply.usage])
+        head = await turn.ended(reply, keep=bool(words) and not request.why)
+        return Draft(**drafted, head=head, prompt=prompt, usage=[reply.usage])
 
     @activity.defn(name=LLM_ANSWER.name)
     async def answer(self, request: AnswerRequest) -> Answer:
@@ -203,3 +206,8 @@ class Llm:
     def _skills(self, brief: Brief, names: list[str]) -> list[CatalogueSkill]:
         catalogue = Catalogue.open(self._blobs, brief.catalogue)
         return [catalogue.find(name) for name in names]
+
+
+def _known(skills: Sequence[CatalogueSkill]) -> tuple[CatalogueSkill, ...]:
+    """Skills that the `offline` provider may choose: it never needs what was cut."""
+    return tuple(skill for skill in skills if skill.name != RECALL)

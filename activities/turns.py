@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -17,7 +17,9 @@ from temporalio import activity
 
 from activities import conversation
 from activities.asking import Asked, Asker
+from activities.context import Context, keeping, told_names
 from activities.conversation import Conversation
+from activities.notes import RECALL
 from activities.replies import utf8
 from activities.toolcalls import Written, as_object, written_calls
 from activities.values import loaded, stored
@@ -124,9 +126,10 @@ class _Granted:
 
     def __init__(self, blobs: BlobStore, brief: Brief) -> None:
         self._catalogue = Catalogue.open(blobs, brief.catalogue)
-        self.skills = [self._catalogue.find(name) for name in brief.skills]
-        self._by_name = {canonical_name(skill.name): skill for skill in self.skills}
-        self._by_wire = {_wire(skill.name): skill for skill in self.skills}
+        self.skills = [self._catalogue.find(name) for name in told_names(brief.skills, brief)]
+        every = [self._catalogue.find(name) for name in brief.skills]
+        self._by_name = {canonical_name(skill.name): skill for skill in every}
+        self._by_wire = {_wire(skill.name): skill for skill in every}
 
     def find(self, call: _Call) -> CatalogueSkill:
         """
@@ -141,7 +144,7 @@ class _Granted:
         found = self._by_name.get(wanted) or self._by_wire.get(name)
         if found is not None:
             return found
-        allowed = listed(sorted(self._by_name))
+        allowed = listed(sorted(canonical_name(skill.name) for skill in self.skills))
         if wanted in self._catalogue.skills:
             raise UnknownSkill(f"skill {wanted!r} is not granted to this task; it may use: {allowed}")
         raise UnknownSkill(f"no skill named {shown(name)};{suggestion(wanted[:100], self._by_name)} known: {allowed}")
@@ -150,7 +153,12 @@ class _Granted:
         return written_calls(text, self._catalogue.skills)
 
     def tools(self) -> tuple[Tool, ...]:
-        return tuple(Tool(_wire(skill.name), _about(skill), _arguments(skill)) for skill in self.skills)
+        return tuple(map(_tool, self.skills))
+
+    @property
+    def recall(self) -> Tool | None:
+        found = self._by_name.get(RECALL)
+        return _tool(found) if found else None
 
 
 class _Turn:
@@ -160,6 +168,7 @@ class _Turn:
         self._blobs, self._request = blobs, request
         self.granted = _Granted(blobs, request.brief)
         self._before: Conversation = conversation.read(blobs, request.head)
+        self._session: Conversation = conversation.read(blobs, request.brief.before)
         self._said = conversation.text(request.say)
         words, self.prompt = "", ""
         if request.head is None:
@@ -169,15 +178,19 @@ class _Turn:
 
     def asks(self) -> ModelRequest:
         brief, said = self._request.brief, [*self._before.said, self._said]
+        context = Context.of(self._session, self._before, self._message, keeping(self._blobs, brief))
+        offered = replace(context, recall=self.granted.recall)
+        skills = tuple(skill for skill in self.granted.skills if skill.name != RECALL)
         return ModelRequest(
             purpose="turn",
-            messages=[*self._before.messages, self._message],
+            messages=context.messages,
             settings=ModelSettings(),
             read=self._blobs.get,
             system=system_text(self._blobs, brief),
             tools=self.granted.tools(),
-            known=Known(task=said[0], skills=tuple(self.granted.skills), said=tuple(said[1:])),
+            known=Known(task=said[0], skills=skills, said=tuple(said[1:])),
             trace_id=brief.task.trace_id,
+            fit=offered.fit,
         )
 
     def read(self, reply: ModelReply) -> list[_Call]:
@@ -196,7 +209,8 @@ class _Turn:
         return conversation.add(self._blobs, self._request.head, messages, self._said)
 
     def _parts(self) -> Iterable[Part]:
-        return (part for message in self._before.messages for part in message.parts)
+        said = (self._session, self._before)
+        return (part for one in said for message in one.messages for part in message.parts)
 
 
 def cut(text: str) -> str:
@@ -219,6 +233,10 @@ def _wire(name: str) -> str:
     """A skill's name where only letters of ASCII, digits, `_` and `-` are allowed."""
     plain = name.replace("-", "_")
     return plain if _NAME.fullmatch(plain) else f"skill_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def _tool(skill: CatalogueSkill) -> Tool:
+    return Tool(_wire(skill.name), _about(skill), _arguments(skill))
 
 
 def _about(skill: CatalogueSkill) -> str:

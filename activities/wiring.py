@@ -15,9 +15,11 @@ from activities.admitting import Admitting
 from activities.asking import Asker
 from activities.backlogskills import BacklogSkills
 from activities.delegating import Delegating
+from activities.dialogue import Dialogue
 from activities.engine import Engine
 from activities.estimating import Estimating, Measurer, Thinking
 from activities.llm import Llm
+from activities.memory import Summing
 from activities.nested import Nests
 from activities.notes import RECALL, Recall
 from activities.ownagents import OwnAgents
@@ -43,6 +45,7 @@ from holdfast.contracts.llm import (
     LLM_TURN,
 )
 from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_OWN, QUEUE_SANDBOX, QUEUE_SKILLS
+from holdfast.contracts.session import LLM_SUMMARY
 from holdfast.errors import StoreUnavailable
 from providers.seen import seen
 from providers.table import Models
@@ -147,6 +150,7 @@ def _thinking(asker: Asker, blobs: BlobStore, settings: Settings) -> list[Thinki
         (LLM_TURN, Turns(asker, blobs).turn),
         (LLM_DELEGATE, delegating.delegate),
         (LLM_MERGE, delegating.merge),
+        (LLM_SUMMARY, Summing(Dialogue(asker, blobs), settings.default_model).summary),
     ]
 
 

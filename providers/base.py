@@ -10,8 +10,12 @@ from holdfast.contracts.message import Message
 from holdfast.contracts.model import ModelSettings, Usage
 from holdfast.snapshot import CatalogueSkill
 
-Purpose = Literal["plan", "program", "repair", "answer", "phrase", "skill", "ask", "turn", "delegate", "merge"]
+Purpose = Literal[
+    "plan", "program", "repair", "answer", "phrase", "skill", "ask", "turn", "delegate", "merge", "summary"
+]
 OnDelta = Callable[[str], Awaitable[None]]
+Fit = Callable[["ModelRequest", int], "ModelRequest"]
+"""Makes a request's messages fit into so many tokens."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class ModelRequest:
     """One request. `read` gives the bytes of a blob part; `schema` is the JSON Schema that the reply should fit.
 
     `tools` are told in the way that the wire format has for them, or, `in_words`, in the system text: then calls are
-    to be read from the reply's text.
+    to be read from the reply's text. `fit` is asked for each model anew, as each has a window of its own; without it
+    the messages go out as they are.
     """
 
     purpose: Purpose
@@ -81,6 +86,7 @@ class ModelRequest:
     trace_id: str = ""
     tools: tuple[Tool, ...] = ()
     in_words: bool = False
+    fit: Fit | None = None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from providers.base import ModelReply, ModelRequest, OnDelta, Provider
 from providers.bounds import Bound, bound
 from providers.endpoint import Endpoint, Identity, base_of, endpoint, has_key, is_own, model_of, without_password
 from providers.pace import Pace
+from providers.room import fitted
 from providers.rows import OFFLINE, Row, named, rows
 from providers.tools import are_native, refuses_tools
 
@@ -85,7 +86,7 @@ class Models:
     async def complete(
         self, models: Sequence[ModelSettings], request: ModelRequest, on_delta: OnDelta | None = None
     ) -> ModelReply:
-        """Ask the models in order, each once: the next one when one has no key, is down, is busy, or fails.
+        """Ask the models in order, each once: the next one when one has no key or no room, is down, is busy, or fails.
 
         One that refuses tools is asked once more, with the tools in words. No models: the default. A model that refuses
         the request ends the walk. Pieces of a reply that was cut may have been handed on before another model replies:
@@ -118,7 +119,8 @@ class Models:
         for settings in models or [ModelSettings()]:
             try:
                 wanted, where = self._placed_at(settings)
-                found.append(bound(settings, replace(request, settings=wanted), where))
+                fitting = fitted(replace(request, settings=wanted), where)
+                found.append(bound(settings, fitting, where))
             except NoModel as exc:
                 problems.append(exc)
         if not found:
@@ -135,7 +137,8 @@ class Models:
         wanted, where = self._placed_at(settings)
         name, row = where.provider, where.row
         provider = await self._provider(where)
-        asked = replace(request, settings=wanted, in_words=request.in_words or (name, wanted.model) in self._toolless)
+        in_words = request.in_words or (name, wanted.model) in self._toolless
+        asked = await asyncio.to_thread(fitted, replace(request, settings=wanted, in_words=in_words), where)
         try:
             async with self._pace(name, row):
                 return await provider.complete(asked, on_delta)

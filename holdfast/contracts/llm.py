@@ -18,12 +18,19 @@ ANSWERED = "The person's answer: "
 
 
 class Turn(Contract):
-    """One link of a conversation, as its blob holds it. `said` are the person's own words in it, if there are any."""
+    """One link of a conversation, as its blob holds it. `said` are the person's own words in it, if there are any.
+
+    `keep`: it stays when others are left out or summed up: it tells of skills, asks something, or is a summary, which
+    stands for `sums_up` links. `tokens` is an estimate of all up to here; 0: nobody has counted.
+    """
 
     format: Literal[1] = 1
     before: Sha256 | None = None
     messages: list[Message]
     said: str = ""
+    keep: bool = False
+    sums_up: int = 0
+    tokens: int = 0
 
 
 class Brief(Contract):

@@ -15,6 +15,7 @@ from providers.offline.choose import Choice, choose
 from providers.offline.loop import turn
 from providers.offline.program import CAREFUL, write
 from providers.offline.prompts import answer
+from providers.offline.recap import recap
 from providers.offline.text import NO_MENDING, no_model, question, reasoning, refusal
 
 _USAGE = Usage(provider="offline", model="offline", cost=Decimal(0))
@@ -43,6 +44,8 @@ class Offline:
 def _said(request: ModelRequest) -> tuple[str, list[Called]]:
     if request.purpose == "turn":
         return turn(request, _choice(request.known))
+    if request.purpose == "summary":
+        return recap(request.messages), []
     return _reply(request), []
 
 

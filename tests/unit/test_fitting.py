@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities import conversation, fitting, notes
+from activities import conversation, cutting, fitting, notes
 from activities.fitting import fit
 from holdfast.contracts.message import BlobPart, CallPart, Message, Part, ResultPart, TextPart
 from holdfast.contracts.model import ModelSettings
@@ -68,7 +68,7 @@ def page(number: int, characters: int) -> str:
 
 
 def total(messages: Sequence[Message]) -> int:
-    return sum(fitting.tokens(one, FILES.__getitem__) for one in messages)
+    return sum(cutting.tokens(one, FILES.__getitem__) for one in messages)
 
 
 def text(messages: Sequence[Message]) -> str:

@@ -1,0 +1,138 @@
+"""Messages made shorter: how many tokens one has, and its long texts cut to their beginning, with a handle."""
+
+import json
+from collections.abc import Callable
+
+from activities import conversation, notes
+from activities.notes import WORST_HANDLE, Keep
+from holdfast.contracts.message import BlobPart, CallPart, Message, Part, ResultPart, TextPart
+from holdfast.windows import estimate
+
+Read = Callable[[str], bytes]
+
+IMAGE_TOKENS = 2000
+_AROUND_MESSAGE, _AROUND_CALL = 12, 24
+"""What a wire format puts around a message, and a call or its result."""
+_LEAST_CHARACTERS = 40
+
+
+def tokens(message: Message, read: Read | None = None) -> int:
+    """An estimate for a message. Files are read, or else have a token for three bytes."""
+    return _AROUND_MESSAGE + sum(_tokens(part, read) for part in message.parts)
+
+
+def capped(message: Message, longest: int, head: int, keep: Keep) -> Message:
+    """With each text that is longer than `longest` characters cut to its head."""
+    return message.model_copy(update={"parts": [_cut(part, longest, head, keep) for part in message.parts]})
+
+
+def named(message: Message) -> Message:
+    """With the names of its files in their places."""
+    names = [
+        TextPart(text=f"{conversation.text([part])} (not shown again)") if isinstance(part, BlobPart) else part
+        for part in message.parts
+    ]
+    return message.model_copy(update={"parts": names})
+
+
+def squeezed(message: Message, room: int, keep: Keep, read: Read) -> Message | None:
+    """With its longest parts, and the texts of files, cut so far that it has `room` tokens; None: not even then."""
+    opened = message.model_copy(update={"parts": [_text_of(part, read) for part in message.parts]})
+    if tokens(opened, read) <= room:
+        return opened
+
+    def fits(characters: int) -> bool:
+        return tokens(capped(opened, characters, characters, _worst), read) <= room
+
+    if not fits(_LEAST_CHARACTERS):
+        return None
+    most = _most(_LEAST_CHARACTERS, max(map(_length, opened.parts), default=0), fits)
+    return capped(opened, most, most, keep)
+
+
+def plain(message: Message, room: int, keep: Keep) -> Message:
+    """Its text alone, cut so that it has `room` tokens."""
+    text = conversation.text(message.parts)
+
+    def fits(characters: int) -> bool:
+        return _AROUND_MESSAGE + estimate(notes.Cut(text[:characters], len(text), WORST_HANDLE).text) <= room
+
+    most = _most(0, len(text), fits)
+    return conversation.of("user", notes.Cut(text[:most], len(text), keep(text)).text)
+
+
+def short_call(part: CallPart, characters: int, keep: Keep) -> CallPart:
+    """With its long arguments cut; all of them as one text, where that is not enough."""
+    written = json.dumps(part.arguments, ensure_ascii=False)
+    if len(written) <= characters:
+        return part
+    short = {
+        name: notes.cut(value, characters // 2, keep) if isinstance(value, str) else value
+        for name, value in part.arguments.items()
+    }
+    if len(json.dumps(short, ensure_ascii=False)) > 2 * characters:
+        short = {"arguments": notes.cut(written, characters, keep)}
+    return part.model_copy(update={"arguments": short})
+
+
+def _most(low: int, high: int, fits: Callable[[int], bool]) -> int:
+    """The largest number that fits, if more never fits where less does not; `low` does."""
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _tokens(part: Part, read: Read | None) -> int:
+    match part:
+        case BlobPart():
+            return _tokens_of_blob(part, read)
+        case CallPart():
+            return _AROUND_CALL + estimate(part.id) + estimate(part.skill) + estimate(_json(part))
+        case ResultPart():
+            return _AROUND_CALL + estimate(part.id) + estimate(part.skill) + estimate(part.text)
+        case _:
+            return estimate(part.text)
+
+
+def _tokens_of_blob(part: BlobPart, read: Read | None) -> int:
+    if part.media_type.startswith("image/"):
+        return IMAGE_TOKENS
+    around = estimate(part.name or "") + _AROUND_CALL
+    return around + (estimate(read(part.ref).decode(errors="replace")) if read else part.size_bytes // 3)
+
+
+def _json(part: CallPart) -> str:
+    """As it travels: JSON within JSON."""
+    return json.dumps(json.dumps(part.arguments, ensure_ascii=False), ensure_ascii=False)
+
+
+def _length(part: Part) -> int:
+    match part:
+        case BlobPart():
+            return part.size_bytes
+        case CallPart():
+            return len(_json(part))
+        case _:
+            return len(part.text)
+
+
+def _cut(part: Part, longest: int, head: int, keep: Keep) -> Part:
+    match part:
+        case BlobPart():
+            return part
+        case CallPart():
+            return part if len(_json(part)) <= longest else short_call(part, head, keep)
+        case _:
+            text = part.text if len(part.text) <= longest else notes.cut(part.text, head, keep)
+            return part.model_copy(update={"text": text})
+
+
+def _text_of(part: Part, read: Read) -> Part:
+    if not isinstance(part, BlobPart) or part.media_type.startswith("image/"):
+        return part
+    return TextPart(text=f"{conversation.text([part])}\n{read(part.ref).decode(errors='replace')}")
+
+
+def _worst(_text: str) -> str:
+    return WORST_HANDLE
