@@ -9,10 +9,11 @@ from functools import partial
 
 from activities import fitting, notes
 from activities.conversation import Conversation
-from activities.notes import RECALL, Keep
+from activities.notes import Keep
 from holdfast.blobs import BlobStore
 from holdfast.contracts.llm import Brief
 from holdfast.contracts.message import Message
+from holdfast.names import RECALL
 from providers.base import ModelRequest, Tool
 from providers.room import tokens_of_tool
 

@@ -17,7 +17,6 @@ from activities.asking import Asked, Asker
 from activities.context import told_names
 from activities.describe import catalogue_lines, reference, told_files
 from activities.dialogue import Dialogue, Turn
-from activities.notes import RECALL
 from activities.replies import read_plan, read_program
 from activities.toolcalls import as_program, read_calls
 from activities.values import loaded, stored
@@ -44,6 +43,7 @@ from holdfast.contracts.llm import (
 from holdfast.contracts.program import MAX_SOURCE_BYTES, MAX_VARIABLES_BYTES
 from holdfast.contracts.skill import SkillAnswer
 from holdfast.errors import HoldfastError
+from holdfast.names import RECALL
 from holdfast.source import Problem, Source, check, describe, normalise
 from holdfast.templates import answer_schema, parsed_answer, skill_prompt
 from holdfast.typecheck import check_calls

@@ -13,8 +13,8 @@ from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Json, Sha256
 from holdfast.contracts.skill import SkillCall
 from holdfast.errors import NotFound, SkillRefused
+from holdfast.names import RECALL
 
-RECALL = "recall"
 WORST_HANDLE = "0" * 64
 """None has more tokens."""
 _CUT = re.compile(

@@ -19,7 +19,6 @@ from activities import conversation
 from activities.asking import Asked, Asker
 from activities.context import Context, keeping, told_names
 from activities.conversation import Conversation
-from activities.notes import RECALL
 from activities.replies import utf8
 from activities.toolcalls import Written, as_object, written_calls
 from activities.values import loaded, stored
@@ -32,7 +31,7 @@ from holdfast.contracts.message import CallPart, Message, Part, ResultPart, Text
 from holdfast.contracts.model import ModelSettings
 from holdfast.errors import HoldfastError, ModelFailed, SkillInputError, UnknownSkill, shown
 from holdfast.ids import call_hash, canonical
-from holdfast.names import canonical_name, listed, suggestion
+from holdfast.names import RECALL, canonical_name, listed, suggestion
 from providers.base import Called, Known, ModelReply, ModelRequest, Tool
 
 SCOPE = "loop"

@@ -21,7 +21,7 @@ from activities.estimating import Estimating, Measurer, Thinking
 from activities.llm import Llm
 from activities.memory import Summing
 from activities.nested import Nests
-from activities.notes import RECALL, Recall
+from activities.notes import Recall
 from activities.ownagents import OwnAgents
 from activities.ownflows import OwnFlows
 from activities.program import TEMPLATE, Programs
@@ -47,6 +47,7 @@ from holdfast.contracts.llm import (
 from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_OWN, QUEUE_SANDBOX, QUEUE_SKILLS
 from holdfast.contracts.session import LLM_SUMMARY
 from holdfast.errors import StoreUnavailable
+from holdfast.names import RECALL
 from providers.seen import seen
 from providers.table import Models
 from sandbox.base import Probe, choose

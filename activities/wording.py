@@ -7,12 +7,12 @@ from typing import Any
 
 import structlog
 
-from activities.notes import RECALL
 from activities.replies import objects
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Json
 from holdfast.contracts.llm import Brief
 from holdfast.errors import ModelFailed
+from holdfast.names import RECALL
 from holdfast.schemas import compiled
 from holdfast.templates import render
 from providers.base import ModelReply

@@ -27,6 +27,8 @@ def letters_of(name: str) -> str:
 
 OWN_RUN = "agent:"
 """Begins the name of the call that is the run of an agent in Python; no skill can have such a name."""
+RECALL = "recall"
+"""The engine skill that reads the rest of a text that a model was shown the beginning of."""
 
 
 def own_run(agent: str) -> str:

@@ -27,7 +27,7 @@ from holdfast.errors import (
 )
 from holdfast.given import checked_parts, files_ref
 from holdfast.ids import call_hash, call_id, canonical
-from holdfast.names import canonical_name, listed
+from holdfast.names import RECALL, canonical_name, listed
 from holdfast.said import brief, said
 from holdfast.schemas import compiled
 from holdfast.snapshot import Catalogue, CatalogueSkill
@@ -212,6 +212,7 @@ def _agent(wanted: Wanted, name: str) -> Start:
     text = brief(wanted.inputs) if agent.strategy == "class" else said(wanted.inputs)
     skills = _allowed(wanted.catalogue, agent, request.skills)
     strategy = _strategy(request, agent, bool(skills))
+    skills = _with_recall(wanted, skills, strategy)
     if request.files and strategy in ("direct", "loop", "delegate", "class"):
         raise InvalidRequest(f"files: agent {agent.name!r} has strategy {strategy!r} here: no program would read them")
     spec = TaskSpec(
@@ -234,6 +235,14 @@ def _agent(wanted: Wanted, name: str) -> Start:
     )
     summary = f"agent {agent.name}: {brief(wanted.inputs)}"
     return Start(TASK_WORKFLOW, spec.pinned(), spec.type, agent.name, summary)
+
+
+def _with_recall(wanted: Wanted, skills: list[SkillFacts], strategy: Strategy) -> list[SkillFacts]:
+    """With the skill that reads what was cut, where a conversation may grow so long that it is cut."""
+    grows = strategy == "loop" or (strategy == "ptc" and wanted.request.session_id is not None)
+    if not grows or RECALL not in wanted.catalogue.skills or RECALL in {facts.name for facts in skills}:
+        return skills
+    return [*skills, wanted.catalogue.find(RECALL).facts()]
 
 
 def _strategy(request: TaskRequest, agent: AgentSpec, has_skills: bool) -> Strategy:

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from activities import engine, notes
-from activities.notes import RECALL, Recall
+from activities.notes import Recall
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import BUILTIN, Catalogue, CatalogueSkill, load
 from holdfast.contracts.base import Json, Value
 from holdfast.contracts.principal import Principal, TaskRef
 from holdfast.contracts.skill import SkillCall
 from holdfast.errors import SkillInputError, SkillOutputError, SkillRefused, SkillTimeout
+from holdfast.names import RECALL
 from tests.support.skill_folders import write_skill
 
 TEXT = "".join(f"line {number}: ä\n" for number in range(2000))
