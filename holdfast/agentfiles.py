@@ -7,6 +7,7 @@ from typing import Any
 from holdfast.agentforms import SUBAGENT_CONSTRAINTS, AgentDraft, AgentFile, agent_drafts
 from holdfast.agentkeys import LATER, AgentKeys, DefaultKeys, SkillEntry
 from holdfast.agentlimits import budget_of, limits_of, models_of, over, retry_of
+from holdfast.agentsessions import session_of, unused
 from holdfast.contracts.agent import AgentSpec, Strategy
 from holdfast.contracts.timing import Scheduled
 from holdfast.errors import InvalidRequest, SpecInvalid, shown
@@ -78,6 +79,7 @@ def _spec(keys: AgentKeys, prompt: str, file: AgentFile, draft: AgentDraft, defa
         sandbox=_sandbox(keys, draft),
         output_schema=_output_schema(keys, draft),
         schedule=_schedule(keys, draft),
+        session=session_of(keys.session, keys.continuous_config, draft),
         extra=_extra(keys),
         origin=file.origin,
     )
@@ -174,6 +176,7 @@ def _extra(keys: AgentKeys) -> dict[str, Any]:
     used = {"preferred_collaborators", "max_plan_steps"}
     parts = {
         "skills": entries,
+        **unused(keys.session, keys.continuous_config),
         "collaborative_config": keys.collaborative_config.model_dump(exclude=used, exclude_none=True),
         "sandbox": {key: value for key, value in (keys.sandbox or {}).items() if key != "adapter"},
     }

@@ -76,6 +76,30 @@ class CollaborationKeys(Keys):
     clarification_timeout_seconds: float | None = Field(default=None, gt=0, description="kept, not acted on yet")
 
 
+class SessionKeys(Keys):
+    """Conversations with the agent."""
+
+    idle_timeout_seconds: float | None = Field(default=None, gt=0, description="then it hibernates, until it is needed")
+    max_history: int | None = Field(
+        default=None, ge=1, description="turns that are sent word for word at most; older ones are summed up"
+    )
+    pruning: Word | None = Field(default=None, description="kept; what does not fit is always summed up")
+    context_messages: int | None = Field(default=None, ge=0, description="kept; all that fits is sent")
+
+
+class ContinuousKeys(Keys):
+    """`continuous_config` of agentrunner: the same as `session`."""
+
+    idle_timeout_seconds: float | None = Field(
+        default=None, gt=0, description="the same as `session.idle_timeout_seconds`"
+    )
+    max_conversation_history: int | None = Field(default=None, ge=1, description="the same as `session.max_history`")
+    save_interval_seconds: float | None = Field(default=None, gt=0, description="kept; it is saved after every turn")
+    conversation_pruning_strategy: Word | None = Field(
+        default=None, description="kept; what does not fit is always summed up"
+    )
+
+
 Models = Annotated[
     Annotated[LlmKeys, Tag("<mapping>")] | Annotated[list[LlmKeys], Tag("<list>")],
     Discriminator(lambda value: "<list>" if isinstance(value, list) else "<mapping>"),
@@ -117,8 +141,8 @@ class AgentKeys(Keys):
     collaborative_config: CollaborationKeys = CollaborationKeys()
     config: dict[str, Json] | None = Field(default=None, description="what an agent of strategy `class` reads")
     schedule_config: ScheduleKeys | None = Field(default=None, description="asks it by the clock")
-    session: dict[str, Json] | None = Field(default=None, description="kept, not acted on yet")
-    continuous_config: dict[str, Json] | None = Field(default=None, description="kept, not acted on yet")
+    session: SessionKeys = SessionKeys()
+    continuous_config: ContinuousKeys = ContinuousKeys()
     clarification: dict[str, Json] | None = Field(default=None, description="kept, not acted on yet")
     sandbox: dict[str, Json] | None = Field(default=None, description="`adapter` of its programs; the rest is kept")
 
@@ -133,7 +157,7 @@ class DefaultKeys(Keys):
     retry: RetryKeys = RetryKeys()
 
 
-LATER = ("config", "session", "continuous_config", "clarification")
+LATER = ("config", "clarification")
 """Fields that are read and kept; nothing in this version acts on them but, on `config`, an agent's own class."""
 
 _PLACES: dict[str, type[BaseModel]] = {
@@ -156,6 +180,8 @@ SHAPE = Shape(
         "skills": SkillEntry,
         "collaborative_config": CollaborationKeys,
         "schedule_config": ScheduleKeys,
+        "session": SessionKeys,
+        "continuous_config": ContinuousKeys,
     },
     {"": {"tools": "skills", "available_skills": "skills", **_MODEL_ALIASES}, **_ALIASES},
 )

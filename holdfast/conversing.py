@@ -3,7 +3,7 @@
 import time
 
 from holdfast.config import Settings
-from holdfast.contracts.agent import AgentSpec
+from holdfast.contracts.agent import AgentSession, AgentSpec
 from holdfast.contracts.begin import Begin
 from holdfast.contracts.message import Part, TextPart
 from holdfast.contracts.model import ModelSettings
@@ -20,7 +20,11 @@ def settings_of(
     """What a new session of an agent begins with; None: it has none of its own."""
     mode: SessionMode = "continuous" if agent and agent.execution_mode == "continuous" else "chat"
     idle = settings.continuous_idle_seconds if mode == "continuous" else settings.session_timeout_ms / 1000
-    return SessionSettings(mode=mode, agent=agent.name if agent else "", model=model, idle_seconds=idle)
+    own = agent.session if agent else AgentSession()
+    found = SessionSettings(
+        mode=mode, agent=agent.name if agent else "", model=model, idle_seconds=own.idle_seconds or idle
+    )
+    return found.model_copy(update={"kept": own.kept}) if own.kept else found
 
 
 def message_of(begin: Begin, event: str = "") -> Message:

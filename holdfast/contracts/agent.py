@@ -36,6 +36,13 @@ class Retry(Contract):
     backoff: float | None = Field(default=None, ge=1)
 
 
+class AgentSession(Contract):
+    """What holds for its conversations; None: the settings' own. `kept`: turns that are sent word for word at most."""
+
+    idle_seconds: float | None = Field(default=None, gt=0)
+    kept: int | None = Field(default=None, ge=1)
+
+
 class AgentSpec(Contract):
     """An agent. `models` are asked in order: the next when one is down. `skills` None: every skill there is."""
 
@@ -65,5 +72,6 @@ class AgentSpec(Contract):
     sandbox: str = Field(default="", description="adapter that its programs run on; empty: the worker's own")
     output_schema: dict[str, Json] | None = None
     schedule: Scheduled | None = None
+    session: AgentSession = AgentSession()
     extra: dict[str, Any] = Field(default={}, description="keys that are read, and not acted on by this version")
     origin: Origin = "project"

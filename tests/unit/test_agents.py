@@ -132,7 +132,7 @@ name: helper
 execution_mode: continuous
 tools: [{name: web_search, type: mcp, url: http://localhost:1, description: d, auth: {type: none}}, read_file]
 retry_config: {max_retries: 1, retry_delay_seconds: 5, exponential_backoff: true}
-continuous_config: {save_interval_seconds: 30, max_conversation_history: 100, conversation_pruning_strategy: summary}
+continuous_config: {max_conversation_history: 100, conversation_pruning_strategy: summary}
 collaborative_config: {preferred_collaborators: [a_b], max_plan_steps: 3, planning_agent: p, allow_human_clarification: true, clarification_timeout_seconds: 30}
 schedule_config: {type: cron, cron: "0 0 * * *", task_data: {prompt: Go}}
 limits: {max_steps: 4, max_cost_usd: 0.5, max_tokens: 9000, max_calls: 7, max_repairs: 1, timeout_seconds: 9, run_seconds: 3, memory_bytes: 67108864}
@@ -533,12 +533,12 @@ def test_the_folder_of_holdfast_itself_is_no_project_with_the_same_agents_twice(
 
 def test_a_saved_snapshot_opens_with_its_agents(project: Path, tmp_path: Path) -> None:
     blobs = BlobStore(tmp_path / "blobs")
-    write_files(project, {"config/agents/m.yml": README, "agents/B.yaml": "name: B_b\nsession: {idle: 3}"})
+    write_files(project, {"config/agents/m.yml": README, "agents/B.yaml": "name: B_b\nsession: {context_messages: 3}"})
     before = loaded(project).catalogue
     sha = before.save(blobs)
     opened = Catalogue.open(blobs, sha)
     assert opened == before
-    assert opened.find_agent("b-b").extra == {"session": {"idle": 3}}
+    assert opened.find_agent("b-b").extra == {"session": {"context_messages": 3}}
     assert opened.save(blobs) == sha
 
 
