@@ -26,6 +26,7 @@ from holdfast.temporal.connect import connect
 from holdfast.temporal.early import NothingEarly
 from holdfast.temporal.sandbox import restrictions
 from workflows import policies
+from workflows.backlog import BacklogWorkflow
 from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
 from workflows.session import SessionWorkflow
@@ -57,7 +58,14 @@ def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
 def workers(client: Client, queues: Sequence[str], found: Wired, settings: Settings) -> list[Worker]:
     """One Temporal worker a queue."""
     runner = SandboxedWorkflowRunner(restrictions=restrictions())
-    workflows = [TaskWorkflow, FlowWorkflow, ProgramWorkflow, SessionWorkflow, *own_workflows(settings, queues)]
+    workflows = [
+        TaskWorkflow,
+        FlowWorkflow,
+        ProgramWorkflow,
+        SessionWorkflow,
+        BacklogWorkflow,
+        *own_workflows(settings, queues),
+    ]
     return [
         Worker(
             client,

@@ -13,6 +13,7 @@ from temporalio.client import Client
 
 from activities.admitting import Admitting
 from activities.asking import Asker
+from activities.backlog import BacklogWork
 from activities.backlogskills import BacklogSkills
 from activities.delegating import Delegating
 from activities.dialogue import Dialogue
@@ -117,12 +118,14 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             library = Library(
                 settings.project, BUILTIN, blobs, settings.undeclared_effect, own_workflows=settings.own_workflows
             )
-            admitting = Admitting(Admission(settings, Records(database), library, blobs))
+            admission = Admission(settings, Records(database), library, blobs)
+            admitting = Admitting(admission)
+            work = BacklogWork(client, Backlog(database), Sessions(database), Records(database), admission)
             at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record]
             at_hand += [admitting.admit, steps.prepare, steps.judge, steps.collect, values.read, values.keep]
             sessions = Remembering(Sessions(database), blobs, client, settings.max_sessions)
             at_hand += [sessions.load, sessions.save, sessions.note]
-            found.activities[QUEUE_SKILLS] = [skills.run, skills.check, *at_hand]
+            found.activities[QUEUE_SKILLS] = [skills.run, skills.check, work.take, work.close, *at_hand]
             found.activities[QUEUE_OWN] = [OwnAgents(skills).run]
             # Local activities run where the workflow does: saves, what is between steps, and calls of light skills.
             found.activities[QUEUE_AGENTS] = [skills.run, *at_hand]

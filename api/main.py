@@ -18,6 +18,7 @@ from api.house import House, opened
 from api.routes import (
     agent,
     agents,
+    backlog,
     budget,
     configs,
     events,
@@ -72,6 +73,7 @@ def create_app(settings: Settings, house: House | None = None) -> FastAPI:
         events,
         journal,
         questions,
+        backlog,
         budget,
         agent,
         agents,

@@ -37,7 +37,8 @@ class Item(Contract):
 
 
 class WorkSpec(Contract):
-    """Input of BacklogWorkflow. `budget` is that of all items together; `seconds` of it count from the start."""
+    """Input of BacklogWorkflow. `budget` is that of all items together; `seconds` of it count from the start. Nobody is
+    asked for a top-up of it."""
 
     tenant: Tenant = "default"
     session_id: SessionId
@@ -77,11 +78,12 @@ class CloseRequest(Contract):
 
 
 class Closed(Contract):
-    """`took` is what the task and all that it started took; `seconds` its time."""
+    """`took` is what the task and all that it started took. `is_used_up`: it failed for want of budget."""
 
     state: ItemState
     note: str = ""
     took: Amount = Amount()
+    is_used_up: bool = False
 
 
 class Worked(Contract):

@@ -1,0 +1,279 @@
+"""Follow-up work of conversations: put aside by turns and people, taken up again, worked through whatever dies."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.support.api import PROJECT, Api, problem
+from tests.support.skill_folders import write_files
+from tests.support.stack import Stack
+from tests.support.stub_llm import Fault, StubLlm
+
+TALKER = """
+name: talker
+system_prompt: You answer.
+skills: []
+retry: {{max_retries: 0}}
+llm_config: {{provider: openai-compatible, model: stub, api_base: "{url}/v1"}}
+"""
+OVER = ("DONE", "ERROR", "CANCELLED", "TIMED_OUT")
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[StubLlm]:
+    with StubLlm() as one:
+        yield one
+
+
+@pytest.fixture
+def stub(model: StubLlm) -> StubLlm:
+    """The model without what the last test taught it."""
+    model.reset()
+    return model
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("backlog")
+    project = shutil.copytree(PROJECT, folder / "project")
+    write_files(
+        project,
+        {"holdfast.yaml": "default_agent: talker\n", "agents/talker.yaml": TALKER.format(url=model.url)},
+    )
+    stack = Stack(folder / "home", project=project)
+    try:
+        stack.start_server()
+        stack.start_worker().wait_up()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> Iterator[Api]:
+    api = Api(stack.home, stack.project, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
+    yield api
+    api.close()
+
+
+def until(look: Callable[[], Any], seconds: float = 40) -> Any:
+    """The first true answer."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"still {found!r}"
+        time.sleep(0.05)
+    return found
+
+
+def finished(api: Api, task_id: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        task: dict[str, Any] = api.get(f"/tasks/{task_id}")
+        return task if task["state"] in OVER else None
+
+    found: dict[str, Any] = until(look)
+    return found
+
+
+def turn(api: Api, session: str, program: str) -> dict[str, Any]:
+    """A turn that is a program."""
+    return finished(api, api.submit(program, session_id=session)["id"])
+
+
+@pytest.fixture
+def session(api: Api) -> str:
+    """A conversation with one turn."""
+    name = f"talk-{uuid4()}"
+    assert turn(api, name, "result = 1")["state"] == "DONE"
+    return name
+
+
+def post(api: Api, path: str, body: Any = None, status: int = 200) -> Any:
+    response = api.http.post(path, json=body)
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+def add(api: Api, session: str, *texts: str) -> list[str]:
+    """Ids of new items."""
+    return [post(api, f"/sessions/{session}/backlog", {"text": text}, 201)["id"] for text in texts]
+
+
+def items(api: Api, session: str) -> dict[str, tuple[str, str]]:
+    return {one["text"]: (one["state"], one["note"]) for one in api.get(f"/sessions/{session}/backlog")}
+
+
+def worked(api: Api, session: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        view: dict[str, Any] = api.get(f"/sessions/{session}/work")
+        return view if view["ended"] else None
+
+    found: dict[str, Any] = until(look)
+    return found
+
+
+def until_done(api: Api, session: str, least: int) -> None:
+    until(lambda: [state for state, _ in items(api, session).values()].count("done") >= least)
+
+
+# -- the skills
+
+
+def test_a_turn_puts_work_aside_and_later_turns_work_it_off(api: Api, session: str) -> None:
+    added = turn(api, session, "result = [(await skills.queue_add(text=t))['open'] for t in ('one', 'two', 'three')]")
+    assert added["output"] == [1, 2, 3], added
+    program = (
+        "a = await skills.queue_next()\n"
+        "await skills.queue_done(id=a['item']['id'], note='easy')\n"
+        "b = await skills.queue_next()\n"
+        "await skills.queue_fail(id=b['item']['id'], note='no way')\n"
+        "result = [a['item']['text'], b['item']['text'], b['open']]"
+    )
+    assert turn(api, session, program)["output"] == ["one", "two", 1]
+    assert items(api, session) == {"three": ("open", ""), "one": ("done", "easy"), "two": ("failed", "no way")}
+    rest = "result = [(await skills.queue_next())['item'] for _ in range(2)]"
+    [third, none] = turn(api, session, rest)["output"]
+    assert (third["text"], none) == ("three", None)
+
+
+def test_what_the_skills_refuse_says_what_is_allowed(api: Api, session: str) -> None:
+    [item] = add(api, session, "one")
+    post(api, f"/sessions/{session}/backlog/{item}/done")
+    program = "try:\n    {}\nexcept SkillError as exc:\n    result = exc.message"
+    refused = turn(api, session, program.format(f"await skills.queue_fail(id='{item}', note='x')"))["output"]
+    assert f"item '{item}' is done already, and cannot become failed" in refused
+    refused = turn(api, session, program.format("await skills.queue_done(id='beef')"))["output"]
+    assert "no item 'beef' in the backlog of session" in refused
+    alone = finished(api, api.submit(program.format("await skills.queue_add(text='x')"))["id"])["output"]
+    assert alone.startswith("queue-add works on the backlog of a conversation, and task") and "is in none" in alone
+
+
+# -- over HTTP
+
+
+def test_people_add_take_and_mark_items_and_may_repeat_each(api: Api, session: str) -> None:
+    place = f"/sessions/{session}/backlog"
+    first = post(api, place, {"text": "one", "idempotency_key": "k"}, 201)
+    assert post(api, place, {"text": "one", "idempotency_key": "k"}, 201) == first
+    add(api, session, "two")
+    taken = post(api, f"{place}/next", {"idempotency_key": "mine"})
+    assert (taken["item"]["id"], taken["item"]["state"], taken["open"]) == (first["id"], "taken", 1)
+    assert post(api, f"{place}/next", {"idempotency_key": "mine"}) == taken
+    assert post(api, f"{place}/next")["item"]["text"] == "two"
+    assert post(api, f"{place}/next") == {"item": None, "open": 0}
+    done = post(api, f"{place}/{first['id']}/done", {"note": "well"})
+    assert (done["state"], done["note"]) == ("done", "well")
+    assert post(api, f"{place}/{first['id']}/done") == done
+    problem(api.http.post(f"{place}/{first['id']}/fail"), 409, "CONFLICT")
+    assert [one["text"] for one in api.get(place, state="taken")] == ["two"]
+
+
+def test_no_session_no_backlog_and_none_of_another_tenant(api: Api, session: str) -> None:
+    [item] = add(api, session, "one")
+    other = {"X-Tenant-Id": "other"}
+    for where, headers in ((f"/sessions/{session}", other), ("/sessions/nowhere", {})):
+        problem(api.http.get(f"{where}/backlog", headers=headers), 404, "NOT_FOUND")
+        problem(api.http.post(f"{where}/backlog", json={"text": "x"}, headers=headers), 404, "NOT_FOUND")
+        problem(api.http.post(f"{where}/backlog/{item}/done", headers=headers), 404, "NOT_FOUND")
+        problem(api.http.post(f"{where}/work", headers=headers), 404, "NOT_FOUND")
+    problem(api.http.get(f"/sessions/{session}/work"), 404, "NOT_FOUND")
+    problem(api.http.post(f"/sessions/{session}/backlog/beef/done"), 404, "NOT_FOUND")
+    problem(api.http.post(f"/sessions/{session}/work", json={"max_items": 101}), 422, "INVALID_REQUEST")
+    assert items(api, session) == {"one": ("open", "")}
+
+
+# -- working through it
+
+
+@pytest.mark.slow
+def test_items_become_turns_and_are_marked_by_how_these_end(api: Api, stub: StubLlm, session: str) -> None:
+    stub.rule(lambda request: "second" in request.last, fault=Fault(status=400))
+    stub.rule(lambda request: True, "Well done.")
+    add(api, session, "the first thing", "the second thing", "the third thing")
+    post(api, f"/sessions/{session}/work", status=202)
+    view = worked(api, session)
+    assert view["ended"] == "nothing is open"
+    assert [(one["text"], one["state"]) for one in view["items"]] == [
+        ("the first thing", "done"),
+        ("the second thing", "failed"),
+        ("the third thing", "done"),
+    ]
+    found = items(api, session)
+    assert (found["the first thing"], found["the second thing"][0]) == (("done", "Well done."), "failed")
+    assert found["the second thing"][1].startswith("ERROR: ")
+    for one in view["items"]:
+        task = api.get(f"/tasks/{one['task_id']}")
+        assert (task["session_id"], task["input"], task["name"]) == (session, one["text"], "talker")
+    assert view["took"]["tokens"] > 0
+
+
+@pytest.mark.slow
+def test_it_ends_after_so_many_items_and_when_nothing_is_left_of_the_budget(
+    api: Api, stub: StubLlm, session: str
+) -> None:
+    stub.rule(lambda request: True, "Done.")
+    add(api, session, "a", "b", "c")
+    post(api, f"/sessions/{session}/work", {"max_items": 1}, 202)
+    assert worked(api, session)["ended"] == "1 items were worked (max_items)"
+    assert {text: state for text, (state, _) in items(api, session).items()} == {"a": "done", "b": "open", "c": "open"}
+    post(api, f"/sessions/{session}/work", {"budget": {"seconds": 0}}, 202)
+    view = worked(api, session)
+    assert (view["ended"], view["items"]) == ("the budget is used up (seconds)", [])
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_into_the_budget_fails_and_nobody_is_asked(api: Api, stub: StubLlm, session: str) -> None:
+    add(api, session, "a", "b")
+    post(api, f"/sessions/{session}/work", {"budget": {"tokens": 5}}, 202)
+    view = worked(api, session)
+    assert (view["ended"], len(view["items"]), stub.requests) == ("the budget is used up", 1, [])
+    assert items(api, session)["b"] == ("open", "")
+    assert items(api, session)["a"][0] == "failed"
+
+
+@pytest.mark.slow
+def test_what_items_took_is_taken_from_the_budget_of_all(api: Api, stub: StubLlm, session: str) -> None:
+    stub.rule(lambda request: True, "Done.")
+    add(api, session, "a", "b")
+    most = 100_000
+    post(api, f"/sessions/{session}/work", {"budget": {"tokens": most}}, 202)
+    view = worked(api, session)
+    assert view["ended"] == "nothing is open"
+    budgets = [api.get(f"/tasks/{one['task_id']}")["budget"] for one in view["items"]]
+    first = budgets[0]["taken"]["tokens"]
+    assert [one["limit"]["tokens"] for one in budgets] == [most, most - first]
+    assert view["took"]["tokens"] == sum(one["taken"]["tokens"] for one in budgets) > 0
+
+
+@pytest.mark.slow
+def test_one_order_at_a_time_and_it_can_be_told_to_stop(api: Api, stub: StubLlm, session: str) -> None:
+    stub.rule(lambda request: True, "Done.", delay_s=1)
+    add(api, session, "a", "b")
+    post(api, f"/sessions/{session}/work", status=202)
+    until(lambda: api.get(f"/sessions/{session}/work")["items"])
+    problem(api.http.post(f"/sessions/{session}/work"), 409, "CONFLICT")
+    assert api.http.delete(f"/sessions/{session}/work").status_code == 202
+    view = worked(api, session)
+    assert (view["ended"], [one["state"] for one in view["items"]]) == ("it was told to stop", ["done"])
+    assert items(api, session)["b"] == ("open", "")
+
+
+@pytest.mark.slow
+def test_killed_workers_leave_what_is_done_and_work_nothing_twice(
+    api: Api, stub: StubLlm, stack: Stack, session: str
+) -> None:
+    stub.rule(lambda request: True, "Done.", delay_s=0.4)
+    texts = [f"thing {number}" for number in range(4)]
+    add(api, session, *texts)
+    post(api, f"/sessions/{session}/work", status=202)
+    for least in (1, 2):
+        until_done(api, session, least)
+        stack.workers[-1].kill()
+        stack.start_worker().wait_up()
+    view = worked(api, session)
+    assert [(one["text"], one["state"]) for one in view["items"]] == [(text, "done") for text in texts]
+    assert len({one["task_id"] for one in view["items"]}) == 4
+    assert api.get(f"/sessions/{session}")["turns"] == 5
