@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from temporalio.client import Client, WorkflowFailureError
@@ -12,9 +14,10 @@ from temporalio.exceptions import ApplicationError
 
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Value
-from holdfast.contracts.program import ProgramResult
+from holdfast.contracts.program import FINAL, ProgramResult
 from holdfast.contracts.question import AnswerMessage
 from tests.support.agents import begin, models, task_spec
+from tests.support.api import Api
 from tests.support.authors import FUSED, PROGRAM, fenced, plans, says
 from tests.support.stack import Stack, progress, until
 from tests.support.stub_llm import StubLlm
@@ -34,6 +37,16 @@ def saved(stack: Stack, result: ProgramResult) -> Any:
     if result.variables.ref is None:
         return result.variables.inline
     return BlobStore(stack.settings.blobs).get_json(result.variables.ref)
+
+
+def ended(api: Api, task_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 40
+    while True:
+        task: dict[str, Any] = api.get(f"/tasks/{task_id}")
+        if task["state"] in FINAL:
+            return task
+        assert time.monotonic() < deadline, task
+        time.sleep(0.05)
 
 
 async def test_a_program_saves_and_the_next_one_finds_it(stack: Stack, client: Client) -> None:
@@ -128,3 +141,25 @@ async def test_a_model_is_told_of_it_in_a_session_only(
         told.append(next(one.text for one in reversed(stub.requests) if PROGRAM in one.text or FUSED in one.text))
     assert [TOLD in text for text in told] == [False, True]
     assert "holds the task's input.\n" in told[0]
+
+
+@pytest.mark.slow
+def test_turns_of_a_conversation_find_what_those_before_saved(stack: Stack) -> None:
+    api = Api(stack.home, stack.project, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
+    try:
+        talk = f"talk-{uuid4()}"
+        programs = [
+            "session['n'] = 1; session['rows'] = ['x' * 100] * 20",
+            "session['n'] = 99\n1 / 0",
+            "session['n'] += 1; result = [session['n'], len(session['rows'])]",
+            "session.clear()",
+            "result = session",
+        ]
+        tasks = [api.submit(program, session_id=talk)["id"] for program in programs]
+        ends = [ended(api, task) for task in tasks]
+        assert [end["state"] for end in ends] == ["DONE", "ERROR", "DONE", "DONE", "DONE"]
+        assert (ends[2]["output"], ends[4]["output"]) == ([2, 20], {})
+        other = ended(api, api.submit("result = session", session_id=f"talk-{uuid4()}")["id"])
+        assert other["output"] == {}
+    finally:
+        api.close()
