@@ -29,6 +29,7 @@ from workflows import policies
 from workflows.backlog import BacklogWorkflow
 from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
+from workflows.scheduled import ScheduledWorkflow
 from workflows.session import SessionWorkflow
 from workflows.task import TaskWorkflow
 
@@ -64,6 +65,7 @@ def workers(client: Client, queues: Sequence[str], found: Wired, settings: Setti
         ProgramWorkflow,
         SessionWorkflow,
         BacklogWorkflow,
+        ScheduledWorkflow,
         *own_workflows(settings, queues),
     ]
     return [

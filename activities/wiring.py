@@ -27,6 +27,7 @@ from activities.ownagents import OwnAgents
 from activities.ownflows import OwnFlows
 from activities.program import TEMPLATE, Programs
 from activities.records import Recorder
+from activities.sending import Sending
 from activities.sessions import Remembering
 from activities.skills import Skills
 from activities.turns import Turns
@@ -124,7 +125,7 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record]
             at_hand += [admitting.admit, steps.prepare, steps.judge, steps.collect, values.read, values.keep]
             sessions = Remembering(Sessions(database), blobs, client, settings.max_sessions)
-            at_hand += [sessions.load, sessions.save, sessions.note]
+            at_hand += [sessions.load, sessions.save, sessions.note, Sending(settings, library, client).send]
             found.activities[QUEUE_SKILLS] = [skills.run, skills.check, work.take, work.close, *at_hand]
             found.activities[QUEUE_OWN] = [OwnAgents(skills).run]
             # Local activities run where the workflow does: saves, what is between steps, and calls of light skills.

@@ -11,6 +11,7 @@ from fastapi import Depends, Header, Query
 from starlette.requests import HTTPConnection
 
 from api.capacity import Capacity
+from api.reconcile import Reconciling
 from api.temporal import Temporal
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import BUILTIN, Library
@@ -34,12 +35,13 @@ class House:
     temporal: Temporal
     capacity: Capacity
     admission: Admission
+    schedules: Reconciling
     opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[House]:
-    """A house with its database open and migrated. Temporal is first asked when a request needs it.
+    """A house with its database open and migrated. Temporal need not be there.
 
     Raises:
         SettingsInvalid, StoreUnavailable: the database cannot be opened.
@@ -54,7 +56,9 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
         records = Records(database)
         capacity = Capacity(records.in_work, settings.max_tasks, settings.max_tenant_tasks)
         admission = Admission(settings, records, library, blobs)
-        yield House(settings, records, Workers(database), blobs, library, temporal, capacity, admission)
+        schedules, workers = Reconciling(library, temporal), Workers(database)
+        async with schedules.watching():
+            yield House(settings, records, workers, blobs, library, temporal, capacity, admission, schedules)
     finally:
         await temporal.close()
         await database.close()

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from api.house import House, OurHouse
+from api.reconcile import Reconciled
 from api.routes.agents import Mode, safe
 from holdfast import configcheck
 from holdfast.catalogue import Problem
@@ -69,12 +70,14 @@ class Uploaded(Validation):
 
 
 class Reloaded(Contract):
-    """Names of what there is now. `catalogue` is the snapshot that a task started now would pin."""
+    """Names of what there is now. `catalogue` is the snapshot that a task started now would pin; `schedules` says what
+    was changed of those that the files declare."""
 
     catalogue: str
     agents: list[str]
     flows: list[str]
     skills: list[str]
+    schedules: Reconciled
     errors: list[Problem]
     warnings: list[Problem]
     timestamp: datetime
@@ -137,6 +140,7 @@ async def reload(house: OurHouse) -> Reloaded:
         agents=sorted(agent.name for agent in catalogue.agents.values()),
         flows=sorted(flow.name for flow in catalogue.flows.values()),
         skills=sorted(catalogue.skills),
+        schedules=await house.schedules.reconcile(),
         errors=problems,
         warnings=house.library.warnings,
         timestamp=datetime.now(UTC),

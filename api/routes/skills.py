@@ -48,9 +48,9 @@ async def look(name: str, house: OurHouse) -> SkillPage:
 
 @router.get("/errors", operation_id="list_errors")
 async def errors(house: OurHouse) -> Errors:
-    """Files that could not be used, and those that could with a doubt."""
+    """Files that could not be used, and those that could with a doubt; schedules of files that could not be made."""
     _, _, problems = await asyncio.to_thread(house.library.current)
-    return Errors(errors=problems, warnings=house.library.warnings)
+    return Errors(errors=[*problems, *house.schedules.problems], warnings=house.library.warnings)
 
 
 def _page(house: House, name: str) -> SkillPage:

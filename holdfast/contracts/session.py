@@ -130,6 +130,14 @@ class SessionView(Contract):
     variables: Value | None = None
 
 
+class SendRequest(Contract):
+    """Input of `session.send`: a task that was admitted becomes the next turn of its session, whose id it has. `event`
+    is the topic of the event that it stands for."""
+
+    begin: Begin
+    event: str = ""
+
+
 class LoadRequest(Contract):
     """Input of `session.load`: what a session knew when it last hibernated. The output is a `Loaded`."""
 
@@ -198,6 +206,7 @@ class Summary(Contract):
     usage: list[Usage] = []
 
 
+SESSION_SEND: ActivityRef[SendRequest, Sent] = ActivityRef(name="session.send", takes=SendRequest, gives=Sent)
 SESSION_LOAD: ActivityRef[LoadRequest, Loaded] = ActivityRef(name="session.load", takes=LoadRequest, gives=Loaded)
 SESSION_SAVE: ActivityRef[SaveRequest, Nothing] = ActivityRef(name="session.save", takes=SaveRequest, gives=Nothing)
 SESSION_NOTE: ActivityRef[NoteRequest, Noted] = ActivityRef(name="session.note", takes=NoteRequest, gives=Noted)
