@@ -53,11 +53,13 @@ class Dialogue:
         system = await asyncio.to_thread(system_text, self.blobs, brief)
         return await self.one(asked, purpose, context.messages, told, system, schema, context.fit)
 
-    async def summed(self, brief: Brief, older: Conversation, words: str) -> ModelReply:
-        """The model's summary of what was said."""
+    async def summed(self, brief: Brief, older: Conversation, words: str, most: int) -> ModelReply:
+        """The model's summary of what was said, asked for with these words; in `most` words."""
         asked = Asked.of(brief, "summary")
         context = Context.of(older, Conversation(), conversation.of("user", words), keeping(self.blobs, brief))
-        return await self.one(asked, "summary", context.messages, Known(), SUMMING, fit=context.fit)
+        return await self.one(
+            asked, "summary", context.messages, Known(arguments={"words": most}), SUMMING, fit=context.fit
+        )
 
     async def answer(
         self, brief: Brief, purpose: Purpose, turn: Turn, known: Known, prompt: str, schema: dict[str, Any] | None

@@ -33,6 +33,8 @@ RESULT_CHARACTERS, ANSWER_CHARACTERS = 2 << 10, 4 << 10
 FULL, NEWEST, SUMMED = 0.6, 0.3, 0.1
 """Parts of the smallest window of a session's models: above the first, older turns are summed up; then the newest turns
 have the second at most, and the summary the third."""
+LEAST_TOKENS = 256
+"""Of a summary, however small the window is."""
 _SHOWN_CHARACTERS = 2000
 _TOKENS_PER_WORD = 2
 
@@ -75,9 +77,11 @@ class Summing:
         parted = _Parted.of(turns, int(whole * NEWEST))
         if not parted.older:
             return Summary(head=request.head, tokens=sum(map(_tokens, turns)))
-        words = int(whole * SUMMED / _TOKENS_PER_WORD)
-        reply = await self._dialogue.summed(brief, Conversation.of(parted.older), prompted("summary", words=words)[0])
-        room, keep = int(whole * SUMMED), keeping(self._blobs, brief)
+        room = max(LEAST_TOKENS, int(whole * SUMMED))
+        words = room // _TOKENS_PER_WORD
+        prompt, _ = prompted("summary", words=words)
+        reply = await self._dialogue.summed(brief, Conversation.of(parted.older), prompt, words)
+        keep = keeping(self._blobs, brief)
         head = await asyncio.to_thread(parted.stored, self._blobs, reply.text, room, keep)
         return Summary(head=head, tokens=tokens_of(self._blobs, head), usage=[reply.usage])
 

@@ -34,7 +34,7 @@ class Known:
 
     `task` is what the person asked; `skills` may be used; `source` and `why` belong to a repair; `skill` and
     `arguments` to a prompt skill; `result` is what a program left, to be phrased; `said` are a person's answers.
-    `agents` may be delegated to; `given` is what steps gave, to be merged.
+    `agents` may be delegated to; `given` is what steps gave, to be merged. A summary's `arguments` are its `words`.
     """
 
     task: str = ""

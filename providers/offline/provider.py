@@ -45,7 +45,7 @@ def _said(request: ModelRequest) -> tuple[str, list[Called]]:
     if request.purpose == "turn":
         return turn(request, _choice(request.known))
     if request.purpose == "summary":
-        return recap(request.messages), []
+        return recap(request.messages, int(request.known.arguments["words"])), []
     return _reply(request), []
 
 

@@ -5,14 +5,15 @@ from collections.abc import Iterator, Sequence
 from holdfast.contracts.message import Message, TextPart
 
 _PLAINLY = "Made by rule, without a model: the beginnings of what the person said, the latest last."
-_LINE, _MOST = 160, 3000
+_LINE = 160
+_CHARACTERS_PER_WORD = 2
 
 
-def recap(messages: Sequence[Message]) -> str:
-    """The last message is the request for the summary."""
+def recap(messages: Sequence[Message], words: int) -> str:
+    """In about so many words; the last message is the request for the summary."""
     lines: list[str] = []
     for line in reversed([line for message in messages[:-1] for line in _lines(message)]):
-        if sum(map(len, lines)) + len(line) > _MOST:
+        if sum(map(len, lines)) + len(line) > words * _CHARACTERS_PER_WORD:
             break
         lines.append(line)
     return "\n".join([_PLAINLY, *reversed(lines)])
