@@ -3,7 +3,7 @@
 import json
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
@@ -62,9 +62,9 @@ class Evidence:
         return self.states[place - 1][1] if place else ""
 
 
-async def evidence(client: Client, task: str) -> Evidence:
-    """All that the server has of a task of the tenant `default`."""
-    found, known = Evidence(task), [workflow_id(TENANT, task)]
+async def evidence(client: Client, tasks: Sequence[str], workflows: Sequence[str] = ()) -> Evidence:
+    """All that the server has of tasks of the tenant `default`, of further workflows, and of all that these started."""
+    found, known = Evidence(tasks[0]), [*workflows, *(workflow_id(TENANT, task) for task in tasks)]
     for one in known:
         for events in await runs(client, one):
             found.runs += 1

@@ -4,13 +4,14 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from chaos.evidence import Evidence
 from chaos.faults import Strike
 from chaos.model import Asked
 from chaos.scenario import Scenario
-from chaos.world import ONCE, Line
+from chaos.world import LIGHT, ONCE, Line
 from holdfast.contracts.base import Json
 from holdfast.errors import shown
 
@@ -23,14 +24,23 @@ R6_S = HEARTBEAT_S + 2.0
 
 @dataclass
 class Played:
-    """One task of the mix: what was asked for, and how it ended. `state` is empty if it is not over."""
+    """One task of the mix: what was asked for, and how it ended. `state` is empty if it is not over.
+
+    `tasks` are all that came of it, `workflows` what held them together.
+    """
 
     key: str
     scenario: Scenario
-    task: str = ""
+    tasks: list[str] = field(default_factory=list)
+    workflows: list[str] = field(default_factory=list)
     state: str = ""
     output: Json = None
     error: str = ""
+
+    @property
+    def task(self) -> str:
+        """The first of them; empty before it was sent."""
+        return self.tasks[0] if self.tasks else ""
 
 
 @dataclass
@@ -44,6 +54,11 @@ class Facts:
     evidence: dict[str, Evidence]
     leftovers: list[str]
     diverged: list[str]
+
+    @cached_property
+    def by_task(self) -> dict[str, Evidence]:
+        """Evidence by each task that came of one of the mix."""
+        return {task: found for one, found in _each(self) for task in one.tasks}
 
 
 @dataclass
@@ -113,12 +128,15 @@ def _begun(facts: Facts) -> Promise:
 
 
 def _is_late(facts: Facts, line: Line) -> bool:
-    found = facts.evidence.get(line.root)
+    """Not of a light call, which is pure: a paused worker that wakes cannot know that what it has in hand is done."""
+    if line.skill in LIGHT:
+        return False
+    found = facts.by_task.get(line.root)
     return found is not None and line.at > found.completed.get((line.task, line.call), float("inf"))
 
 
 def _late(facts: Facts, line: Line) -> str:
-    late = line.at - facts.evidence[line.root].completed[line.task, line.call]
+    late = line.at - facts.by_task[line.root].completed[line.task, line.call]
     return (
         f"task {line.task}: {line.skill} {line.call} began {late:.3f} s after its completion (attempt {line.attempt})"
     )

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -18,6 +18,8 @@ from chaos.loopback import Door, Loopback
 
 Step = str
 """`plan`, `program`, `repair`, `phrase`, `answer`, `delegate`, `merge`; of a loop `turn 1`, `turn 2`, …"""
+Reply = str | Callable[[str], str]
+"""What is replied; or what makes it of the whole text of the request."""
 Fault = Literal["", "hang", "cut", "busy", "broken"]
 
 FAULTS: tuple[Fault, ...] = ("hang", "cut", "busy", "broken")
@@ -58,7 +60,7 @@ class Asked:
 class Model:
     """A server on loopback, in threads. `script` says what is replied to a step of a task, by the task's key."""
 
-    def __init__(self, script: Mapping[str, Mapping[str, str]], seed: int, rate: float, delay_s: float = 0.3) -> None:
+    def __init__(self, script: Mapping[str, Mapping[str, Reply]], seed: int, rate: float, delay_s: float = 0.3) -> None:
         self.script, self.rate, self.delay_s = script, rate, delay_s
         self.asked: list[Asked] = []
         self._random = random.Random(seed)  # noqa: S311 - a seed makes a run replayable
@@ -98,9 +100,10 @@ class Model:
             self.asked.append(asked)
         return asked
 
-    def reply(self, asked: Asked) -> str:
+    def reply(self, asked: Asked, text: str) -> str:
         scenario = asked.key.rpartition("-")[0].partition(".")[2]
-        return self.script.get(scenario, {}).get(asked.step, "OK")
+        reply = self.script.get(scenario, {}).get(asked.step, "OK")
+        return reply if isinstance(reply, str) else reply(text)
 
 
 def _step(body: dict[str, Any]) -> Step:
@@ -147,10 +150,9 @@ class _Door(Door):
             case "hang":
                 self.close_connection = True
             case _:
-                self._say(asked, bool(body.get("stream")))
+                self._say(asked, self.server.model.reply(asked, _text(body)), bool(body.get("stream")))
 
-    def _say(self, asked: Asked, stream: bool) -> None:
-        text = self.server.model.reply(asked)
+    def _say(self, asked: Asked, text: str, stream: bool) -> None:
         if stream:
             self._stream(text, cut=asked.fault == "cut")
         elif asked.fault == "cut":

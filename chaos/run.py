@@ -20,16 +20,16 @@ from chaos.evidence import Evidence, evidence
 from chaos.faults import WEIGHTS, Strike, faults
 from chaos.judge import Facts, Played
 from chaos.model import Model
-from chaos.scenario import Hands, Scenario, patient
+from chaos.scenario import Hands, Scenario
 from chaos.scenarios import all_of_them
 from chaos.world import World, begun, folder
 from holdfast.client.asynchronous import AsyncClient
 from holdfast.config import Settings
-from holdfast.contracts.program import FINAL
 from holdfast.errors import HoldfastError, UserError
 from holdfast.temporal.connect import converter
 from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
+from workflows.session import SessionWorkflow
 from workflows.task import TaskWorkflow
 
 T = TypeVar("T")
@@ -154,16 +154,22 @@ class Run:
         return ""
 
     async def _task(self, client: AsyncClient, one: Played) -> None:
-        request = one.scenario.request(one.key)
+        hands = Hands(client, one.key, random.Random(one.key))  # noqa: S311 - replayable
+        one.tasks, one.workflows = hands.tasks, hands.workflows
         try:
-            one.task = (await patient(lambda: client.send(request))).id
-            hands = Hands(client, one.task, random.Random(one.key))  # noqa: S311 - replayable
-            await one.scenario.drive(hands)
-            while (task := await hands.task(1)).state not in FINAL:
-                continue
-            one.state, one.output, one.error = task.state, task.output, task.error or ""
+            await self._by_hand(hands, one)
         except HoldfastError as exc:
             one.error = f"{type(exc).__name__}: {exc}"
+
+    async def _by_hand(self, hands: Hands, one: Played) -> None:
+        if one.scenario.play is not None:
+            one.output = await one.scenario.play(hands)
+            one.state = one.scenario.state
+            return
+        await hands.send(one.scenario.request(one.key))
+        await one.scenario.drive(hands)
+        task = await hands.over(one.task)
+        one.state, one.output, one.error = task.state, task.output, task.error or ""
 
     async def _strike(self) -> None:
         """Each fault once, then by chance, when what the last one broke serves again; to the end of time or kills."""
@@ -192,17 +198,17 @@ class Run:
         found = {}
         for one in self.played:
             if one.task:
-                found[one.task] = await _patiently(client, one.task)
+                found[one.task] = await _patiently(client, one)
         return found
 
 
-async def _patiently(client: Client, task: str) -> Evidence:
+async def _patiently(client: Client, one: Played) -> Evidence:
     """The server may have come back a moment ago."""
     for _ in range(20):
         with contextlib.suppress(RPCError):
-            return await evidence(client, task)
+            return await evidence(client, one.tasks, one.workflows)
         await asyncio.sleep(0.5)
-    return await evidence(client, task)
+    return await evidence(client, one.tasks, one.workflows)
 
 
 def _settled(world: World) -> list[str]:
@@ -215,7 +221,9 @@ def _settled(world: World) -> list[str]:
 
 async def _replayed(found: dict[str, Evidence], kept: Path) -> list[str]:
     """Histories that the workflows of this code do not replay, and why. They are kept as files."""
-    replayer = Replayer(workflows=[TaskWorkflow, FlowWorkflow, ProgramWorkflow], data_converter=converter())
+    replayer = Replayer(
+        workflows=[TaskWorkflow, FlowWorkflow, ProgramWorkflow, SessionWorkflow], data_converter=converter()
+    )
     wrong: list[str] = []
     for one in found.values():
         for name, events in one.histories:

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from chaos.model import named
+from chaos.model import Reply, named
+from holdfast.client.asks import Ask
 from holdfast.client.asynchronous import AsyncClient
 from holdfast.client.wire import NoHoldfast
 from holdfast.contracts.base import Json
@@ -23,13 +24,38 @@ _PATIENCE_S = 120.0
 
 
 class Hands:
-    """What a person does to one task, over the API, with patience: it may be down for a while."""
+    """What a person does to one task of the mix, over the API, with patience: it may be down for a while.
 
-    def __init__(self, client: AsyncClient, task_id: str, chance: random.Random) -> None:
-        self._client, self.task_id, self.chance = client, task_id, chance
+    `tasks` are all that came of it, the first one first; `workflows` the ids of what holds them together, a session.
+    """
+
+    def __init__(self, client: AsyncClient, key: str, chance: random.Random) -> None:
+        self._client, self.key, self.chance = client, key, chance
+        self.tasks: list[str] = []
+        self.workflows: list[str] = []
+
+    @property
+    def task_id(self) -> str:
+        return self.tasks[0]
+
+    async def send(self, request: TaskRequest) -> None:
+        """Ask for a task. With its idempotency key, asking twice does no more than asking once."""
+        self.tasks.append((await patient(lambda: self._client.send(request))).id)
+
+    async def ask(self, method: str, path: str, body: Json = None) -> Any:
+        """The JSON that the API gives."""
+        return await patient(lambda: self._client.ask(Ask(method, path, lambda got: got.json(), body=body)))
 
     async def task(self, wait_s: float = 0) -> Task:
         return await patient(lambda: self._client.task(self.task_id, wait_s))
+
+    async def over(self, task_id: str) -> Task:
+        """A task that came of this one, once it is over."""
+        if task_id not in self.tasks:
+            self.tasks.append(task_id)
+        while (task := await patient(lambda: self._client.task(task_id, 1))).state not in FINAL:
+            continue
+        return task
 
     async def answer(self, question_id: str, value: Json) -> None:
         """A second answer is refused: then the first one, whose reply got lost, counts."""
@@ -77,6 +103,7 @@ _PASSING = ("INTERNAL", "RATE_LIMITED", "OVERLOADED", "TOO_MANY_REQUESTS", "UNRE
 """What the API says when it is the moment that is wrong, and not the request."""
 
 Drive = Callable[[Hands], Awaitable[None]]
+Play = Callable[[Hands], Awaitable[Json]]
 
 
 async def _nothing(_: Hands) -> None:
@@ -89,18 +116,19 @@ class Scenario:
 
     `calls` is how many calls its program makes, each counted once; None: it may be cut short. `replies` are what the
     model says to each step: so many LLM requests it takes without faults, if `requests` does not say. `drive` is what
-    people do meanwhile.
+    people do meanwhile. `play` stands in place of the one task where that is not all: it gives the output.
     """
 
     name: str
     about: str
-    body: Mapping[str, Any]
     output: Json
     calls: int | None
+    body: Mapping[str, Any] = field(default_factory=dict)
     state: TaskState = "DONE"
-    replies: Mapping[str, str] = field(default_factory=dict)
+    replies: Mapping[str, Reply] = field(default_factory=dict)
     requests: int = 0
     drive: Drive = _nothing
+    play: Play | None = None
 
     def request(self, key: str) -> TaskRequest:
         """The task of this key. The same key is the same task, however often it is sent."""

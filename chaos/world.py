@@ -31,6 +31,8 @@ _LATE_BYTES = 64 << 10
 
 ONCE = ("send",)
 """Skills of the project that have their effect once."""
+LIGHT = ("glance",)
+"""Skills of the project whose calls are local activities."""
 
 
 @dataclass(frozen=True)
