@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Json
 from holdfast.contracts.model import ModelSettings
-from holdfast.filekeys import Keys, Name, Shape, Word, YesNo
+from holdfast.filekeys import Keys, Name, Pattern, Shape, Word, YesNo
 from holdfast.schedulekeys import ScheduleKeys
 
 
@@ -132,7 +132,7 @@ class AgentKeys(Keys):
     subagents: list[Word] | None = Field(default=None, description="agents that it may delegate to, or call as skills")
     class_: Word | None = Field(default=None, alias="class", description="`module:Class` of strategy `class`")
     tags: list[Word] = []
-    event_subscriptions: list[Word] = []
+    event_subscriptions: list[Pattern] = Field(default=[], description="topics: `slack.command.*`, `task.#`")
     limits: LimitKeys = LimitKeys()
     budget: BudgetKeys = BudgetKeys()
     constraints: ConstraintKeys = ConstraintKeys()

@@ -35,6 +35,8 @@ from holdfast.skillfiles import walk
 from holdfast.snapshot import Catalogue, CatalogueSkill, SkillSummary
 from holdfast.sources import Look, Sources, look
 from holdfast.specs import ParsedSkill, UndeclaredEffect, parse_skill
+from holdfast.subscribers import Subscribers
+from holdfast.webhooks import WebhookKeys, webhooks_of
 
 __all__ = [
     "AGENT_FOLDERS",
@@ -64,6 +66,7 @@ class Loaded:
     catalogue: Catalogue
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    webhooks: list[WebhookKeys] = field(default_factory=list)
     looks: dict[Path, Look] = field(default_factory=dict, repr=False, compare=False)
     """How each file of agents or flows, and each file that one names, looked just before it was read."""
 
@@ -85,7 +88,7 @@ def load(
     flows = FlowLoading(loading)
     flows.add_all(project, builtin_flows)
     add_own_flows(project, own_workflows, loading.flows, loading.problems)
-    return loading.done(flows)
+    return loading.done(flows, webhooks_of(project, loading.sources, loading.problems))
 
 
 class _Loading:
@@ -126,13 +129,13 @@ class _Loading:
         self.contents.update(parsed.files.values())
         self.warnings += [Problem(level="warning", file=found.label, message=text) for text in parsed.warnings]
 
-    def done(self, flows: FlowLoading) -> Loaded:
+    def done(self, flows: FlowLoading, webhooks: list[WebhookKeys]) -> Loaded:
         skills, agents = dict(sorted(self.skills.items())), dict(sorted(self.agents.items()))
         catalogue = Catalogue(skills, frozenset(self.contents), agents, self.flows, dict(sorted(self.runs.items())))
         for name, agent in self.agents.items():
             self.warnings += agent_doubts(agent, self.agent_places[name], catalogue)
         flows.doubt(lambda kind, name: missing(catalogue, kind, name))
-        return Loaded(catalogue, self.problems, self.warnings, self.sources.looks)
+        return Loaded(catalogue, self.problems, self.warnings, webhooks, self.sources.looks)
 
 
 def agent_doubts(agent: AgentSpec, place: str, catalogue: Catalogue) -> Iterator[Problem]:
@@ -193,6 +196,7 @@ class Library:
         self._stamp: tuple[frozenset[Look], dict[Path, Look]] | None = None
         self._sha = ""
         self._loaded = Loaded(Catalogue())
+        self._subscribers = Subscribers()
         self._looked_at = -math.inf
 
     def current(self, trust_seconds: float = 0.0) -> tuple[Catalogue, str, list[Problem]]:
@@ -215,9 +219,19 @@ class Library:
                 self._sha = loaded.catalogue.save(self.blobs)
                 light = replace(loaded.catalogue, contents=frozenset())
                 self._loaded = replace(loaded, catalogue=light)
+                self._subscribers = Subscribers.of(light, loaded.webhooks)
                 self._stamp = stamp[0], loaded.looks
             self._looked_at = began
             return self._loaded.catalogue, self._sha, self._loaded.problems
+
+    def subscribers(self, trust_seconds: float = 0.0) -> Subscribers:
+        """Who hears events now; see `current`."""
+        self.current(trust_seconds)
+        return self._subscribers
+
+    @property
+    def webhooks(self) -> list[WebhookKeys]:
+        return self._loaded.webhooks
 
     @property
     def warnings(self) -> list[Problem]:

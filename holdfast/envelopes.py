@@ -156,8 +156,8 @@ def _cloud(given: Mapping[str, Json], tenant: str, now: float, trace_id: str) ->
 
 
 def _sourced(event_id: str, source: str) -> str:
-    """CloudEvents promises that an id is unique within its source: of two sources that say `1`, both are heard. Ids that
-    are unique by themselves, and those of our own events, stay."""
+    """CloudEvents promises that an id is unique within its source: of two sources that say `1`, both are heard. Ids
+    that are unique by themselves, and those of our own events, stay."""
     if len(event_id) > MAX_ID_CHARACTERS:
         raise InvalidRequest(f"id: found {len(event_id)} characters; {MAX_ID_CHARACTERS} are allowed")
     if _is_uuid(event_id) or source == "holdfast" or source.startswith("holdfast/"):

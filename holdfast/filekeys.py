@@ -4,10 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from holdfast.topics import pattern_fault
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+def _pattern(text: str) -> str:
+    if fault := pattern_fault(text):
+        raise PydanticCustomError("pattern", "{fault}", {"fault": fault})
+    return text
+
+
+Pattern = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_pattern)]
+"""Of topics: `slack.command.*`, `task.#`."""
 YesNo = Annotated[bool, Field(strict=False)]
 """Also `yes` and `no`, which the older systems' YAML read as true and false."""
 

@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, Tag
 from holdfast.contracts.base import Json
 from holdfast.contracts.flow import MAX_STEPS, Coordination
 from holdfast.contracts.question import OnTimeout
-from holdfast.filekeys import Keys, Name, Shape, Word, YesNo
+from holdfast.filekeys import Keys, Name, Pattern, Shape, Word, YesNo
 from holdfast.schedulekeys import ScheduleKeys
 
 Operator = Literal["==", "!=", ">", ">=", "<", "<="]
@@ -66,7 +66,7 @@ class FieldCheck(Keys):
 class TriggerKeys(Keys):
     """What starts the flow by itself."""
 
-    events: list[Word] = Field(default=[], description="topics")
+    events: list[Pattern] = Field(default=[], description="topics: `slack.command.*`, `task.#`")
     schedule: ScheduleKeys | None = Field(default=None, description="asks it by the clock")
 
 

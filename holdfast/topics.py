@@ -22,7 +22,7 @@ def check_topic(topic: str) -> str:
     Raises:
         ValueError: says what is wrong with it.
     """
-    return _checked(topic, "topic", _WORDS, ())
+    return _checked(topic, _fault(topic, "topic", _WORDS, ()))
 
 
 def check_pattern(pattern: str) -> str:
@@ -31,20 +31,28 @@ def check_pattern(pattern: str) -> str:
     Raises:
         ValueError: says what is wrong with it.
     """
-    return _checked(pattern, "pattern", f"{_WORDS}, where '*' stands for one word and '#' for zero or more", (ONE, ANY))
+    return _checked(pattern, pattern_fault(pattern))
 
 
-def _checked(text: str, what: str, allowed: str, wild: tuple[str, ...]) -> str:
-    if not text or len(text) > MAX_CHARACTERS:
-        raise ValueError(f"found a {what} of {len(text)} characters; allowed are 1 to {MAX_CHARACTERS}")
-    for word in text.split("."):
-        if word in wild or _WORD.fullmatch(word):
-            continue
-        raise ValueError(f"found {shown(text)}: {_fault(word)}; a {what} is {allowed}")
+def pattern_fault(pattern: str) -> str:
+    """What is wrong with a pattern, and what is allowed; empty: nothing."""
+    return _fault(pattern, "pattern", f"{_WORDS}, where '*' stands for one word and '#' for zero or more", (ONE, ANY))
+
+
+def _checked(text: str, fault: str) -> str:
+    if fault:
+        raise ValueError(f"found {shown(text)}: {fault}")
     return text
 
 
-def _fault(word: str) -> str:
+def _fault(text: str, what: str, allowed: str, wild: tuple[str, ...]) -> str:
+    if not text or len(text) > MAX_CHARACTERS:
+        return f"{len(text)} characters; allowed are 1 to {MAX_CHARACTERS}"
+    wrong = [word for word in text.split(".") if word not in wild and not _WORD.fullmatch(word)]
+    return f"{_no_word(wrong[0])}; a {what} is {allowed}" if wrong else ""
+
+
+def _no_word(word: str) -> str:
     if not word:
         return "a word is empty"
     if set(word) & {ONE, ANY}:

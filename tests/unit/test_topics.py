@@ -116,9 +116,9 @@ def test_malformed_pattern_is_refused_and_the_message_shows_it(pattern: str) -> 
         check_pattern(pattern)
 
 
-@pytest.mark.parametrize("topic", ["*", "a.#", "", "a..b", "a.b.", "a:b"])
+@pytest.mark.parametrize("topic", ["*", "a.#", "a..b", "a.b.", "a:b"])
 def test_topic_has_no_wildcards_and_no_empty_words(topic: str) -> None:
-    with pytest.raises(ValueError, match="topic"):
+    with pytest.raises(ValueError, match="a topic is words"):
         check_topic(topic)
 
 
