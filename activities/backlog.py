@@ -12,8 +12,10 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.alive import beating
+from activities.values import loaded
+from holdfast.blobs import BlobStore
 from holdfast.contracts.backlog import CLOSE, MAX_NOTE, TAKE, Closed, CloseRequest, ItemState, Taken, TakeRequest
-from holdfast.contracts.base import Failure
+from holdfast.contracts.base import Failure, Value
 from holdfast.contracts.begin import Begin
 from holdfast.contracts.budget import BUDGET_EXHAUSTED, STOP, Amount, BudgetState
 from holdfast.contracts.program import FINAL, QUERY_PROGRESS, SIGNAL_ANSWER, Progress
@@ -40,9 +42,15 @@ class BacklogWork:
     """Both may be repeated: the item, its task and its turn are found by the key of the step."""
 
     def __init__(
-        self, client: Client, backlog: Backlog, sessions: Sessions, records: Records, admission: Admission
+        self,
+        client: Client,
+        blobs: BlobStore,
+        backlog: Backlog,
+        sessions: Sessions,
+        records: Records,
+        admission: Admission,
     ) -> None:
-        self._client, self._backlog, self._sessions = client, backlog, sessions
+        self._client, self._blobs, self._backlog, self._sessions = client, blobs, backlog, sessions
         self._records, self._admission = records, admission
 
     @activity.defn(name=TAKE.name)
@@ -55,7 +63,7 @@ class BacklogWork:
             row = await self._backlog.take(work.tenant, work.session_id, task_id)
             if row is None:
                 return Taken()
-            taken = Taken(item_id=row.id, task_id=task_id, text=row.text)
+            taken = Taken(item_id=row.id, task_id=task_id, text=_cut(row.text))
             try:
                 await self._begun(request, row.text)
             except UserError as exc:
@@ -76,8 +84,7 @@ class BacklogWork:
         async with beating():
             row = await self._ended(work.tenant, request.task_id, work.budget.is_set)
             state: ItemState = "done" if row.state == "DONE" else "failed"
-            note = _note(row)
-            state, note = await self._marked(request, request.item_id, state, note)
+            state, note = await self._marked(request, request.item_id, state, await self._note(row))
         is_used_up = row.failure is not None and row.failure["type"] == BUDGET_EXHAUSTED
         return Closed(state=state, note=note, took=_took(row), is_used_up=is_used_up)
 
@@ -168,20 +175,20 @@ class BacklogWork:
             row = await self._backlog.get(*place)
         return ("done" if row.state == "done" else "failed"), row.note
 
+    async def _note(self, row: TaskRow) -> str:
+        """What came of it, for those who look at the list; the whole answer is in the task's record."""
+        if row.state == "DONE":
+            found = await loaded(self._blobs, Value(inline=row.output, ref=row.output_ref))
+            said = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+            return _cut("" if found is None else said)
+        failure: dict[str, Any] = row.failure or {"message": "its workflow was ended in Temporal"}
+        return _cut(f"{row.state if row.state in FINAL else 'ERROR'}: {failure['message']}")
+
 
 def _later(text: str, kind: str, after_seconds: float | None = None) -> ApplicationError:
     """Benign: the SDK logs no traceback of what is no fault."""
     delay = None if after_seconds is None else timedelta(seconds=after_seconds)
     return ApplicationError(text, type=kind, next_retry_delay=delay, category=ApplicationErrorCategory.BENIGN)
-
-
-def _note(row: TaskRow) -> str:
-    """What came of it, for those who look at the list; the whole answer is in the task's record."""
-    if row.state == "DONE":
-        said = row.output if isinstance(row.output, str) else json.dumps(row.output, ensure_ascii=False)
-        return _cut("" if row.output is None else said)
-    failure: dict[str, Any] = row.failure or {"message": "its workflow was ended in Temporal"}
-    return _cut(f"{row.state if row.state in FINAL else 'ERROR'}: {failure['message']}")
 
 
 def _cut(text: str) -> str:

@@ -121,7 +121,7 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             )
             admission = Admission(settings, Records(database), library, blobs)
             admitting = Admitting(admission)
-            work = BacklogWork(client, Backlog(database), Sessions(database), Records(database), admission)
+            work = BacklogWork(client, blobs, Backlog(database), Sessions(database), Records(database), admission)
             at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record]
             at_hand += [admitting.admit, steps.prepare, steps.judge, steps.collect, values.read, values.keep]
             sessions = Remembering(Sessions(database), blobs, client, settings.max_sessions)

@@ -61,7 +61,8 @@ class TakeRequest(Contract):
 
 
 class Taken(Contract):
-    """Nothing is open if there is no `item_id`. `problem` is why its task could not begin: the item is failed then."""
+    """Nothing is open if there is no `item_id`. `text` is cut at 500 characters: histories and results have a limit.
+    `problem` is why its task could not begin: the item is failed then."""
 
     item_id: str | None = None
     task_id: str = ""

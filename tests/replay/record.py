@@ -13,14 +13,17 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
+from holdfast.contracts.backlog import BACKLOG_WORKFLOW, WorkSpec
 from holdfast.contracts.base import Value
 from holdfast.contracts.budget import Budget, TopUp
 from holdfast.contracts.flow import AskSpec, FlowSpec, StepRetry, StepSpec
 from holdfast.contracts.milestone import StatusChanged
-from holdfast.contracts.program import Ask
+from holdfast.contracts.program import QUEUE_AGENTS, Ask
 from holdfast.contracts.question import AnswerMessage
 from holdfast.contracts.work import TaskSpec
-from holdfast.ids import call_hash, call_id
+from holdfast.ids import call_hash, call_id, new_trace_id
+from store.backlog import Backlog
+from store.database import Database
 from tests.support.agents import begin, models, task_spec
 from tests.support.authors import plans, says
 from tests.support.flows import begin as begin_flow
@@ -281,6 +284,21 @@ async def record(stack: Stack) -> None:
         await _save(client, handle, name)
 
 
+async def record_backlog(stack: Stack) -> None:
+    """An order to work that goes through two items, until none is open."""
+    client = await stack.client()
+    database = await Database.open(stack.settings)
+    work = WorkSpec(session_id="replayed", trace_id=new_trace_id())
+    try:
+        for number, text in enumerate(("What is 2 + 2?", "What is 2 + 3?")):
+            await Backlog(database).add(work.tenant, work.session_id, f"{number:016x}", text)
+    finally:
+        await database.close()
+    handle = await client.start_workflow(BACKLOG_WORKFLOW, work, id=work.workflow_id, task_queue=QUEUE_AGENTS)
+    await _over(handle)
+    await _save(client, handle, "backlog")
+
+
 async def _save(client: Client, handle: Handle, name: str) -> None:
     first = client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
     history = await first.fetch_history()
@@ -325,6 +343,7 @@ def main() -> None:
             asyncio.run(record_budgets(thinking, stub))
         with StubLlm() as stub:
             asyncio.run(record_delegation(stack, stub))
+        asyncio.run(record_backlog(stack))
     finally:
         stack.close()
         thinking.close()

@@ -11,6 +11,7 @@ from temporalio.workflow import NondeterminismError
 from holdfast.temporal.connect import converter
 from holdfast.temporal.sandbox import PASSED_THROUGH
 from tests.replay.changed import ChangedWorkflow
+from workflows.backlog import BacklogWorkflow
 from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
 from workflows.task import TaskWorkflow
@@ -22,7 +23,7 @@ HISTORIES = sorted(path.stem for path in FOLDER.glob("*.json"))
 def replayer(program: type = ProgramWorkflow) -> Replayer:
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     return Replayer(
-        workflows=[program, TaskWorkflow, FlowWorkflow],
+        workflows=[program, TaskWorkflow, FlowWorkflow, BacklogWorkflow],
         data_converter=converter(),
         # In the SDK's sandbox, which workers leave out for speed: it finds clocks, randomness and I/O.
         unsandboxed_workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
@@ -65,6 +66,7 @@ def test_every_way_through_the_workflow_is_recorded() -> None:
         "delegate",
         "called-agent",
         "called-agent-2",
+        "backlog",
     } <= set(HISTORIES)
 
 
