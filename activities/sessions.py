@@ -1,7 +1,5 @@
 """What a session reads and writes outside of its history: `session.load`, `session.save`, `session.note`."""
 
-import asyncio
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -10,12 +8,12 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities import conversation
 from activities.alive import beating
+from activities.memory import noted
 from activities.values import loaded
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Nothing
-from holdfast.contracts.message import Message
+from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.session import (
     SESSION_LOAD,
     SESSION_NOTE,
@@ -37,11 +35,13 @@ log = structlog.stdlib.get_logger(__name__)
 
 class Remembering:
     """Keeps sessions over hibernation. All of it may be repeated: a row is as the last writer left it, and a link of a
-    conversation is named by its content."""
+    conversation is named by its content. `default` is the model that is asked where none is named."""
 
-    def __init__(self, sessions: Sessions, blobs: BlobStore, client: Client, max_sessions: int) -> None:
+    def __init__(
+        self, sessions: Sessions, blobs: BlobStore, client: Client, max_sessions: int, default: ModelSettings
+    ) -> None:
         self._sessions, self._blobs, self._client = sessions, blobs, client
-        self._max_sessions = max_sessions
+        self._max_sessions, self._default = max_sessions, default
 
     @activity.defn(name=SESSION_LOAD.name)
     async def load(self, request: LoadRequest) -> Loaded:
@@ -81,7 +81,7 @@ class Remembering:
     async def note(self, request: NoteRequest) -> Noted:
         """The conversation with a turn more, and the names of what its programs saved."""
         async with beating():
-            found = await _noted(self._blobs, request)
+            found = await noted(self._blobs, request, self._default)
             variables = await loaded(self._blobs, request.variables)
         return found.model_copy(update={"names": sorted(variables)}) if variables else found
 
@@ -96,11 +96,3 @@ class Remembering:
                 # It was terminated in Temporal: nothing of it runs, and it wakes with what was saved last.
                 await self._sessions.mark(session.tenant, other, "idle")
             log.info("session.surplus", session_id=other)
-
-
-async def _noted(blobs: BlobStore, request: NoteRequest) -> Noted:
-    answer = await loaded(blobs, request.value)
-    text = answer if isinstance(answer, str) else json.dumps(answer)
-    messages = [Message(role="user", parts=request.say), conversation.of("assistant", text)]
-    head = await asyncio.to_thread(conversation.add, blobs, request.head, messages, conversation.text(request.say))
-    return Noted(head=head, tokens=len(text) // 4, answer=text[:2048])

@@ -46,9 +46,10 @@ from holdfast.contracts.llm import (
     LLM_SKILL,
     LLM_TURN,
 )
+from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_OWN, QUEUE_SANDBOX, QUEUE_SKILLS
 from holdfast.contracts.session import LLM_SUMMARY
-from holdfast.errors import StoreUnavailable
+from holdfast.errors import NoModel, StoreUnavailable
 from holdfast.names import RECALL
 from providers.seen import seen
 from providers.table import Models
@@ -124,7 +125,7 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             work = BacklogWork(client, blobs, Backlog(database), Sessions(database), Records(database), admission)
             at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record]
             at_hand += [admitting.admit, steps.prepare, steps.judge, steps.collect, values.read, values.keep]
-            sessions = Remembering(Sessions(database), blobs, client, settings.max_sessions)
+            sessions = Remembering(Sessions(database), blobs, client, settings.max_sessions, _default_model(settings))
             at_hand += [sessions.load, sessions.save, sessions.note, Sending(settings, library, client).send]
             found.activities[QUEUE_SKILLS] = [skills.run, skills.check, work.take, work.close, *at_hand]
             found.activities[QUEUE_OWN] = [OwnAgents(skills).run]
@@ -155,8 +156,16 @@ def _thinking(asker: Asker, blobs: BlobStore, settings: Settings) -> list[Thinki
         (LLM_TURN, Turns(asker, blobs).turn),
         (LLM_DELEGATE, delegating.delegate),
         (LLM_MERGE, delegating.merge),
-        (LLM_SUMMARY, Summing(Dialogue(asker, blobs), settings.default_model).summary),
+        (LLM_SUMMARY, Summing(Dialogue(asker, blobs), _default_model(settings)).summary),
     ]
+
+
+def _default_model(settings: Settings) -> ModelSettings:
+    """The model that is asked where none is named, as far as it can be known."""
+    try:
+        return Models(settings.environment(), settings.default_model, settings.providers, settings.url).default()
+    except NoModel:
+        return settings.default_model
 
 
 def _told(pool: Pool, probe: Probe) -> dict[str, Any]:
