@@ -170,12 +170,14 @@ def _holds(condition: str, names: dict[str, Json]) -> bool:
 
 def _question(name: str, ask: AskSpec, request: PrepareStep, names: dict[str, Json]) -> Question:
     now = activity.info().scheduled_time.timestamp()
+    limits = [one for one in (ask.deadline_seconds, request.step.timeout_seconds) if one is not None]
     return Question(
         id=request.child,
         text=str(filled(ask.text, names)),
         options=ask.options,
         default=ask.default,
         asked_at=now,
-        deadline=None if ask.deadline_seconds is None else now + ask.deadline_seconds,
+        deadline=now + min(limits) if limits else None,
         on_timeout=ask.on_timeout,
+        form=ask.form,
     )

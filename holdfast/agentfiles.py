@@ -7,6 +7,7 @@ from typing import Any
 from holdfast.agentforms import SUBAGENT_CONSTRAINTS, AgentDraft, AgentFile, agent_drafts
 from holdfast.agentkeys import LATER, AgentKeys, DefaultKeys, SkillEntry
 from holdfast.agentlimits import budget_of, limits_of, models_of, over, retry_of
+from holdfast.agentpeople import CLARIFICATION, approvals_of, clarification_of
 from holdfast.agentsessions import session_of, unused
 from holdfast.contracts.agent import AgentSpec, Strategy
 from holdfast.contracts.timing import Scheduled
@@ -78,6 +79,8 @@ def _spec(keys: AgentKeys, prompt: str, file: AgentFile, draft: AgentDraft, defa
         budget=budget_of(keys, defaults, draft),
         sandbox=_sandbox(keys, draft),
         output_schema=_output_schema(keys, draft),
+        clarification=clarification_of(keys, draft),
+        approvals=approvals_of(keys, draft),
         schedule=_schedule(keys, draft),
         session=session_of(keys.session, keys.continuous_config, draft),
         extra=_extra(keys),
@@ -173,7 +176,7 @@ def _extra(keys: AgentKeys) -> dict[str, Any]:
     """What later versions act on, as it stands in the file."""
     found = keys.model_dump(mode="json", by_alias=True, include=set(LATER), exclude_none=True)
     entries = [one.model_dump(exclude_none=True) for one in keys.skills or [] if isinstance(one, SkillEntry)]
-    used = {"preferred_collaborators", "max_plan_steps"}
+    used = {"preferred_collaborators", "max_plan_steps", *CLARIFICATION}
     parts = {
         "skills": entries,
         **unused(keys.session, keys.continuous_config),

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from holdfast.contracts.agent import Planning, Strategy
 from holdfast.contracts.base import Json
 from holdfast.contracts.model import ModelSettings
+from holdfast.contracts.question import OnTimeout
 from holdfast.filekeys import Keys, Name, Pattern, Shape, Word, YesNo
 from holdfast.schedulekeys import ScheduleKeys
 
@@ -72,8 +73,29 @@ class CollaborationKeys(Keys):
     preferred_collaborators: list[Word] | None = Field(default=None, description="the same as `subagents`")
     max_plan_steps: int | None = Field(default=None, ge=1, le=100, description="the same as `limits.max_plan_steps`")
     planning_agent: str | None = Field(default=None, description="kept, not acted on yet")
-    allow_human_clarification: YesNo | None = Field(default=None, description="kept, not acted on yet")
-    clarification_timeout_seconds: float | None = Field(default=None, gt=0, description="kept, not acted on yet")
+    allow_human_clarification: YesNo | None = Field(default=None, description="the same as `clarification.allowed`")
+    clarification_timeout_seconds: float | None = Field(
+        default=None, gt=0, description="the same as `clarification.timeout_seconds`"
+    )
+
+
+class ClarificationKeys(Keys):
+    """How the agent's questions to people go."""
+
+    allowed: YesNo | None = Field(default=None, description="default: true")
+    timeout_seconds: float | None = Field(default=None, gt=0, le=2_592_000, description="default: as long as the task")
+    on_timeout: OnTimeout = "fail"
+    default: Json = Field(default=None, description="the answer when nobody gave one, with `on_timeout: default`")
+
+
+class ApprovalKeys(Keys):
+    """Calls of a skill that need a person's word, or need none."""
+
+    skill: Word = Field(description="a skill, an agent, or a pattern of names: `mail-*`")
+    policy: Literal["always", "never"] = "always"
+    when: str = Field(default="", description="CEL over arguments, skill, agent, tenant, user_hash")
+    deadline_seconds: float | None = Field(default=None, gt=0, le=2_592_000)
+    on_timeout: Literal["fail", "proceed", "escalate"] = "fail"
 
 
 class SessionKeys(Keys):
@@ -143,7 +165,8 @@ class AgentKeys(Keys):
     schedule_config: ScheduleKeys | None = Field(default=None, description="asks it by the clock")
     session: SessionKeys = SessionKeys()
     continuous_config: ContinuousKeys = ContinuousKeys()
-    clarification: dict[str, Json] | None = Field(default=None, description="kept, not acted on yet")
+    clarification: ClarificationKeys = ClarificationKeys()
+    approvals: list[ApprovalKeys] = Field(default=[], description="the first that holds counts; then the skill's own")
     sandbox: dict[str, Json] | None = Field(default=None, description="`adapter` of its programs; the rest is kept")
 
 
@@ -157,7 +180,7 @@ class DefaultKeys(Keys):
     retry: RetryKeys = RetryKeys()
 
 
-LATER = ("config", "clarification")
+LATER = ("config",)
 """Fields that are read and kept; nothing in this version acts on them but, on `config`, an agent's own class."""
 
 _PLACES: dict[str, type[BaseModel]] = {
@@ -173,12 +196,15 @@ _ALIASES = {
     "retry": {"retry_delay_seconds": "delay_seconds"},
 }
 
+_PEOPLE: dict[str, type[BaseModel]] = {"clarification": ClarificationKeys, "approvals": ApprovalKeys}
+
 SHAPE = Shape(
     AgentKeys,
     {
         **_PLACES,
         "skills": SkillEntry,
         "collaborative_config": CollaborationKeys,
+        **_PEOPLE,
         "schedule_config": ScheduleKeys,
         "session": SessionKeys,
         "continuous_config": ContinuousKeys,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from holdfast import cel, convergence
+from holdfast import cel, convergence, forms
 from holdfast.contracts.base import Origin
 from holdfast.contracts.flow import COMPENSATE, AskSpec, FlowSpec, StepKind, StepRetry, StepSpec
 from holdfast.contracts.timing import Scheduled
@@ -180,7 +180,7 @@ class _Steps:
             kind=kind,
             who=who,
             program=self._program(keys, path),
-            ask=_asked(keys),
+            ask=self._asked(keys, path),
             input=keys.input,
             depends_on=list(dict.fromkeys(keys.depends_on)),
             condition=expression(keys.condition, f"{path}.condition", self.draft) if keys.condition.strip() else "",
@@ -224,14 +224,16 @@ class _Steps:
             raise self.draft.wrong(key, describe(problems))
         return text
 
+    def _asked(self, keys: StepKeys, path: str) -> AskSpec | None:
+        if keys.ask is None:
+            return None
+        asked = {"text": keys.ask} if isinstance(keys.ask, str) else keys.ask.model_dump()
+        if wrong := forms.fault(asked):
+            raise self.draft.wrong(f"{path}.ask.{wrong[0]}", wrong[1])
+        return AskSpec.model_validate(asked)
+
     def _text(self, name: str, key: str) -> str:
         try:
             return self.sources.text(self.file.path.parent / name, self.file.root, name)
         except SpecInvalid as exc:
             raise self.draft.wrong(key, str(exc)) from None
-
-
-def _asked(keys: StepKeys) -> AskSpec | None:
-    if keys.ask is None:
-        return None
-    return AskSpec(text=keys.ask) if isinstance(keys.ask, str) else AskSpec.model_validate(keys.ask.model_dump())

@@ -21,6 +21,7 @@ class AskKeys(Keys):
     default: Json = None
     deadline_seconds: float | None = Field(default=None, gt=0)
     on_timeout: OnTimeout = "fail"
+    form: dict[str, Json] | None = Field(default=None, description="JSON Schema of the answer")
 
 
 class StepRetryKeys(Keys):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from holdfast.approvals import rule_of
 from holdfast.errors import SpecInvalid, shown
 from holdfast.names import RESERVED, canonical_name, identifier, listed, suggestion
 from holdfast.skillfiles import HANDLERS, SkillText
@@ -41,6 +42,7 @@ class Draft:
         draft._require(folder)
         draft._name(folder)
         draft._schemas()
+        draft._approval()
         draft._code()
         return draft
 
@@ -113,6 +115,12 @@ class Draft:
         for warning in warnings:
             self.warn(name, warning)
         return schema
+
+    def _approval(self) -> None:
+        try:
+            self.values["approval"] = rule_of(self.values.get("approval"))
+        except ValueError as exc:
+            raise self.wrong("approval", str(exc)) from None
 
     def _code(self) -> None:
         handler = self._handler()

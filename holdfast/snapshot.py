@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from holdfast.approvals import rules_for
 from holdfast.blobs import BlobStore
 from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.base import Contract, Json, Origin, Sha256
@@ -85,6 +86,7 @@ class CatalogueSkill(Contract):
             max_age_seconds=spec.max_age_seconds,
             has_check=spec.check is not None,
             weight=spec.weight,
+            approval=rules_for(spec.name, (), spec.approval),
         )
 
     def summary(self) -> SkillSummary:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 
+from holdfast.approvals import rule_of
+from holdfast.contracts.approval import ApprovalRule
 from holdfast.contracts.base import Contract, Json
 from holdfast.contracts.skill import Effect, Kind, Weight
 from holdfast.errors import shown
@@ -23,6 +25,17 @@ SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\
 """The name of an environment variable. With a `?` behind it the skill works without, too."""
 FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\].*\.py$")]
 FunctionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _of_word(found: Any) -> Any:
+    """Snapshots of older versions hold the word."""
+    return rule_of(found) if isinstance(found, str) else found
+
+
+Approval = Annotated[
+    ApprovalRule | None,
+    BeforeValidator(_of_word, json_schema_input_type=Literal["always", "never"] | ApprovalRule | None),
+]
 
 
 class Example(Contract):
@@ -58,7 +71,7 @@ class SkillSpec(Contract):
     handler: FileName | None = None
     function: FunctionName | None = None
     check: FunctionName | None = None
-    approval: Json = None
+    approval: Approval = None
     license: str | None = None
     compatibility: str | None = None
     metadata: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from holdfast.approvals import rules_for
 from holdfast.blobs import BlobStore
 from holdfast.contracts.agent import AgentSpec, Strategy
 from holdfast.contracts.base import INLINE_ARGUMENT_BYTES, NATIVE_BYTES, Json, Value
@@ -232,6 +233,7 @@ def _agent(wanted: Wanted, name: str) -> Start:
         max_steps=agent.limits.max_steps,
         max_plan_steps=agent.limits.max_plan_steps,
         budget=agent.budget,
+        clarification=agent.clarification,
     )
     summary = f"agent {agent.name}: {brief(wanted.inputs)}"
     return Start(TASK_WORKFLOW, spec.pinned(), spec.type, agent.name, summary)
@@ -271,14 +273,21 @@ def _allowed(catalogue: Catalogue, agent: AgentSpec, names: list[str] | None) ->
     """What the task may use: the agent's skills, and agents as such; or those of them that the request names. Engine
     skills are named, by one of them."""
     own = [*_granted(catalogue, agent.skills), *catalogue.callable_agents(agent)]
+    if agent.approvals:
+        own = [_watched(catalogue, agent, facts) for facts in own]
     if names is None:
         return own if agent.skills is not None else [facts for facts in own if facts.kind != "engine"]
-    wanted = _granted(catalogue, names)
-    missing = [facts.name for facts in wanted if facts not in own]
-    if missing:
-        allowed = listed(facts.name for facts in own)
-        raise InvalidRequest(f"skills: agent {agent.name!r} may not use {listed(missing)}; it may use: {allowed}")
-    return wanted
+    named = {facts.name for facts in _granted(catalogue, names)}
+    known = [facts.name for facts in own]
+    if missing := [name for name in sorted(named) if name not in known]:
+        raise InvalidRequest(f"skills: agent {agent.name!r} may not use {listed(missing)}; it may use: {listed(known)}")
+    return [facts for facts in own if facts.name in named]
+
+
+def _watched(catalogue: Catalogue, agent: AgentSpec, facts: SkillFacts) -> SkillFacts:
+    """With the agent's rules of approval before the skill's own."""
+    rules = rules_for(facts.name, agent.approvals, catalogue.find(facts.name).spec.approval)
+    return facts.model_copy(update={"approval": rules})
 
 
 def _brief(wanted: Wanted, agent: AgentSpec, skills: list[SkillFacts]) -> Brief:

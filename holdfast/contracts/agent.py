@@ -4,9 +4,11 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from holdfast.contracts.approval import AgentApproval
 from holdfast.contracts.base import Contract, Json, Origin
 from holdfast.contracts.budget import Budget
 from holdfast.contracts.model import ModelSettings
+from holdfast.contracts.question import Clarification
 from holdfast.contracts.timing import Scheduled
 
 Strategy = Literal["direct", "ptc", "loop", "delegate", "class"]
@@ -71,6 +73,10 @@ class AgentSpec(Contract):
     budget: Budget = Budget()
     sandbox: str = Field(default="", description="adapter that its programs run on; empty: the worker's own")
     output_schema: dict[str, Json] | None = None
+    clarification: Clarification = Clarification()
+    approvals: list[AgentApproval] = Field(
+        default=[], description="before those of the skills; the first that holds counts"
+    )
     schedule: Scheduled | None = None
     session: AgentSession = AgentSession()
     extra: dict[str, Any] = Field(default={}, description="keys that are read, and not acted on by this version")

@@ -39,6 +39,7 @@ class AskSpec(Contract):
     default: Json = None
     deadline_seconds: float | None = Field(default=None, gt=0)
     on_timeout: OnTimeout = "fail"
+    form: dict[str, Json] | None = None
 
 
 class StepSpec(Contract):

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from holdfast.contracts.approval import ApprovalState
 from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Json, Nothing, Sha256, Value
 from holdfast.contracts.budget import Budget, BudgetState, LedgerState
 from holdfast.contracts.flow import FlowState, StepRun
@@ -15,7 +16,7 @@ from holdfast.contracts.journal import Entry
 from holdfast.contracts.llm import Brief
 from holdfast.contracts.model import LlmCall, ModelSettings, Spent
 from holdfast.contracts.principal import PROGRAM, TaskRef
-from holdfast.contracts.question import Question
+from holdfast.contracts.question import Clarification, Question
 from holdfast.contracts.skill import SkillFacts
 
 MAX_SOURCE_BYTES = 256 * 1024
@@ -111,6 +112,8 @@ class ProgramSpec(Contract):
     is_budgeted: bool = False
     reports_to: str = ""
     variables: Value | None = None
+    agent: str = ""
+    clarification: Clarification = Clarification()
     carried: "Carried | None" = None
 
     def pinned(self) -> "ProgramSpec":
@@ -142,6 +145,7 @@ class Carried(Contract):
     nested: list[Entry] = []
     budget: LedgerState | None = None
     reports: list["ProgramReport"] = []
+    approvals: ApprovalState = ApprovalState()
 
 
 class Ask(Contract):
@@ -397,7 +401,8 @@ class RecordChange(Contract):
     """What activity `record.save` writes to a task's row. A final state is written once and never changed.
 
     `began_at` is when a worker first had the task, in UTC seconds since 1970. `questions` are those that are open: they
-    are not written, but read from the history by those who watch a task.
+    are not written, but read from the history by those who watch a task. `closed` are those of the task itself, and of
+    its program, that were closed since the last change: they go to the audit record.
     """
 
     task: TaskRef
@@ -406,6 +411,7 @@ class RecordChange(Contract):
     began_at: float | None = None
     result: ProgramResult | None = None
     questions: list[Question] = []
+    closed: list[Question] = []
 
 
 PROGRAM_RUN: ActivityRef[ProgramJob, ProgramEnd] = ActivityRef(name="program.run", takes=ProgramJob, gives=ProgramEnd)

@@ -2,14 +2,29 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from holdfast.contracts.base import Contract, Json
 
 QuestionKind = Literal["clarification", "outcome", "repair", "approval", "budget"]
 QuestionState = Literal["open", "answered", "rejected", "expired", "withdrawn"]
 OnTimeout = Literal["fail", "default", "proceed", "escalate"]
 
+NOT_ASKED = "NotAllowedToAsk"
+"""The error of a call of `ask` by an agent that may not ask people."""
+
 OUTCOMES = ("done", "retry", "failed")
 """How a human settles a `once` call of which nobody knows whether it happened."""
+
+
+class Clarification(Contract):
+    """How an agent's questions to people go: whether it may ask at all, how long it waits, and what follows then. A
+    question that has a deadline of its own goes by that."""
+
+    allowed: bool = True
+    timeout_seconds: float | None = Field(default=None, gt=0)
+    on_timeout: OnTimeout = "fail"
+    default: Json = None
 
 
 class Question(Contract):

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from holdfast.contracts.approval import ApprovalRule
 from holdfast.contracts.base import ActivityRef, CallId, Contract, Failure, Sha256, Value
 from holdfast.contracts.model import Spent, Usage
 from holdfast.contracts.principal import TaskRef
@@ -24,7 +25,8 @@ MODEL = "llm"
 
 
 class SkillFacts(Contract):
-    """The little that a workflow must know of a skill to schedule it. Part of the catalogue snapshot."""
+    """The little that a workflow must know of a skill to schedule it. Part of the catalogue snapshot. Without rules in
+    `approval`, no call of it needs a person's word."""
 
     name: str
     effect: Effect = "pure"
@@ -34,6 +36,7 @@ class SkillFacts(Contract):
     max_age_seconds: float | None = None
     has_check: bool = False
     weight: Weight = "normal"
+    approval: list[ApprovalRule] = []
 
 
 class SkillCall(Contract):

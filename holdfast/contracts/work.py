@@ -1,6 +1,7 @@
 """Tasks of agents: what TaskWorkflow needs to begin, and what its program tells it."""
 
 from holdfast.contracts.agent import Planning, Strategy
+from holdfast.contracts.approval import ApprovalState
 from holdfast.contracts.base import Contract, Json, Sha256, Value
 from holdfast.contracts.budget import Budget, LedgerState
 from holdfast.contracts.flow import FlowCarried, FlowSpec
@@ -10,7 +11,7 @@ from holdfast.contracts.message import Part
 from holdfast.contracts.model import LlmCall, ModelSettings, Spent
 from holdfast.contracts.principal import PROGRAM, TaskRef
 from holdfast.contracts.program import Limits, Tuning
-from holdfast.contracts.question import Question
+from holdfast.contracts.question import Clarification, Question
 from holdfast.contracts.skill import SkillFacts
 
 
@@ -44,6 +45,7 @@ class TaskSpec(Contract):
     reports_end: bool = False
     reports_to: str = ""
     variables: Value | None = None
+    clarification: Clarification = Clarification()
     carried: "TaskCarried | None" = None
 
     def pinned(self) -> "TaskSpec":
@@ -73,6 +75,7 @@ class TaskCarried(Contract):
     llm: list[LlmCall] = []
     generation: int = 1
     budget: LedgerState | None = None
+    approvals: ApprovalState = ApprovalState()
 
 
 class FlowTask(Contract):

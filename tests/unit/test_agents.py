@@ -20,6 +20,7 @@ from holdfast.catalogue import BUILTIN, BUILTIN_AGENTS, BUILTIN_FLOWS, Catalogue
 from holdfast.contracts.agent import AgentLimits, AgentSpec, Retry
 from holdfast.contracts.budget import Budget
 from holdfast.contracts.model import ModelSettings
+from holdfast.contracts.question import Clarification
 from holdfast.contracts.timing import Scheduled
 from holdfast.errors import SpecInvalid, UnknownAgent
 from holdfast.sources import Sources
@@ -147,11 +148,8 @@ limits: {max_steps: 4, max_cost_usd: 0.5, max_tokens: 9000, max_calls: 7, max_re
     assert spec.extra["skills"][0]["url"] == "http://localhost:1"
     assert spec.schedule == Scheduled(cron="0 0 * * *", input={"prompt": "Go"}, file="agents/a.yaml")
     assert spec.extra["continuous_config"]["conversation_pruning_strategy"] == "summary"
-    assert spec.extra["collaborative_config"] == {
-        "planning_agent": "p",
-        "allow_human_clarification": True,
-        "clarification_timeout_seconds": 30.0,
-    }
+    assert spec.extra["collaborative_config"] == {"planning_agent": "p"}
+    assert spec.clarification == Clarification(allowed=True, timeout_seconds=30)
     assert set(spec.extra) == {"skills", "continuous_config", "collaborative_config"}
 
 
