@@ -25,6 +25,14 @@ _LOOK_SECONDS = 0.3
 _PING_SECONDS = 15.0
 _ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(.+)")
 BEGINNING = "0"
+_BEGUN: dict[str, object] = {
+    "state": "PENDING",
+    "status": "pending",
+    "answer": None,
+    "error": None,
+    "finished_at": None,
+    "total_cost": None,
+}
 
 
 class SessionCursor(NamedTuple):
@@ -118,7 +126,8 @@ class SessionFeed:
     async def _turn(self, row: TaskRow, after: Cursor | None) -> AsyncIterator[Heard]:
         """A turn from its beginning, or behind a place, to its end."""
         if after is None:
-            yield Heard(await said(self._house, row), row.id, str(SessionCursor(row.id, Cursor())))
+            begun = (await said(self._house, row)).model_copy(update=_BEGUN)
+            yield Heard(begun, row.id, str(SessionCursor(row.id, Cursor())))
         self._feed = Feed(self._house, row, after)
         if self._stopped.is_set():
             self._feed.stop()

@@ -76,6 +76,9 @@ async def handed(house: House, client: Client, begin: Begin, row: TaskRow) -> Se
     assert row.session_id is not None
     ref = SessionRef(tenant=row.tenant, session_id=row.session_id, trace_id=row.trace_id)
     settings = settings_of(house.settings, await asyncio.to_thread(_agent, house, begin))
+    if settings.mode == "chat":
+        # Not even the agent of the first message takes those that name none: the same message again must mean the same.
+        settings = settings.model_copy(update={"agent": ""})
     try:
         async with answering(_SEND_SECONDS):
             return await send(client, ref, settings, message_of(begin))
