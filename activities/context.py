@@ -36,14 +36,12 @@ class Context:
 
     def fit(self, request: ModelRequest, room: int) -> ModelRequest:
         """The request with messages that fit into `room` tokens."""
-        messages = self._fitted(request, room)
-        if self.recall is None or self.recall in request.tools or messages == list(request.messages):
-            return replace(request, messages=messages)
-        messages = self._fitted(request, room - tokens_of_tool(self.recall))
-        return replace(request, messages=messages, tools=(*request.tools, self.recall))
-
-    def _fitted(self, request: ModelRequest, room: int) -> list[Message]:
-        return fitting.fit(request.messages, room, self.protected, self.keep, request.read)
+        if fitting.size(request.messages, request.read) <= room:
+            return request
+        recall = () if self.recall is None or self.recall in request.tools else (self.recall,)
+        left = room - sum(map(tokens_of_tool, recall))
+        messages = fitting.fit(request.messages, left, self.protected, self.keep, request.read)
+        return replace(request, messages=messages, tools=(*request.tools, *recall))
 
 
 def keeping(blobs: BlobStore, brief: Brief) -> Keep:

@@ -5,7 +5,7 @@ Of all others, the oldest give way first: long texts in them become heads with a
 with a line that says how many. Calls and what they gave go together, so that every wire format takes what is left.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil
@@ -24,16 +24,20 @@ _STEPS = 4
 beginning of the prompt, which providers cache."""
 
 
+def size(messages: Iterable[Message], read: Read) -> int:
+    """An estimate for all of them."""
+    return sum(tokens(one, read) for one in messages)
+
+
 def fit(messages: Sequence[Message], room: int, protected: Collection[int], keep: Keep, read: Read) -> list[Message]:
     """The messages in `room` tokens: as they are, if they fit. `protected` are places in `messages`.
 
     What is protected gives way only where it has not room enough by itself; then the newest exchange keeps half of the
     room at least. At least 256 tokens of room are needed.
     """
-    units = _units(messages, protected, read)
-    if sum(unit.tokens for unit in units) <= room:
+    if size(messages, read) <= room:
         return list(messages)
-    return _Fitting(units, room, keep, read).fitted()
+    return _Fitting(_units(messages, protected, read), room, keep, read).fitted()
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,11 @@ class _Unit:
 
     @classmethod
     def of(cls, messages: Sequence[Message], read: Read, *, is_protected: bool) -> "_Unit":
-        return cls(tuple(messages), sum(tokens(one, read) for one in messages), is_protected, len(messages))
+        return cls(tuple(messages), size(messages, read), is_protected, len(messages))
 
     def holding(self, messages: Sequence[Message], read: Read) -> "_Unit":
         """With these in the place of its own."""
-        return replace(self, messages=tuple(messages), tokens=sum(tokens(one, read) for one in messages))
+        return replace(self, messages=tuple(messages), tokens=size(messages, read))
 
 
 class _Fitting:
@@ -112,7 +116,7 @@ class _Fitting:
 
     def _squeeze(self, places: list[int]) -> None:
         """Cut what is protected, no more than is needed."""
-        for place in places:
+        for place in places if self.total > self.room else []:
             unit, over = self.units[place], self.total - self.room
             squeezed = []
             for message in unit.messages:

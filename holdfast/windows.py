@@ -37,6 +37,9 @@ _KNOWN: tuple[tuple[str, int], ...] = (
 _PIECES = re.compile(r"[a-z]{1,5}|[A-Z]{1,2}|[0-9]|[^\S ]+| {2,}|[!-/:-@\[-`{-~]{1,2}|[\x80-\u07ff]", re.ASCII)
 _WIDE, _WIDEST = re.compile(r"[\u0800-\uffff]"), re.compile(r"[\U00010000-\U0010ffff]")
 
+_SHORT, _MOST_MEASURED = 200, 100_000
+_measured: dict[tuple[int, int], int] = {}
+
 
 def context_tokens(settings: ModelSettings) -> int:
     """The window of a model: what its settings say, else what is known of it; both of what it reads and writes."""
@@ -56,6 +59,18 @@ def estimate(text: str) -> int:
     of GPT-4, GPT-5 and Llama 3 that is never too few (docs/memory.md has the figures); Llama 2's counts up to a tenth
     more in most texts.
     """
+    if len(text) < _SHORT:
+        return _counted(text)
+    # A conversation is measured at each turn, and its texts stay: known by hash, so that none is held here.
+    key = len(text), hash(text)
+    if key not in _measured:
+        if len(_measured) >= _MOST_MEASURED:
+            _measured.clear()
+        _measured[key] = _counted(text)
+    return _measured[key]
+
+
+def _counted(text: str) -> int:
     narrow = len(_PIECES.findall(text))
     if text.isascii():
         return narrow
