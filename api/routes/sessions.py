@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, cast
+from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -53,7 +54,7 @@ async def create(body: SessionRequest, response: Response, house: OurHouse, tena
     asker = user_hash(body.user_id) if body.user_id and body.user_id.strip() else None
     if not await rows_of(house).make(tenant, session_id, settings.model_dump(mode="json"), asker):
         raise Conflict(f"session {session_id!r} is there already; send messages to it, or take another id")
-    response.headers["Location"] = f"/sessions/{session_id}"
+    response.headers["Location"] = f"/sessions/{quote(session_id, safe='')}"
     return await conversations.shown(house, await rows_of(house).get(tenant, session_id))
 
 
@@ -227,5 +228,6 @@ def _event(heard: Heard) -> bytes:
 def _paged(request: Request, response: Response, total: int, cursor: str | None) -> None:
     response.headers["X-Total-Count"] = str(total)
     if cursor:
-        following = request.url.include_query_params(cursor=cursor)
-        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+        # Not from `request.url`: what stands in a session's id would be taken for a part of that.
+        query = urlencode({**request.query_params, "cursor": cursor})
+        response.headers["Link"] = f'<{quote(request.scope["path"])}?{query}>; rel="next"'

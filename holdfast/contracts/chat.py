@@ -16,6 +16,8 @@ from holdfast.contracts.question import Question
 from holdfast.contracts.session import SessionMode, SessionState, Turn
 from holdfast.contracts.task import MAX_PARTS, MAX_PROMPT_CHARACTERS, AskedBudget, Body, ModelChoice, Task
 
+AgentName = Annotated[str, StringConstraints(min_length=1, max_length=190)]
+
 
 class SessionMessage(Body):
     """Body of `POST /sessions/{id}/messages`. `parts` are files that were sent with `POST /files`, such as images; they
@@ -24,7 +26,7 @@ class SessionMessage(Body):
 
     text: Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)] = ""
     parts: list[BlobPart] = Field(default=[], max_length=MAX_PARTS)
-    agent: str | None = Field(default=None, max_length=200)
+    agent: AgentName | None = None
     model: ModelChoice | None = None
     strategy: Strategy | None = None
     skills: list[str] | None = None
@@ -38,7 +40,7 @@ class SessionRequest(Body):
     asked instead of an agent's own."""
 
     id: SessionId | None = None
-    agent: str | None = Field(default=None, max_length=200)
+    agent: AgentName | None = None
     model: ModelChoice | None = None
     user_id: Annotated[str, StringConstraints(max_length=320)] | None = None
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx2
@@ -405,3 +406,16 @@ async def test_a_turn_takes_less_than_25_kb_of_history_beside_its_program(
     turns = sum([await history_bytes(client, f"default/{task}") for task in tasks]) / count
     say(f"{own:.0f} bytes a turn of the session's workflow, {turns:.0f} of the task's")
     assert own + turns < 25_000
+
+
+def test_a_session_has_any_name_of_one_line(api: Api, stub: StubLlm) -> None:
+    stub.rule(".", "yes")
+    one = f"Gespräch über 会話 %2F? & {uuid4()}"
+    path = f"/sessions/{quote(one, safe='')}"
+    assert api.http.post("/sessions", json={"id": one}).headers["location"] == path
+    for text in ("first", "second"):
+        over(api, api.http.post(f"{path}/messages", json={"text": text}).json()["task_id"])
+    page = api.http.get(f"{path}/messages", params={"limit": 1})
+    older = api.http.get(page.headers["link"].partition(">")[0][1:]).json()
+    assert ([turn["said"] for turn in page.json()], [turn["said"] for turn in older]) == (["second"], ["first"])
+    problem(api.http.post(f"{path}/messages", json={"text": "x", "agent": "a" * 191}), 422, "INVALID_REQUEST")
