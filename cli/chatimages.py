@@ -13,6 +13,8 @@ MAX_IMAGE_BYTES = 5 << 20
 _MENTION = re.compile(r"(?:^|(?<=\s))@(?:\"([^\"\n]+)\"|(\S+))")
 _TYPES = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 
+_PUNCTUATION = ".,;:!?)]'\""
+
 Upload = Callable[[Path], Uploaded]
 
 
@@ -59,11 +61,13 @@ def mentioned(text: str) -> tuple[str, list[Path]]:
     paths: list[Path] = []
 
     def named(match: re.Match[str]) -> str:
-        path = Path(match[1] or match[2]).expanduser()
-        if not _is_image(path):
-            return match[0]
-        paths.append(path)
-        return path.name
+        word = match[1] or match[2]
+        for end in (len(word), len(word.rstrip(_PUNCTUATION))):
+            path = Path(word[:end]).expanduser()
+            if _is_image(path):
+                paths.append(path)
+                return path.name + word[end:]
+        return match[0]
 
     return _MENTION.sub(named, text), paths
 

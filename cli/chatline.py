@@ -52,6 +52,11 @@ class Pause:
         if time.monotonic() - self._lost_at > self._patience_s:
             raise GaveUp(f"{exc}. Waited {self._patience_s:.0f} s for it; {self._back}")
 
+    def is_found(self) -> None:
+        """The API answers."""
+        if self._lost_at is not None:
+            self.ends()
+
     def ends(self) -> None:
         if self._since is not None:
             self._say(f"goes on after {screen.seconds(time.monotonic() - self._since)}")

@@ -106,7 +106,9 @@ class Chat:
         """A turn once it is over: its answer on stdout, how it went on stderr."""
         show = self._show()
         task = Turn(self.client, task_id, show, self.reader, self._pause(show)).follow()
-        if task.state != "DONE":
+        if task.state == "CANCELLED":
+            screen.say(views.failure(task))
+        elif task.state != "DONE":
             screen.fail(screen.RunFailed(views.failure(task)))
         elif not self._as_json:
             screen.result(task.output)

@@ -6,6 +6,7 @@ from cli import screen
 from cli.chatinput import Ended, Reader
 from cli.client import Client
 from cli.follow import at_a_terminal
+from cli.views import count
 from holdfast.contracts.chat import SessionLine, SessionShown
 from holdfast.contracts.session import Turn
 from holdfast.errors import NotFound, UserError
@@ -71,15 +72,15 @@ def _typed(reader: Reader) -> str:
 
 
 def _facts(one: SessionLine) -> str:
-    turns = f"{one.turns} turn{'' if one.turns == 1 else 's'}"
-    return f"{turns:>9}, {screen.seconds(max(0.0, time.time() - one.seen_at.timestamp()))} ago  {one.id}"
+    seen = screen.seconds(max(0.0, time.time() - one.seen_at.timestamp()))
+    return f"{count(one.turns, 'turn'):>9}, {seen} ago  {one.id}"
 
 
 def show(session: SessionShown) -> None:
     """What was said last, as far as it fits."""
     earlier = session.turns - len(session.recent[-_SHOWN_TURNS:])
     if earlier > 0:
-        screen.say(f"({earlier} earlier turns)", "dim")
+        screen.say(f"({count(earlier, 'earlier turn')})", "dim")
     for turn in session.recent[-_SHOWN_TURNS:]:
         show_turn(turn)
     if session.running is not None:

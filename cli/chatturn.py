@@ -68,12 +68,13 @@ class Turn:
         self._looked_at = time.monotonic()
 
     def _judge(self, task: Task) -> None:
+        """A pause of the API is over now; that of a worker only when something happens to the turn."""
         if task.note:
             self._pause.begins(AWAY)
         elif task.waiting:
             self._pause.begins(task.waiting[0])
         else:
-            self._pause.ends()
+            self._pause.is_found()
 
     # questions
 

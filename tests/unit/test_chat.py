@@ -267,13 +267,13 @@ def test_images_go_by_flag_by_command_and_by_mention(api, chat, tmp_path):
     for name in ("a.png", "b.png", "c d.png"):
         (tmp_path / name).write_bytes(PNG)
     api.says("POST", "/files", {"ref": "ab" * 32, "name": "x", "size_bytes": 24, "media_type": "?"}, status=201)
-    typed = '/image b.png\nWhat is in @"c d.png" by a@b.c?\nAnd now?\n'
+    typed = '/image b.png\nWhat is in @"c d.png" by a@b.c, or @b.png?\nAnd now?\n'
     api.streams(EVENTS, [DONE], [DONE])
     _, _, err = chat("--session", "s", "--image", "a.png", typed=typed)
     first, second = api.bodies("POST", MESSAGES)
-    assert first["text"] == "What is in c d.png by a@b.c?", err
+    assert first["text"] == "What is in c d.png by a@b.c, or b.png?", err
     assert [(part["name"], part["media_type"]) for part in first["parts"]] == [
-        (name, "image/png") for name in ("a.png", "b.png", "c d.png")
+        (name, "image/png") for name in ("a.png", "b.png", "c d.png", "b.png")
     ]
     assert second == {"text": "And now?"}
 
