@@ -29,6 +29,7 @@ from holdfast.errors import HoldfastError, UserError
 from holdfast.temporal.connect import converter
 from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
+from workflows.scheduled import ScheduledWorkflow
 from workflows.session import SessionWorkflow
 from workflows.task import TaskWorkflow
 
@@ -222,7 +223,8 @@ def _settled(world: World) -> list[str]:
 async def _replayed(found: dict[str, Evidence], kept: Path) -> list[str]:
     """Histories that the workflows of this code do not replay, and why. They are kept as files."""
     replayer = Replayer(
-        workflows=[TaskWorkflow, FlowWorkflow, ProgramWorkflow, SessionWorkflow], data_converter=converter()
+        workflows=[TaskWorkflow, FlowWorkflow, ProgramWorkflow, SessionWorkflow, ScheduledWorkflow],
+        data_converter=converter(),
     )
     wrong: list[str] = []
     for one in found.values():

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import httpx2
+
 from chaos.model import Reply, named
 from holdfast.client.asks import Ask
 from holdfast.client.asynchronous import AsyncClient
@@ -44,18 +46,32 @@ class Hands:
 
     async def ask(self, method: str, path: str, body: Json = None) -> Any:
         """The JSON that the API gives."""
-        return await patient(lambda: self._client.ask(Ask(method, path, lambda got: got.json(), body=body)))
+        return await patient(lambda: self._client.ask(Ask(method, path, _json, body=body)))
+
+    async def made(self, path: str, body: Json) -> None:
+        """Make something that has a name. What is there already was made by the request whose reply got lost."""
+        await patient(lambda: self._settled(self._client.ask(Ask("POST", path, _json, body=body))))
+
+    async def gone(self, path: str) -> None:
+        """End it; what is not there any more is ended."""
+        await patient(lambda: self._settled(self._client.ask(Ask("DELETE", path, _json))))
 
     async def task(self, wait_s: float = 0) -> Task:
         return await patient(lambda: self._client.task(self.task_id, wait_s))
 
     async def over(self, task_id: str) -> Task:
-        """A task that came of this one, once it is over."""
+        """A task that came of this one, once it is over; it may not be recorded yet."""
         if task_id not in self.tasks:
             self.tasks.append(task_id)
-        while (task := await patient(lambda: self._client.task(task_id, 1))).state not in FINAL:
-            continue
-        return task
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                if (task := await patient(lambda: self._client.task(task_id, 1))).state in FINAL:
+                    return task
+            except NotFound:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_LOOK_S)
 
     async def answer(self, question_id: str, value: Json) -> None:
         """A second answer is refused: then the first one, whose reply got lost, counts."""
@@ -80,6 +96,10 @@ class Hands:
             await doing
         except (Conflict, NotFound):
             return
+
+
+def _json(got: httpx2.Response) -> Any:
+    return got.json() if got.content else None
 
 
 async def patient(ask: Callable[[], Awaitable[T]]) -> T:
