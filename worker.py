@@ -27,6 +27,7 @@ from holdfast.temporal.early import NothingEarly
 from holdfast.temporal.sandbox import restrictions
 from workflows import policies
 from workflows.backlog import BacklogWorkflow
+from workflows.event import EventWorkflow
 from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
 from workflows.scheduled import ScheduledWorkflow
@@ -66,6 +67,7 @@ def workers(client: Client, queues: Sequence[str], found: Wired, settings: Setti
         SessionWorkflow,
         BacklogWorkflow,
         ScheduledWorkflow,
+        EventWorkflow,
         *own_workflows(settings, queues),
     ]
     return [

@@ -9,6 +9,7 @@ from activities.alive import beating
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Nothing
 from holdfast.contracts.program import (
+    FINAL,
     JOURNAL_SAVE,
     RECORD_SAVE,
     RecordChange,
@@ -16,16 +17,17 @@ from holdfast.contracts.program import (
     SaveSegment,
 )
 from holdfast.errors import NotFound
-from store.records import Changes, NewTask, Records
+from store.publishing import Publisher
+from store.records import Changes, NewTask, Records, TaskRow
 from store.results import columns
 
 
 class Recorder:
     """Saves journal segments and task records. Both may be repeated: a segment is named by its content, a final
-    record is written once."""
+    record is written once. Who subscribed is told of ends, behind the record: both are repeated until both are done."""
 
-    def __init__(self, records: Records, blobs: BlobStore) -> None:
-        self._records, self._blobs = records, blobs
+    def __init__(self, records: Records, blobs: BlobStore, publisher: Publisher) -> None:
+        self._records, self._blobs, self._publisher = records, blobs, publisher
 
     @activity.defn(name=JOURNAL_SAVE.name)
     async def save_segment(self, request: SaveSegment) -> SavedSegment:
@@ -46,16 +48,18 @@ class Recorder:
         if change.began_at is not None:
             fields["started_at"] = datetime.fromtimestamp(change.began_at, UTC)
         async with beating():
-            await self._change(change, fields)
+            row = await self._change(change, fields)
+            if row.state in FINAL:
+                await self._publisher.ended(row)
         return Nothing()
 
-    async def _change(self, change: RecordChange, fields: Changes) -> None:
+    async def _change(self, change: RecordChange, fields: Changes) -> TaskRow:
         tenant, task_id = change.task.principal.tenant, change.task.task_id
         try:
-            await self._records.change(tenant, task_id, change.state, **fields)
+            return (await self._records.change(tenant, task_id, change.state, **fields)).row
         except NotFound:
             await self._records.create(_new(change))
-            await self._records.change(tenant, task_id, change.state, **fields)
+            return (await self._records.change(tenant, task_id, change.state, **fields)).row
 
 
 def _new(change: RecordChange) -> NewTask:

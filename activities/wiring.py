@@ -19,6 +19,7 @@ from activities.delegating import Delegating
 from activities.dialogue import Dialogue
 from activities.engine import Engine
 from activities.estimating import Estimating, Measurer, Thinking
+from activities.events import Posting, Routing
 from activities.llm import Llm
 from activities.memory import Summing
 from activities.nested import Nests
@@ -61,6 +62,7 @@ from store.admission import Admission
 from store.backlog import Backlog
 from store.database import Database
 from store.deltas import Deltas
+from store.publishing import Publisher, ready
 from store.records import Records
 from store.sessions import Sessions
 from store.usage import Usage
@@ -99,7 +101,6 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
         environ = settings.environment()
-        recorder = Recorder(Records(database), blobs)
         if QUEUE_LLM in queues:
             models = Models(environ, settings.default_model, settings.providers, settings.url)
             stack.push_async_callback(models.close)
@@ -123,11 +124,14 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             admission = Admission(settings, Records(database), library, blobs)
             admitting = Admitting(admission)
             work = BacklogWork(client, blobs, Backlog(database), Sessions(database), Records(database), admission)
-            at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record]
+            publisher = Publisher(database, blobs, library, ready(client))
+            recorder = Recorder(Records(database), blobs, publisher)
+            routing = Routing(settings, client, admission, library, blobs, publisher)
+            at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record, routing.route]
             at_hand += [admitting.admit, steps.prepare, steps.judge, steps.collect, values.read, values.keep]
             sessions = Remembering(Sessions(database), blobs, client, settings.max_sessions, _default_model(settings))
             at_hand += [sessions.load, sessions.save, sessions.note, Sending(settings, library, client).send]
-            found.activities[QUEUE_SKILLS] = [skills.run, skills.check, work.take, work.close, *at_hand]
+            found.activities[QUEUE_SKILLS] = [skills.run, skills.check, Posting(settings, publisher).post, work.take, work.close, *at_hand]
             found.activities[QUEUE_OWN] = [OwnAgents(skills).run]
             # Local activities run where the workflow does: saves, what is between steps, and calls of light skills.
             found.activities[QUEUE_AGENTS] = [skills.run, *at_hand]

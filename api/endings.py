@@ -3,6 +3,7 @@
 from temporalio.client import WorkflowFailureError, WorkflowHistoryEventFilterType
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError
 from temporalio.exceptions import TimeoutError as TooLate
+from temporalio.service import RPCError
 
 from api.house import House
 from api.progress import Handle, query, whole
@@ -30,7 +31,17 @@ async def noticed(house: House, row: TaskRow, handle: Handle) -> TaskRow:
     log.warning("task.end_noticed", task_id=row.id, state=result.state)
     changes = columns(result) if _tells(result) else _cut_short(result.error) | await _so_far(house, handle)
     change = await house.records.change(row.tenant, row.id, result.state, **changes)
+    await published(house, change.row)
     return change.row
+
+
+async def published(house: House, row: TaskRow) -> None:
+    """Say the end that was recorded here to those who subscribed; while Temporal is away nobody hears of it."""
+    try:
+        async with answering():
+            await house.publisher.ended(row)
+    except (NoTemporal, RPCError) as exc:
+        log.warning("task.end_not_published", task_id=row.id, reason=str(exc)[:200])
 
 
 async def _terminated(handle: Handle) -> ProgramResult:

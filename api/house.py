@@ -19,6 +19,7 @@ from holdfast.config import Settings
 from holdfast.contracts.principal import Tenant
 from store.admission import Admission
 from store.database import Database
+from store.publishing import Publisher
 from store.records import Records
 from store.workers import Workers
 
@@ -36,6 +37,7 @@ class House:
     capacity: Capacity
     admission: Admission
     schedules: Reconciling
+    publisher: Publisher
     opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -57,8 +59,9 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
         capacity = Capacity(records.in_work, settings.max_tasks, settings.max_tenant_tasks)
         admission = Admission(settings, records, library, blobs)
         schedules, workers = Reconciling(library, temporal), Workers(database)
+        publisher = Publisher(database, blobs, library, temporal.client)
         async with schedules.watching():
-            yield House(settings, records, workers, blobs, library, temporal, capacity, admission, schedules)
+            yield House(settings, records, workers, blobs, library, temporal, capacity, admission, schedules, publisher)
     finally:
         await temporal.close()
         await database.close()

@@ -94,6 +94,8 @@ async def _started(house: House, checked: Checked, row: TaskRow) -> Sent | None:
         raise _told(exc, has_key, row) from exc
     try:
         async with house.capacity.turn():
+            async with answering():
+                await house.publisher.submitted(row)
             if row.session_id is not None:
                 return await sessions.handed(house, client, begins, row)
             async with answering():

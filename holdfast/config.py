@@ -55,6 +55,8 @@ VARIABLES: dict[str, str] = {
     "SESSION_TIMEOUT": "session_timeout_ms",
     "MAX_SESSIONS": "max_sessions",
     "CONTINUOUS_AGENT_IDLE_TIMEOUT": "continuous_idle_seconds",
+    "HOLDFAST_WEBHOOK_SECRET": "webhook_secret",
+    "HOLDFAST_WEBHOOKS_PRIVATE": "webhooks_private",
     "DEFAULT_LLM_PROVIDER": "default_llm_provider",
     "DEFAULT_LLM_MODEL": "default_llm_model",
     "LLM_BASE_URL": "llm_base_url",
@@ -63,7 +65,7 @@ VARIABLES: dict[str, str] = {
 }
 """Environment variable -> field. A variable `X_FILE` names a file that holds the value of `X`."""
 
-SECRET = ("api_key", "database_url")
+SECRET = ("api_key", "database_url", "webhook_secret")
 """Their values never stand in a message."""
 
 
@@ -160,6 +162,8 @@ class Settings(BaseModel):
     continuous_idle_seconds: float = Field(
         default=600.0, gt=0, description="session_timeout_ms of continuous agents, in seconds"
     )
+    webhook_secret: str | None = Field(default=None, description="signs what is posted to those that name no secret")
+    webhooks_private: bool = Field(default=True, description="webhooks and callbacks may lead to private addresses")
     default_llm_provider: str | None = None
     default_llm_model: str | None = None
     llm_base_url: HttpUrl | None = None

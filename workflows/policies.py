@@ -151,3 +151,13 @@ def probe() -> dict[str, Any]:
         "heartbeat_timeout": timedelta(seconds=2),
         "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=3),
     }
+
+
+POST: dict[str, Any] = {
+    "task_queue": program.QUEUE_SKILLS,
+    "start_to_close_timeout": timedelta(seconds=60),
+    "heartbeat_timeout": timedelta(seconds=5),
+    "schedule_to_close_timeout": timedelta(days=1),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10)),
+}
+"""Someone else's server: it may be away for hours."""

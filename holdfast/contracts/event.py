@@ -52,11 +52,14 @@ class EventJob(Contract):
 
 
 class Routed(Contract):
-    """What an event started: `<kind>:<name>` to the task's id, or why not (`refused`). `sinks` are to be posted to."""
+    """What an event started: `<kind>:<name>` to the task's id, or why not (`refused`). `sinks` are to be posted to;
+    `posted` says of each address what came of it, once that is known. `stopped` is why nothing was started at all."""
 
     started: dict[str, str] = {}
     refused: dict[str, str] = {}
+    stopped: str = ""
     sinks: list[Sink] = []
+    posted: dict[str, str] = {}
 
 
 class Post(Contract):

@@ -1,0 +1,295 @@
+"""Events: what comes in starts whom it should, once; what tasks do is published, and posted to who asked for it."""
+
+import base64
+import hashlib
+import hmac
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.api import PROJECT, Api, problem
+from tests.support.skill_folders import write_files
+from tests.support.stack import Stack
+from tests.support.webhooks import Receiver
+
+SECRET = "whsec_" + base64.b64encode(b"k" * 24).decode()
+ECHO = "steps: [{name: note, skill: echo, input: {i: 1}}]"
+
+
+def listening(name: str, *topics: str, steps: str = ECHO, extra: str = "") -> str:
+    return f"name: {name}\ncoordination: reactive\ntriggers: {{events: {list(topics)}}}\n{extra}{steps}\n"
+
+
+def files(receiver: Receiver) -> dict[str, str | bytes]:
+    return {
+        "holdfast.yaml": "",
+        "agents/asked.yaml": "name: asked\nskills: []\nevent_subscriptions: [slack.command.ask, task.submitted.general]",
+        "agents/ping.yaml": "name: ping\nskills: []\nevent_subscriptions: [game.start, agent.output.pong]",
+        "agents/pong.yaml": "name: pong\nskills: []\nevent_subscriptions: [agent.output.ping]",
+        "agents/off.yaml": "name: off\nenabled: false\nevent_subscriptions: ['#']",
+        "agents/broken.yaml": "name: broken\nevent_subscriptions: ['shop..order']",
+        "flows/one.yaml": listening("one", "shop.*.paid"),
+        "flows/many.yaml": listening("many", "shop.#", "shop.order.*"),
+        "flows/picky.yaml": listening("picky", "strict.*", extra="input_schema: {type: object, required: [n]}\n"),
+        "flows/watcher.yaml": listening("watcher", "agent.task.completed", "task.cancelled"),
+        "flows/fails.yaml": "name: fails\nsteps: [{skill: boom, input: {i: 1}}]",
+        "webhooks.yaml": (
+            "webhooks:\n"
+            f"- {{url: '{receiver.url}/hook', topics: [hook.#], secret: HOOK_KEY_SECRET}}\n"
+            f"- {{url: '{receiver.url}/gone', topics: [gone.now]}}\n"
+            f"- {{url: '{receiver.url}/moved', topics: [moved.now]}}\n"
+        ),
+    }
+
+
+class Bus:
+    def __init__(self, api: Api, receiver: Receiver) -> None:
+        self.api, self.receiver = api, receiver
+
+    def send(self, topic: str, payload: Any = None, **fields: Any) -> dict[str, Any]:
+        response = self.api.http.post("/events", json={"topic": topic, "payload": payload, **fields})
+        assert response.status_code == 202, response.text
+        found: dict[str, Any] = response.json()
+        return found
+
+    def seen(self, event_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.api.get(f"/events/{event_id}")
+        return found
+
+    def routed(self, event_id: str, seconds: float = 30) -> dict[str, Any]:
+        return self.until(lambda: (seen := self.seen(event_id))["state"] != "accepted" and seen, seconds)
+
+    def until(self, condition: Any, seconds: float = 30) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, "not within the time"
+            time.sleep(0.05)
+        return found
+
+    def ended(self, task_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.api.get(f"/tasks/{task_id}", wait=60)
+        return found
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("bus")
+    project = write_files(shutil.copytree(PROJECT, folder / "project"), files(receiver))
+    one = Stack(folder / "home", project=project)
+    try:
+        one.start_server()
+        one.start_worker(HOOK_KEY_SECRET=SECRET).wait_up()
+        yield one
+    finally:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def bus(house: Stack, receiver: Receiver) -> Iterator[Bus]:
+    api = Api(house.home, house.project, TEMPORAL_ADDRESS=f"127.0.0.1:{house.port}").start()
+    yield Bus(api, receiver)
+    api.close()
+
+
+# -- in
+
+
+def test_event_starts_exactly_the_matching_agent_once_however_often_it_comes(bus: Bus) -> None:
+    answers = [bus.send("slack.command.ask", {"prompt": "How are we?"}, event_id="ask-1") for _ in range(3)]
+    assert [answer["duplicate"] for answer in answers] == [False, True, True]
+    seen = bus.routed("ask-1")
+    assert list(seen["started"]) == ["agent:asked"]
+    task = bus.ended(seen["started"]["agent:asked"])
+    assert (task["state"], task["input"]) == ("DONE", {"prompt": "How are we?"})
+    assert seen["data"] == {"prompt": "How are we?"}
+    assert bus.send("slack.command.ask", {"prompt": "again"}, event_id="ask-1")["duplicate"]
+    mine = [one for one in bus.api.get("/tasks", type="agent:asked") if one["trace_id"] == seen["trace_id"]]
+    assert len(mine) == 1
+
+
+def test_wildcards_match_and_each_flow_is_started_once_per_event(bus: Bus) -> None:
+    started = {topic: sorted(bus.routed(bus.send(topic, {})["event_id"])["started"]) for topic in SHOP}
+    assert started == SHOP
+
+
+SHOP = {
+    "shop.order.paid": ["workflow:many", "workflow:one"],
+    "shop.order.sent": ["workflow:many"],
+    "shop": ["workflow:many"],
+    "shopping.order.paid": [],
+    "a.shop.order.paid": [],
+}
+
+
+def test_all_forms_of_an_event_come_in(bus: Bus) -> None:
+    cloud = {"specversion": "1.0", "id": "c1", "source": "/till/7", "type": "shop.order.paid", "data": {"n": 1}}
+    headers = {"content-type": "application/cloudevents+json"}
+    structured = bus.api.http.post("/events", json=cloud, headers=headers)
+    assert (structured.status_code, structured.json()["duplicate"]) == (202, False), structured.text
+    again = {"ce-specversion": "1.0", "ce-id": "c1", "ce-source": "/till/7", "ce-type": "shop.order.paid"}
+    assert bus.api.http.post("/events", json={"n": 1}, headers=again).json()["duplicate"]
+    other = bus.api.http.post("/events", json=cloud | {"source": "/till/8"}, headers=headers)
+    assert not other.json()["duplicate"]
+    batch = [cloud | {"id": "c2"}, cloud | {"id": "c3"}, cloud]
+    answer = bus.api.http.post("/events", json=batch, headers={"content-type": "application/cloudevents-batch+json"})
+    assert [one["duplicate"] for one in answer.json()["events"]] == [False, False, True]
+    older = {"event_id": "e1", "event_type": "shop.order.paid", "payload": {"n": 2}, "priority": "high"}
+    assert bus.api.http.post("/events", json=older).status_code == 202
+    seen = bus.routed("c2")
+    assert (seen["source"], sorted(seen["started"])) == ("/till/7", ["workflow:many", "workflow:one"])
+
+
+def test_what_is_wrong_with_an_event_is_told_and_nothing_is_kept(bus: Bus) -> None:
+    before = bus.api.get("/events", limit=1000)["events"]
+    send = bus.api.http.post
+    assert "wildcard" in problem(send("/events", json={"topic": "a.*"}), 422, "INVALID_REQUEST")["message"]
+    assert "allowed" in problem(send("/events", json={"what": 1}), 422, "INVALID_REQUEST")["message"]
+    assert "event 1 of the batch" in send("/events", json=[{"topic": "a"}, {"topic": ""}]).json()["message"]
+    problem(send("/events", content=b"x", headers={"content-type": "text/plain"}), 415, "UNSUPPORTED_MEDIA_TYPE")
+    problem(send("/events", json={"topic": "a", "payload": "x" * 300_000}), 413, "TOO_LARGE")
+    problem(bus.api.http.get("/events/nothing"), 404, "NOT_FOUND")
+    assert bus.api.get("/events", limit=1000)["events"] == before
+
+
+def test_malformed_pattern_keeps_its_file_out_and_is_named(bus: Bus) -> None:
+    errors = [one for one in bus.api.get("/errors")["errors"] if one["file"] == "agents/broken.yaml"]
+    assert [one["key"] for one in errors] == ["event_subscriptions[0]"]
+    assert "a word is empty" in errors[0]["message"]
+
+
+def test_subscriber_that_cannot_take_the_event_is_told_and_another_is_started(bus: Bus) -> None:
+    seen = bus.routed(bus.send("strict.shape", {"m": 1})["event_id"])
+    assert "'n'" in seen["refused"]["workflow:picky"]
+    assert seen["started"] == {}
+    assert list(bus.routed(bus.send("strict.shape", {"n": 1})["event_id"])["started"]) == ["workflow:picky"]
+
+
+def test_event_that_expired_starts_nothing_and_says_so(bus: Bus) -> None:
+    event = bus.send("shop.order.paid", {}, timestamp=time.time() - 100, ttl_seconds=30)
+    seen = bus.routed(event["event_id"])
+    assert (seen["state"], seen["started"]) == ("stopped", {})
+    assert "expired" in seen["reason"]
+
+
+def test_events_of_another_tenant_are_not_found(bus: Bus) -> None:
+    found = bus.api.http.post("/events", json={"topic": "shop.x"}, headers={"X-Tenant-Id": "acme"}).json()
+    problem(bus.api.http.get(f"/events/{found['event_id']}"), 404, "NOT_FOUND")
+    task = bus.until(lambda: bus.api.get(f"/events/{found['event_id']}", tenant_id="acme")["started"])["workflow:many"]
+    assert bus.api.get(f"/tasks/{task}", tenant_id="acme")["tenant_id"] == "acme"
+
+
+def test_pages_of_events_repeat_and_miss_none(bus: Bus) -> None:
+    sent = [bus.send("page.me")["event_id"] for _ in range(5)]
+    found, cursor = [], None
+    while True:
+        page = bus.api.get("/events", topic="page.me", limit=2, **({"cursor": cursor} if cursor else {}))
+        found += [one["event_id"] for one in page["events"]]
+        if (cursor := page["next_cursor"]) is None:
+            break
+    assert found == sent[::-1]
+
+
+# -- out
+
+
+def test_end_of_a_task_is_seen_by_a_flow_that_subscribed(bus: Bus) -> None:
+    task = bus.api.submit("result = 42")
+    seen = bus.routed(bus.until(lambda: _event(bus, f"{task['id']}.completed"))["event_id"])
+    assert seen["topic"] == "agent.task.completed"
+    assert (seen["data"]["task_id"], seen["data"]["output"], seen["depth"]) == (task["id"], 42, 0)
+    watcher = bus.ended(seen["started"]["workflow:watcher"])
+    assert watcher["input"]["task_id"] == task["id"]
+
+
+def test_cancelled_task_is_told_as_such(bus: Bus) -> None:
+    task = bus.api.submit("skills.echo(i=1, ms=30000)")
+    bus.until(lambda: bus.api.get(f"/tasks/{task['id']}")["calls_open"])
+    bus.api.http.delete(f"/tasks/{task['id']}")
+    assert bus.until(lambda: _event(bus, f"{task['id']}.cancelled"))["topic"] == "task.cancelled"
+
+
+def test_nobody_hears_of_a_failure_that_nobody_subscribed_to(bus: Bus) -> None:
+    task = bus.api.submit("1/0", limits={"max_repairs": 0})
+    assert bus.ended(task["id"])["state"] == "ERROR"
+    assert _event(bus, f"{task['id']}.failed") is None
+
+
+def test_two_agents_that_answer_each_other_are_stopped_by_depth(bus: Bus) -> None:
+    first = bus.send("game.start", "Hello")
+    last = bus.until(lambda: [one for one in _of(bus, first["event_id"]) if one["state"] == "stopped"], 60)
+    assert [one["depth"] for one in last] == [8]
+    assert "depth 8" in last[0]["reason"]
+    players = Counter(kind for one in _of(bus, first["event_id"]) for kind in one["started"])
+    assert (players["agent:ping"], players["agent:pong"]) == (4, 4)
+
+
+def _of(bus: Bus, event_id: str) -> list[dict[str, Any]]:
+    """An event, and what was published of its tasks, and so on."""
+    trace = bus.seen(event_id)["trace_id"]
+    named = [
+        one
+        for one in bus.api.get("/events", limit=1000)["events"]
+        if "output" in one["topic"] or one["event_id"] == event_id
+    ]
+    return [one for one in named if bus.seen(one["event_id"])["trace_id"] == trace]
+
+
+def _event(bus: Bus, event_id: str) -> dict[str, Any] | None:
+    response = bus.api.http.get(f"/events/{event_id}")
+    return response.json() if response.status_code == 200 else None
+
+
+# -- webhooks
+
+
+def test_webhook_is_signed_and_comes_again_until_it_is_taken(bus: Bus) -> None:
+    bus.receiver.answers["/hook"] = [503, 429]
+    event = bus.send("hook.deep.down", {"n": 1}, event_id="hooked")
+    bus.until(lambda: [one for one in bus.receiver.at("/hook") if one.status == 204])
+    taken = bus.receiver.at("/hook")
+    assert [one.status for one in taken] == [503, 429, 204]
+    assert {one.headers["webhook-id"] for one in taken} == {event["event_id"]}
+    last = taken[-1]
+    signed = f"hooked.{last.headers['webhook-timestamp']}.".encode() + last.body
+    mac = base64.b64encode(hmac.new(b"k" * 24, signed, hashlib.sha256).digest()).decode()
+    assert last.headers["webhook-signature"] == f"v1,{mac}"
+    assert last.headers["content-type"] == "application/cloudevents+json"
+    said = last.event
+    assert (said["specversion"], said["id"], said["type"], said["data"]) == (
+        "1.0",
+        "hooked",
+        "hook.deep.down",
+        {"n": 1},
+    )
+    outcome = bus.until(lambda: bus.seen("hooked")["posted"][0]["outcome"])
+    assert outcome == "delivered: 204"
+
+
+@pytest.mark.parametrize(("path", "status"), [("gone", 410), ("moved", 302)])
+def test_webhook_that_refuses_is_asked_once_and_no_redirect_is_followed(bus: Bus, path: str, status: int) -> None:
+    bus.receiver.answers[f"/{path}"] = [status] * 9
+    event = bus.send(f"{path}.now")
+    posted = bus.until(lambda: [one for one in bus.seen(event["event_id"])["posted"] if one["outcome"]])
+    assert f"answered {status}" in posted[0]["outcome"]
+    assert len(bus.receiver.at(f"/{path}")) == 1
+    assert bus.receiver.at("/elsewhere") == []
+
+
+def test_callback_url_is_told_the_end_by_posts_that_are_retried(bus: Bus) -> None:
+    bus.receiver.answers["/back"] = [500]
+    task = bus.api.submit("1/0", limits={"max_repairs": 0}, callback_url=f"{bus.receiver.url}/back")
+    bus.until(lambda: len(bus.receiver.at("/back")) == 2)
+    said = bus.receiver.at("/back")[-1].event
+    assert (said["type"], said["id"]) == ("agent.task.failed", f"{task['id']}.failed")
+    assert (said["data"]["task_id"], said["data"]["state"]) == (task["id"], "ERROR")
+    assert "division by zero" in said["data"]["error"]
