@@ -3,7 +3,6 @@
 import hashlib
 import secrets
 from typing import Annotated, Any
-from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field, StringConstraints
@@ -102,16 +101,14 @@ async def find(
 @router.post("/backlog", operation_id="add_to_backlog", status_code=201)
 async def add(body: NewItem, session: LivingSession, house: OurHouse) -> Item:
     """Put follow-up work at the end."""
-    key = body.idempotency_key
-    item_id = secrets.token_hex(8) if key is None else hashlib.sha256(f"{session.id}\0{key}".encode()).hexdigest()[:16]
-    return _item(await _backlog(house).add(session.tenant, session.id, item_id, body.text))
+    return _item(await _backlog(house).add(session.tenant, session.id, _short(body.idempotency_key), body.text))
 
 
 @router.post("/backlog/next", operation_id="take_from_backlog")
 async def take(session: LivingSession, house: OurHouse, body: Take | None = None) -> Next:
     """Take the oldest open item, so that nobody else does."""
-    backlog, key = _backlog(house), body.idempotency_key if body else None
-    row = await backlog.take(session.tenant, session.id, f"api:{key or uuid4()}")
+    backlog = _backlog(house)
+    row = await backlog.take(session.tenant, session.id, f"api:{_short(body.idempotency_key if body else None)}")
     left = await backlog.count(session.tenant, session.id, "open")
     return Next(item=None if row is None else _item(row), open=left)
 
@@ -181,6 +178,11 @@ async def stop(session: OurSession, house: OurHouse) -> WorkView:
 
 def _backlog(house: House) -> Backlog:
     return Backlog(house.records.db)
+
+
+def _short(key: str | None) -> str:
+    """16 hex digits: those that a key always leads to, or new ones."""
+    return secrets.token_hex(8) if key is None else hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 async def _handle(house: House, session: SessionRow) -> Any:
