@@ -419,3 +419,56 @@ def test_a_session_has_any_name_of_one_line(api: Api, stub: StubLlm) -> None:
     older = api.http.get(page.headers["link"].partition(">")[0][1:]).json()
     assert ([turn["said"] for turn in page.json()], [turn["said"] for turn in older]) == (["second"], ["first"])
     problem(api.http.post(f"{path}/messages", json={"text": "x", "agent": "a" * 191}), 422, "INVALID_REQUEST")
+
+
+# what dies in between
+
+
+@pytest.fixture(scope="module")
+def doomed(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[Stack]:
+    """A stack of which everything is killed."""
+    folder = tmp_path_factory.mktemp("doomed")
+    stack = Stack(folder / "home", project=project(folder, model.url))
+    try:
+        stack.start_server()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+def test_a_conversation_goes_on_after_everything_was_killed(doomed: Stack, stub: StubLlm) -> None:
+    """In the middle of a turn the worker, between turns all of it; and a message that comes while there is no worker."""
+    stub.rule(lambda request: "slow" in request.last, "slowly", delay_s=1.0)
+    stub.rule(".", lambda request: f"heard {request.last}")
+    one = new_session()
+    address = f"127.0.0.1:{doomed.port}"
+    api = Api(doomed.home, doomed.project, TEMPORAL_ADDRESS=address).start()
+    try:
+        worker = doomed.start_worker().wait_up()
+        told(api, one, "first")
+        slow = say(api, one, "a slow one")
+        asyncio.run(until(lambda: any("a slow one" in request.last for request in stub.requests)))
+        worker.kill()
+        left = say(api, one, "left", idempotency_key="left")
+        assert left["turn"] == 0
+        worker = doomed.start_worker().wait_up()
+        assert [over(api, each["task_id"])["output"] for each in (slow, left)] == ["slowly", "heard left"]
+        asyncio.run(until(lambda: api.get(f"/sessions/{one}")["turns"] == 3))
+        worker.kill()
+        api.close()
+        assert doomed.server is not None
+        doomed.server.kill()
+        doomed.start_server()
+        worker = doomed.start_worker().wait_up()
+        api = Api(doomed.home, doomed.project, TEMPORAL_ADDRESS=address).start()
+        assert say(api, one, "left", idempotency_key="left")["task_id"] == left["task_id"]
+        assert told(api, one, "last")["output"] == "heard last"
+        assert words(asked_last(stub)) == [
+            *("first", "heard first", "a slow one", "slowly", "left", "heard left", "last"),
+        ]
+        answered = [request.last for request in stub.requests]
+        assert (answered.count("first"), answered.count("left"), answered.count("last")) == (1, 1, 1)
+    finally:
+        api.close()
