@@ -280,3 +280,20 @@ def test_a_killed_worker_and_server_leave_what_is_done_and_nothing_is_worked_twi
     assert [(one["text"], one["state"]) for one in view["items"]] == [(text, "done") for text in texts]
     assert len({one["task_id"] for one in view["items"]}) == 3
     assert api.get(f"/sessions/{session}")["turns"] == 4
+
+
+@pytest.mark.slow
+def test_a_session_that_is_closed_ends_the_work_and_keeps_what_is_open(api: Api, stub: StubLlm, session: str) -> None:
+    stub.rule(lambda request: True, "Done.", delay_s=20)
+    add(api, session, "a", "b", "c")
+    post(api, f"/sessions/{session}/work", status=202)
+    until(lambda: stub.requests)
+    assert api.http.delete(f"/sessions/{session}").status_code in (200, 202)
+    view = worked(api, session)
+    assert [(one["text"], one["state"]) for one in view["items"]] == [("a", "failed"), ("b", "failed")]
+    assert view["items"][0]["note"].startswith("CANCELLED")
+    assert "is closed" in view["items"][1]["note"] and view["ended"].startswith("a task could not begin: ")
+    assert api.get(f"/tasks/{view['items'][1]['task_id']}")["state"] == "ERROR"
+    assert items(api, session)["c"] == ("open", "")
+    problem(api.http.post(f"/sessions/{session}/work"), 409, "CONFLICT")
+    problem(api.http.post(f"/sessions/{session}/backlog", json={"text": "d"}), 409, "CONFLICT")
