@@ -36,6 +36,7 @@ class Row(BaseModel):
     such thing; `tools` and `tools_except` say the same of tools, which are then told in the system text.
     `price` is an id of genai-prices, `free`, or empty: then a cost is known by `prices` only.
     `yields_to` names a variable; when it is set, `base_env` and `model_env` belong to its provider.
+    `context_tokens` is the window of its models, where no settings say another; None: what is known of each.
     `concurrency` and `requests_per_minute` hold for one process.
     """
 
@@ -59,6 +60,7 @@ class Row(BaseModel):
     caching: bool = False
     price: str = ""
     prices: dict[str, Price] = {}
+    context_tokens: int | None = Field(default=None, ge=1024)
     concurrency: int | None = Field(default=None, ge=1)
     requests_per_minute: float | None = Field(default=None, gt=0)
 

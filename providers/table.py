@@ -35,7 +35,7 @@ WIRES = {
 }
 _TALKATIVE = ("anthropic", "openai", "boto3", "botocore", "urllib3", "httpx2", "httpcore2")
 """At level DEBUG these log prompts, and AWS's session token."""
-_OF_THE_PROVIDER = ("provider", "model", "region", "host", "api_base")
+_OF_THE_PROVIDER = ("provider", "model", "region", "host", "api_base", "context_tokens")
 """What the worker's default settings say for their own provider only; the rest is every model's default."""
 
 
@@ -191,7 +191,8 @@ class Models:
         said = {field: value for field, value in settings if value != ModelSettings.model_fields[field].default}
         model = said.get("model") or base.model or model_of(self._rows[name], self._environ)
         model = OFFLINE if self._rows[name].wire == "offline" else model
-        return base.model_copy(update={**said, "provider": name, "model": model or None})
+        window = said.get("context_tokens") or base.context_tokens or self._rows[name].context_tokens
+        return base.model_copy(update={**said, "provider": name, "model": model or None, "context_tokens": window})
 
     def _is_default(self, name: str) -> bool:
         """Whether the default provider is this row by name; a name that no row has is told when it is asked."""

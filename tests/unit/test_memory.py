@@ -280,6 +280,12 @@ async def test_each_model_of_a_list_gets_what_fits_into_its_own_window(blobs: Bl
     assert second.size_bytes / 4 < 2048 * 3 / 4
 
 
+async def test_a_project_says_what_its_local_server_was_started_with(blobs: BlobStore) -> None:
+    known = Models({}, ModelSettings(provider="ollama"), {"ollama": {"context_tokens": 32_768}})
+    assert memory.window([], known.default()) == 32_768
+    assert Models({}, ModelSettings(provider="vllm", model="m")).default().context_tokens is None
+
+
 async def test_a_reply_leaves_half_of_the_window_to_what_is_said(blobs: BlobStore, stub: StubLlm) -> None:
     await sent(blobs, stub, brief(blobs, model(stub, context_tokens=4096, max_tokens=4096)))
     assert stub.requests[0].body["max_tokens"] == 2048
