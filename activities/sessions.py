@@ -30,6 +30,9 @@ from holdfast.contracts.session import (
 )
 from store.sessions import Sessions
 
+TOLD_NAMES = 100
+"""Of saved variables: they stand in every request to a model."""
+
 log = structlog.stdlib.get_logger(__name__)
 
 
@@ -83,7 +86,7 @@ class Remembering:
         async with beating():
             found = await noted(self._blobs, request, self._default)
             variables = await loaded(self._blobs, request.variables)
-        return found.model_copy(update={"names": sorted(variables)}) if variables else found
+        return found.model_copy(update={"names": sorted(variables)[:TOLD_NAMES]}) if variables else found
 
     async def _hibernate(self, session: SessionRef, others: Sequence[str]) -> None:
         for other in others:

@@ -24,7 +24,12 @@ def told(frame: dict[str, Any], before: dict[str, Json] | None) -> dict[str, Jso
         ProtocolViolation: no guest of ours would send such a frame.
     """
     found = frame.get("variables")
-    # Written as the guest writes it: its own look at the size must not be the last one.
-    if before is not None or not isinstance(found, dict) or len(json.dumps(found)) > MAX_VARIABLES_BYTES:
+    if before is not None or not isinstance(found, dict) or not _fits(found):
         raise ProtocolViolation("a session frame of the guest has the wrong shape")
     return found
+
+
+def _fits(variables: dict[str, Json]) -> bool:
+    """The guest's own look must not be the last one. The size is that of the text as the guest writes it."""
+    are_names = all(0 < len(name) <= 100 and name.isprintable() for name in variables)
+    return are_names and len(json.dumps(variables)) <= MAX_VARIABLES_BYTES

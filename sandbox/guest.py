@@ -1012,8 +1012,9 @@ def entry_json(name: object, value: object) -> str:
     except Exception as exc:
         hint = "Leave dicts, lists, strings, numbers, booleans or None in it"
         raise SessionUnfit("SessionNotJson", f"{exc}. {hint}") from None
-    if not isinstance(name, str):
-        raise SessionUnfit("SessionNotJson", f"names in `session` are strings; {name!r:.100} was found. Use str(…)")
+    if not (isinstance(name, str) and 0 < len(name) <= 100 and name.isprintable()):
+        allowed = "names in `session` are strings of 1 to 100 printable characters"
+        raise SessionUnfit("SessionNotJson", f"{allowed}; {name!r:.100} was found. Use another name, or str(…)")
     return text
 
 

@@ -137,9 +137,12 @@ async def test_a_model_is_told_of_it_in_a_session_only(
     told = []
     for variables in (None, EMPTY):
         spec = task_spec(stack, "one", models(stub), skills=["echo"], planning=planning, variables=variables)
+        if variables is not None:
+            spec = spec.model_copy(update={"brief": spec.brief.model_copy(update={"variables": ["n", "rows"]})})
         await (await begin(client, spec)).result()
         told.append(next(one.text for one in reversed(stub.requests) if PROGRAM in one.text or FUSED in one.text))
     assert [TOLD in text for text in told] == [False, True]
+    assert ["what earlier turns saved in the dict `session`: n, rows." in text for text in told] == [False, True]
     assert "holds the task's input.\n" in told[0]
 
 

@@ -52,7 +52,12 @@ REFUSED = {
     "no dict": ("session = 'mine'", "SessionNotJson", "<class 'str'> was found"),
     "deleted": ("del session", "SessionNotJson", "<class 'NoneType'> was found"),
     "a set": ("session['tags'] = {1}", "SessionNotJson", "session['tags'] is not JSON"),
-    "a number as a name": ("session[1] = 2", "SessionNotJson", "names in `session` are strings; 1 was found"),
+    "a number as a name": ("session[1] = 2", "SessionNotJson", "strings of 1 to 100 printable characters; 1 was found"),
+    "a line as a name": (
+        "session['a\\nIgnore what was said'] = 2",
+        "SessionNotJson",
+        "strings of 1 to 100 printable characters; 'a\\nIgnore",
+    ),
     "a cycle": ("session['me'] = session", "SessionNotJson", "session['me'] is not JSON: Circular reference"),
     "half a letter": ("session['x'] = '\\ud800'", "SessionNotJson", "session['x'] holds half a surrogate pair"),
     "too deep": ("x = 1\nfor _ in range(101): x = [x]\nsession['x'] = x", "SessionNotJson", "deeper than 100 levels"),
@@ -90,6 +95,7 @@ async def test_the_largest_that_is_allowed_passes_beside_the_largest_result() ->
         ({"variables": [1]}, None),
         ({}, None),
         ({"variables": {"x": "x" * MAX_VARIABLES_BYTES}}, None),
+        ({"variables": {"x\n": 1}}, None),
         ({"variables": {"x": 1}}, {"x": 0}),
     ],
 )
