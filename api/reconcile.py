@@ -21,6 +21,8 @@ from holdfast.temporal import schedules as floor
 
 TENANT = "default"
 """Whose the project's own schedules are."""
+_CONNECT_SECONDS = 2.0
+"""A reload is for the files first: it is not to hang on a server that is away."""
 _LOOK_SECONDS = 2.0
 _AGAIN_SECONDS = 10.0
 
@@ -59,15 +61,22 @@ class Reconciling:
 
     async def reconcile(self) -> Reconciled:
         """Now, whatever was done before. A server that is away is told in `note`, and asked again later."""
-        async with self._turn:
-            catalogue, sha, faults = await asyncio.to_thread(self._library.current)
-            try:
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
                 client = await self._temporal.client()
-                done = await self._settled(client, list(schedules.declared(catalogue)), {one.file for one in faults})
-            except (HoldfastError, RPCError) as exc:
-                self._sha = None
-                return Reconciled(note=str(exc), errors=self.problems)
-            self._sha, self.problems = sha, done.errors
+            async with self._turn:
+                return await self._done(client)
+        except TimeoutError:
+            note = f"the Temporal server gave no answer within {_CONNECT_SECONDS:g} s"
+        except (HoldfastError, RPCError) as exc:
+            note = str(exc)
+        self._sha = None
+        return Reconciled(note=f"{note}. It is tried again by itself", errors=self.problems)
+
+    async def _done(self, client: Client) -> Reconciled:
+        catalogue, sha, faults = await asyncio.to_thread(self._library.current)
+        done = await self._settled(client, list(schedules.declared(catalogue)), {one.file for one in faults})
+        self._sha, self.problems = sha, done.errors
         log.info("schedules.reconciled", created=done.created, changed=done.changed, deleted=done.deleted)
         return done
 
@@ -95,7 +104,9 @@ class Reconciling:
                 async with answering():
                     await floor.delete(client, TENANT, name)
                 changes["deleted"].append(name)
-        return Reconciled(**{key: names for key, names in changes.items() if key != "kept"}, errors=errors)
+        return Reconciled(
+            created=changes["created"], changed=changes["changed"], deleted=changes["deleted"], errors=errors
+        )
 
 
 async def _every(client: Client) -> list[floor.Line]:

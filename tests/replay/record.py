@@ -5,23 +5,30 @@ the old ones valid.
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.service import RPCError
 
 from holdfast.contracts.backlog import BACKLOG_WORKFLOW, WorkSpec
 from holdfast.contracts.base import Value
+from holdfast.contracts.begin import begin_of
 from holdfast.contracts.budget import Budget, TopUp
 from holdfast.contracts.flow import AskSpec, FlowSpec, StepRetry, StepSpec
 from holdfast.contracts.milestone import StatusChanged
 from holdfast.contracts.program import QUEUE_AGENTS, Ask
-from holdfast.contracts.question import AnswerMessage
+from holdfast.contracts.question import AnswerMessage, Question
+from holdfast.contracts.schedule import SCHEDULED_WORKFLOW, ScheduledRun, run_id
+from holdfast.contracts.session import SessionRef, SessionSettings, SessionView
 from holdfast.contracts.work import TaskSpec
-from holdfast.ids import call_hash, call_id, new_trace_id
+from holdfast.conversing import message_of
+from holdfast.ids import call_hash, call_id, new_trace_id, task_id_from_key
+from holdfast.temporal.sessions import send
 from store.backlog import Backlog
 from store.database import Database
 from tests.support.agents import begin, models, task_spec
@@ -299,6 +306,70 @@ async def record_backlog(stack: Stack) -> None:
     await _save(client, handle, "backlog")
 
 
+async def record_schedules(stack: Stack) -> None:
+    """A time of a schedule: its task ends, fails, is refused, is cancelled, is a conversation's turn."""
+    client = await stack.client()
+    asks = "skills.ask(text='ever?')"
+    requests: dict[str, dict[str, Any]] = {
+        "scheduled": {"type": "skill:echo", "input": {"i": 1}},
+        "scheduled-failed": {"type": "program", "program": "1/0"},
+        "scheduled-refused": {"type": "agent:nobody", "input": "x"},
+        "scheduled-cancelled": {"type": "program", "program": asks},
+        "scheduled-turn": {"type": "skill:echo", "input": {"i": 1}, "session_id": "replayed"},
+    }
+    for name, request in requests.items():
+        run = ScheduledRun(name=name, request=request)
+        key = f"{run_id(run.tenant, name)}-2027-01-01T00:00:00Z"
+        handle = await client.start_workflow(SCHEDULED_WORKFLOW, run, id=key, task_queue=QUEUE_AGENTS)
+        if name == "scheduled-cancelled":
+            child = client.get_workflow_handle(f"default/{task_id_from_key('default', key)}")
+            await until(lambda child=child: _is_there(child))
+            await handle.cancel()
+        await _over(handle)
+        await _save(client, handle, name)
+
+
+async def _is_there(handle: Handle) -> bool:
+    with contextlib.suppress(RPCError):
+        return bool((await progress(handle)).questions)
+    return False
+
+
+async def record_sessions(stack: Stack, stub: StubLlm) -> None:
+    """A conversation: a turn, two that wait, one that asks, one that fails; it continues as new, and falls asleep."""
+    client = await stack.client()
+    says(stub, "Which of them?", '{"ask": "red or blue?"}')
+    says(stub, "The person's answer: red", '{"answer": "red it is"}')
+    says(stub, "no plan", "I do not know")
+    says(stub, "Paris", "Paris", delay_s=0.5)
+    ref = SessionRef(session_id="replayed", trace_id=new_trace_id())
+    settings = SessionSettings(idle_seconds=3.0, bound_events=60)
+    texts = ("Paris?", "Paris again?", "Which of them?", "no plan", "Paris at last?")
+    turns = []
+    for text in texts:
+        spec = task_spec(stack, text, models(stub), strategy="direct" if "Paris" in text else "ptc")
+        fields = {"type": spec.type, "summary": text, "catalogue": spec.brief.catalogue, "session_id": ref.session_id}
+        begins = begin_of(spec, task=spec.brief.task, **fields)
+        await send(client, ref, settings, message_of(begins))
+        turns.append(begins.task.workflow_id)
+    handle = client.get_workflow_handle(ref.workflow_id)
+    first = (await handle.describe()).run_id
+
+    async def asks() -> list[Question]:
+        return (await handle.query("session", result_type=SessionView)).questions
+
+    [question] = await until(asks)
+    await handle.execute_update("answer", AnswerMessage(question_id=question.id, value="red"))
+
+    async def sleeps() -> bool:
+        return (await handle.describe()).status == WorkflowExecutionStatus.COMPLETED
+
+    await until(sleeps)
+    await _save(client, client.get_workflow_handle(ref.workflow_id, first_execution_run_id=first), "session")
+    asked = client.get_workflow_handle(turns[2])
+    _write("session-turn", (await asked.fetch_history()).to_json_dict())
+
+
 async def _save(client: Client, handle: Handle, name: str) -> None:
     first = client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
     history = await first.fetch_history()
@@ -344,6 +415,9 @@ def main() -> None:
         with StubLlm() as stub:
             asyncio.run(record_delegation(stack, stub))
         asyncio.run(record_backlog(stack))
+        with StubLlm() as stub:
+            asyncio.run(record_sessions(thinking, stub))
+        asyncio.run(record_schedules(stack))
     finally:
         stack.close()
         thinking.close()

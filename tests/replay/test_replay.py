@@ -14,6 +14,8 @@ from tests.replay.changed import ChangedWorkflow
 from workflows.backlog import BacklogWorkflow
 from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
+from workflows.scheduled import ScheduledWorkflow
+from workflows.session import SessionWorkflow
 from workflows.task import TaskWorkflow
 
 FOLDER = Path(__file__).parent
@@ -23,7 +25,7 @@ HISTORIES = sorted(path.stem for path in FOLDER.glob("*.json"))
 def replayer(program: type = ProgramWorkflow) -> Replayer:
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     return Replayer(
-        workflows=[program, TaskWorkflow, FlowWorkflow, BacklogWorkflow],
+        workflows=[program, TaskWorkflow, FlowWorkflow, BacklogWorkflow, ScheduledWorkflow, SessionWorkflow],
         data_converter=converter(),
         # In the SDK's sandbox, which workers leave out for speed: it finds clocks, randomness and I/O.
         unsandboxed_workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
@@ -66,7 +68,15 @@ def test_every_way_through_the_workflow_is_recorded() -> None:
         "delegate",
         "called-agent",
         "called-agent-2",
+        "session",
+        "session-2",
+        "session-turn",
         "backlog",
+        "scheduled",
+        "scheduled-failed",
+        "scheduled-refused",
+        "scheduled-cancelled",
+        "scheduled-turn",
     } <= set(HISTORIES)
 
 
