@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities.alive import beating
+from activities.auditing import entries
 from holdfast.blobs import BlobStore
 from holdfast.contracts.base import Nothing
 from holdfast.contracts.program import (
@@ -17,6 +18,7 @@ from holdfast.contracts.program import (
     SaveSegment,
 )
 from holdfast.errors import NotFound
+from store.audit import Audit
 from store.publishing import Publisher
 from store.records import Changes, NewTask, Records, TaskRow
 from store.results import columns
@@ -28,6 +30,7 @@ class Recorder:
 
     def __init__(self, records: Records, blobs: BlobStore, publisher: Publisher) -> None:
         self._records, self._blobs, self._publisher = records, blobs, publisher
+        self._audit = Audit(records.db)
 
     @activity.defn(name=JOURNAL_SAVE.name)
     async def save_segment(self, request: SaveSegment) -> SavedSegment:
@@ -43,11 +46,13 @@ class Recorder:
 
     @activity.defn(name=RECORD_SAVE.name)
     async def save_record(self, change: RecordChange) -> Nothing:
-        """The task's row as the workflow now is. A final row is never changed again."""
+        """The task's row as the workflow now is. A final row is never changed again. What was asked and is closed goes
+        to the audit record."""
         fields = Changes() if change.result is None else columns(change.result)
         if change.began_at is not None:
             fields["started_at"] = datetime.fromtimestamp(change.began_at, UTC)
         async with beating():
+            await self._audit.add(change.task.principal.tenant, entries(change.task, change.closed))
             row = await self._change(change, fields)
             if row.state in FINAL:
                 await self._publisher.ended(row)

@@ -13,6 +13,7 @@ from temporalio.client import Client
 
 from activities.admitting import Admitting
 from activities.asking import Asker
+from activities.auditing import Auditor
 from activities.backlog import BacklogWork
 from activities.backlogskills import BacklogSkills
 from activities.delegating import Delegating
@@ -59,6 +60,7 @@ from sandbox.pool import Pool
 from sandbox.pools import Pools
 from skills.run import SkillRunner
 from store.admission import Admission
+from store.audit import Audit
 from store.backlog import Backlog
 from store.database import Database
 from store.deltas import Deltas
@@ -128,10 +130,27 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             recorder = Recorder(Records(database), blobs, publisher)
             routing = Routing(settings, client, admission, library, blobs, publisher)
             at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record, routing.route]
-            at_hand += [admitting.admit, steps.prepare, steps.judge, steps.collect, values.read, values.keep]
+            auditor = Auditor(Audit(database), blobs, publisher)
+            at_hand += [
+                auditor.judge,
+                auditor.write,
+                admitting.admit,
+                steps.prepare,
+                steps.judge,
+                steps.collect,
+                values.read,
+                values.keep,
+            ]
             sessions = Remembering(Sessions(database), blobs, client, settings.max_sessions, _default_model(settings))
             at_hand += [sessions.load, sessions.save, sessions.note, Sending(settings, library, client).send]
-            found.activities[QUEUE_SKILLS] = [skills.run, skills.check, Posting(settings, publisher).post, work.take, work.close, *at_hand]
+            found.activities[QUEUE_SKILLS] = [
+                skills.run,
+                skills.check,
+                Posting(settings, publisher).post,
+                work.take,
+                work.close,
+                *at_hand,
+            ]
             found.activities[QUEUE_OWN] = [OwnAgents(skills).run]
             # Local activities run where the workflow does: saves, what is between steps, and calls of light skills.
             found.activities[QUEUE_AGENTS] = [skills.run, *at_hand]

@@ -7,7 +7,8 @@ from temporalio.exceptions import ApplicationError
 from holdfast.contracts.budget import TopUp
 from holdfast.contracts.milestone import QuestionAsked
 from holdfast.contracts.program import Ask
-from holdfast.contracts.question import AnswerMessage, Question
+from holdfast.contracts.question import AnswerMessage, Clarification, Question
+from workflows.clarifying import of_call
 from workflows.questions import Questions
 
 
@@ -27,17 +28,15 @@ class Asked:
         asked = ask.arguments.inline or {}
         if ask.id in self._known or "text" not in asked:
             return []
-        seconds = asked.get("deadline_seconds")
-        deadline = None if seconds is None else when + seconds
-        options = asked.get("options") or []
-        return self._tell(
-            when, Question(id=ask.id, text=asked["text"], options=options, asked_at=when, deadline=deadline)
-        )
+        return self._tell(when, of_call(ask.id, asked, when, Clarification()))
 
-    def recorded(self, when: float, still_open: Iterable[Question]) -> list[QuestionAsked]:
-        """A record was written while these were open. One that is not, and was not answered, came to nothing."""
+    def recorded(
+        self, when: float, still_open: Iterable[Question], closed: Iterable[Question] = ()
+    ) -> list[QuestionAsked]:
+        """A record was written while these were open, and these closed. One that is neither came to nothing."""
         listed = {question.id: question for question in still_open}
-        told = [one for question in listed.values() for one in self._tell(when, question)]
+        over = [one for one in closed if one.id in self._known and one.id not in self._reported]
+        told = [one for question in (*over, *listed.values()) for one in self._tell(when, question)]
         gone = [one for one in self._open() if one.id not in listed and one.id not in self._reported]
         return [*told, *(each for one in gone for each in self._lapsed(when, one))]
 
@@ -57,6 +56,8 @@ class Asked:
             return []
         known = self._known.get(message.question_id) or Question(id=message.question_id, text="", asked_at=when)
         change = {"state": "answered", "answer": message.value, "answered_by": message.by}
+        if message.reject:
+            change = {"state": "rejected", "answered_by": message.by}
         return self._tell(when, known.model_copy(update=change))
 
     def topped_up(self, when: float, message: TopUp) -> list[QuestionAsked]:
@@ -97,7 +98,7 @@ def _is_news(known: Question | None, question: Question) -> bool:
     if known is None:
         return True
     if known.state == "open":
-        return question.state != "open"
+        return question.state != "open" or (question.escalated_at is not None and known.escalated_at is None)
     return question.state == "open" and question.asked_at > known.asked_at
 
 
@@ -108,7 +109,12 @@ def _milestone(when: float, question: Question) -> QuestionAsked:
         kind=question.kind,
         text=question.text,
         options=question.options,
+        default=question.default,
         deadline=question.deadline,
+        on_timeout=question.on_timeout,
+        form=question.form,
+        details=question.details,
+        escalated_at=question.escalated_at,
         state=question.state,
         answer=None if question.kind == "repair" else question.answer,
         answered_by=question.answered_by,

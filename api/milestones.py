@@ -208,7 +208,10 @@ class Reader:
         match attributes.activity_type.name:
             case RECORD_SAVE.name if self._owns_state:
                 change = await read(self._converter, attributes.input, RecordChange)
-                return [*self._stands(at(event), change.state), *self._asked.recorded(at(event), change.questions)]
+                return [
+                    *self._stands(at(event), change.state),
+                    *self._asked.recorded(at(event), change.questions, change.closed),
+                ]
             case JOURNAL_SAVE.name if self._owns_state:
                 saved = await read(self._converter, attributes.input, SaveSegment)
                 return list(

@@ -143,11 +143,11 @@ class Till:
 
     async def _until_answered(self, asked: str) -> None:
         closed = await self._questions.wait(asked)
-        if closed.state != "answered":
+        if closed.state not in ("answered", "rejected"):
             return
         self._question = ""
         self._ledger.go_on(_now())
-        if closed.answer == STOP:
+        if closed.state == "rejected" or closed.answer == STOP:
             self._stop()
         else:
             self._ledger.top_up(Budget.model_validate(closed.answer["add"]))

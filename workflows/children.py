@@ -22,7 +22,7 @@ from temporalio.workflow import ChildWorkflowHandle, ParentClosePolicy
 from holdfast.contracts.base import Failure
 from holdfast.contracts.principal import PROGRAM, TaskRef
 from holdfast.contracts.program import FINAL, QUEUE_AGENTS, SIGNAL_ANSWER, ProgramReport, ProgramResult, TaskState
-from holdfast.contracts.question import AnswerMessage, Question
+from holdfast.contracts.question import OF, AnswerMessage, Question
 from workflows import policies
 from workflows.budget import Purse
 from workflows.effects import failure
@@ -34,9 +34,6 @@ _OUTLIVING: dict[str, Any] = {
 }
 _PATIENCE_S = 15.0
 """So long one that was cancelled may take to end."""
-
-OF = ":"
-"""Between a child's part and its own id of a question; ids of the task's own program have neither."""
 
 
 class Failed(Exception):
@@ -230,7 +227,7 @@ class Children:
         finally:
             self._handed_on.discard(message.question_id)
         closed = self._closed(part, own)
-        if closed and closed.state != "answered":
+        if closed and closed.state != ("rejected" if message.reject else "answered"):
             text = f"question {message.question_id!r} is {closed.state} already"
             raise ApplicationError(text, type="CONFLICT", non_retryable=True)
 

@@ -12,7 +12,6 @@ from temporalio import workflow
 from holdfast.contracts.base import Failure, Json, Value
 from holdfast.contracts.flow import Around, FlowState, StepRun, StepSpec
 from holdfast.contracts.llm import (
-    ANSWERED,
     LLM_DELEGATE,
     LLM_MERGE,
     Answer,
@@ -28,6 +27,7 @@ from holdfast.contracts.program import ProgramResult, Progress
 from holdfast.contracts.work import TaskSpec
 from holdfast.names import canonical_name
 from workflows.children import Failed
+from workflows.clarifying import UNASKED, told
 from workflows.steps import Steps
 from workflows.talk import Talk
 from workflows.work import Work
@@ -83,14 +83,16 @@ class Delegation:
             plan = await self._plan(say)
             if plan.kind in ("steps", "answer"):
                 return plan
-            if plan.kind == "ask":
-                number = len(self.work.questions.all) + 1
-                said = await self.work.ask(f"plan.{number}", plan.question, plan.options)
-                say = [TextPart(text=f"{ANSWERED}{said}")]
-            else:
-                say = [TextPart(text=plan.problems)]
+            said = await self._asked(plan) if plan.kind == "ask" else plan.problems
+            say = [TextPart(text=said)]
         text = plan.problems or f"the plan still asks after {MAX_ASKED} answers; the last question: {plan.question}"
         raise Failed(Failure(type="PlanInvalid", message=text))
+
+    async def _asked(self, plan: DelegationPlan) -> str:
+        rules = self.spec.clarification
+        if not rules.allowed:
+            return UNASKED
+        return told(await self.work.ask(f"plan.{len(self.work.questions.all) + 1}", plan.question, plan.options, rules))
 
     async def _plan(self, say: list[Part]) -> DelegationPlan:
         self.work.show("planning")

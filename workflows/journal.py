@@ -13,13 +13,14 @@ from temporalio import workflow
 from holdfast.contracts.base import Failure, Value
 from holdfast.contracts.journal import Entry, stands
 from holdfast.contracts.program import Answered, Ask, Carried, Closing, Nested, ProgramSpec, Segment, Version
-from holdfast.contracts.question import Question
 from holdfast.contracts.skill import MODEL, SkillAnswer, SkillCall, SkillFacts
 from workflows.agentcalls import AgentCalls
+from workflows.approvals import Approvals
 from workflows.budget import Purse
+from workflows.clarifying import of_call, refused
 from workflows.effects import Effects, NotBegun
 from workflows.ownagent import denied, run_own
-from workflows.questions import Questions
+from workflows.questions import Questions, Unanswered, answer_of
 
 SLEEP = "sleep"
 
@@ -34,6 +35,7 @@ class Journal:
         self._facts = {facts.name: facts for facts in (*spec.skills, SkillFacts(name=MODEL, kind="prompt"))}
         self._questions = questions
         self._effects = Effects(questions, spec, purse)
+        self.approvals = Approvals(spec, questions, carried.approvals)
         self.entries: dict[str, Entry] = {entry.id: entry for entry in carried.nested}
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.unsaved: list[str] = []
@@ -108,7 +110,7 @@ class Journal:
             self.wanted.discard(one)
             if one in self.tasks:
                 self._change(one, state="dropped")
-                if self._is_data(one):
+                if self._is_data(one) or self.approvals.is_open(one):
                     self._questions.withdraw(one)
             self.changes += 1
 
@@ -176,8 +178,8 @@ class Journal:
         return [self.entries[one] for one in self.tasks]
 
     def only_data_open(self) -> bool:
-        """Whether each open call can be carried over continue-as-new: a question, a sleep, a wait for a top-up, or an
-        agent that runs on."""
+        """Whether each open call can be carried over continue-as-new: a question, a sleep, an approval or a top-up that
+        it waits for, or an agent that runs on."""
         return all(self._is_carried(one) for one in self.tasks)
 
     async def settle(self, grace: float) -> None:
@@ -240,6 +242,8 @@ class Journal:
         return self._fact(self.entries[one].skill).kind == "agent"
 
     def _is_carried(self, one: str) -> bool:
+        if self.approvals.is_open(one):
+            return True
         if self._is_agent(one):
             return self._agents.is_long(self.entries[one])
         return self._is_data(one) or self._purse.is_waiting(one)
@@ -250,7 +254,7 @@ class Journal:
             return entry.asked_at + float(entry.arguments.inline["seconds"]) - now >= slow_after
         waits = self._is_data(one) or self._questions.is_open(one) or self._purse.is_waiting(one)
         if self._is_agent(one):
-            return self._agents.is_long(entry)
+            return self.approvals.is_open(one) or self._agents.is_long(entry)
         return waits or now - entry.asked_at >= slow_after
 
     def _open(self, entry: Entry) -> None:
@@ -265,24 +269,29 @@ class Journal:
             self.fault = task.exception()
 
     async def _answer(self, entry: Entry) -> None:
-        match self._fact(entry.skill):
-            case SkillFacts(kind="native", name="ask"):
-                answer = await self._human(entry)
-            case SkillFacts(kind="native"):
-                answer = await _slept(entry)
-            case SkillFacts(kind="agent"):
-                answer = await self._agents.answer(entry)
-            case SkillFacts(name="llm") as facts:
-                answer = await self._effects.think(self._call(entry, facts), entry.scope)
-            case SkillFacts(kind="own") as facts:
-                answer = await run_own(self._call(entry, facts), facts)
-            case facts:
-                try:
-                    answer = await self._effects.perform(self._call(entry, facts), facts)
-                except NotBegun:
-                    del self.entries[entry.id]
-                    return
+        try:
+            answer = await self._answered(entry, self._fact(entry.skill))
+        except NotBegun:
+            del self.entries[entry.id]
+            return
         self._record(entry.id, answer)
+
+    async def _answered(self, entry: Entry, facts: SkillFacts) -> SkillAnswer:
+        match facts:
+            case SkillFacts(kind="native", name="ask"):
+                return await self._human(entry)
+            case SkillFacts(kind="native"):
+                return await _slept(entry)
+            case SkillFacts(name="llm"):
+                return await self._effects.think(self._call(entry, facts), entry.scope)
+            case SkillFacts(kind="own"):
+                return await run_own(self._call(entry, facts), facts)
+        call = self._call(entry, facts)
+        if facts.approval and (why := await self.approvals.refusal(call, facts, entry.asked_at)):
+            return SkillAnswer(error=why)
+        if facts.kind == "agent":
+            return await self._agents.answer(entry)
+        return await self._effects.perform(call, facts)
 
     def _call(self, entry: Entry, facts: SkillFacts) -> SkillCall:
         task = self._spec.task
@@ -297,13 +306,14 @@ class Journal:
         )
 
     async def _human(self, entry: Entry) -> SkillAnswer:
-        self._questions.ask(_question(entry))
-        question = await self._questions.wait(entry.id)
-        if question.state == "answered" or question.on_timeout in ("default", "proceed"):
-            value = question.answer if question.state == "answered" else question.default
-            return SkillAnswer(value=Value(inline=value))
-        text = f"no answer to {question.text!r}: {question.state}"
-        return SkillAnswer(error=Failure(type=f"Question{question.state.capitalize()}", message=text))
+        asked = entry.arguments.inline
+        if why := refused(asked, self._spec):
+            return SkillAnswer(error=why)
+        self._questions.ask(of_call(entry.id, asked, entry.asked_at, self._spec.clarification))
+        try:
+            return SkillAnswer(value=Value(inline=answer_of(await self._questions.wait(entry.id))))
+        except Unanswered as exc:
+            return SkillAnswer(error=exc.failure)
 
     def _record(self, one: str, answer: SkillAnswer) -> None:
         self.recorded += 1
@@ -333,20 +343,6 @@ class Journal:
 
     def _change(self, one: str, **change: object) -> None:
         self.entries[one] = self.entries[one].model_copy(update=change)
-
-
-def _question(entry: Entry) -> Question:
-    asked = entry.arguments.inline
-    seconds = asked.get("deadline_seconds")
-    return Question(
-        id=entry.id,
-        text=asked["text"],
-        options=asked.get("options") or [],
-        default=asked.get("default"),
-        asked_at=entry.asked_at,
-        deadline=None if seconds is None else entry.asked_at + seconds,
-        on_timeout=asked.get("on_timeout") or "fail",
-    )
 
 
 async def _slept(entry: Entry) -> SkillAnswer:

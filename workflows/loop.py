@@ -168,8 +168,8 @@ class Loop:
             f"Go on for {more} more? (limits.max_steps of the agent)"
         )
         self.work.show("paused")
-        answer = await self.work.ask(f"continue.{self.allowed // more}", text, [GO_ON, STOP])
-        if answer != GO_ON:
+        closed = await self.work.ask(f"continue.{self.allowed // more}", text, [GO_ON, STOP])
+        if closed.answer != GO_ON:
             text = f"stopped after {self.steps} turns without an answer, as a person said"
             raise Failed(Failure(type="LoopStopped", message=text))
         self.allowed += more
@@ -242,6 +242,7 @@ class Loop:
             spent=self.talk.spent.joined(self.journal.spent),
             generation=self.generation + 1,
             budget=self.work.purse.carried(),
+            approvals=self.journal.approvals.carried(),
         )
 
     # --- what others see and say ----------------------------------------------------------------------------------
@@ -298,6 +299,8 @@ def _program(spec: TaskSpec) -> ProgramSpec:
         scope=SCOPE,
         depth=spec.depth,
         is_budgeted=spec.is_budgeted,
+        agent=spec.brief.agent,
+        clarification=spec.clarification,
     )
 
 
@@ -311,6 +314,7 @@ def _begun(version: Version, was: TaskCarried) -> Carried:
         started_at=was.started_at,
         recorded=was.recorded,
         calls=was.calls,
+        approvals=was.approvals,
     )
 
 

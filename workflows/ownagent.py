@@ -39,6 +39,7 @@ def own_program(spec: TaskSpec, left_seconds: float) -> ProgramSpec:
         tuning=spec.tuning,
         depth=spec.depth,
         is_budgeted=spec.is_budgeted,
+        clarification=spec.clarification,
     ).pinned()
 
 

@@ -55,7 +55,7 @@ from workflows.endings import settled, through
 from workflows.journal import Journal
 from workflows.mending import Mender, NotMended
 from workflows.nesting import Nesting
-from workflows.questions import Questions
+from workflows.questions import Questions, Unanswered, answer_of
 from workflows.saving import Record
 
 Message = TypeVar("Message", ProgramJob, ProgramResult)
@@ -81,7 +81,7 @@ class ProgramWorkflow(Budgeted, Answering):
         self.repairs = carried.repairs
         self.suspensions = carried.suspensions
         self.segments = list(carried.segments)
-        self.questions = Questions(carried.questions)
+        self.questions = Questions(carried.questions, spec.task)
         of_agent = spec.author is not None
         self.parent = spec.task.workflow_id if of_agent else spec.reports_to or spec.task.parent_workflow_id
         self.purse = Purse(spec.task, self.questions, spec.budget, spec.is_budgeted, carried.budget, of_agent)
@@ -284,8 +284,12 @@ class ProgramWorkflow(Budgeted, Answering):
         now = workflow.now().timestamp()
         self.questions.ask(Question(id=question_id, kind="repair", text=why, asked_at=now))
         await self._record("WAITING")
-        answer = (await self.questions.wait(question_id)).answer
+        closed = await self.questions.wait(question_id)
         await self._record("RUNNING")
+        try:
+            answer = answer_of(closed)
+        except Unanswered as exc:
+            raise NotMended(exc.failure) from exc
         return answer if isinstance(answer, dict) else {"source": str(answer)}
 
     async def _continue_as_new(self) -> None:
@@ -560,6 +564,7 @@ class ProgramWorkflow(Budgeted, Answering):
             nested=self.journal.of_failed_parents(),
             budget=self.purse.carried(),
             reports=self.children.carried(),
+            approvals=self.journal.approvals.carried(),
         )
 
     def _result(self, state: TaskState, end: ProgramEnd | None) -> ProgramResult:
@@ -607,7 +612,7 @@ class ProgramWorkflow(Budgeted, Answering):
         self.state = state
         self._show()
         if self.spec.author is None:
-            self.record.write(state, self.all_questions().open, result)
+            self.record.write(state, self.all_questions().all.values(), result)
             await self.record.written()
 
     def _show(self) -> None:

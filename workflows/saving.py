@@ -5,11 +5,13 @@ one event and some milliseconds instead of six events and 35 to 45 ms.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
+from holdfast.contracts.audit import AUDIT_WRITE, AuditNote
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.program import (
     FINAL,
@@ -22,7 +24,7 @@ from holdfast.contracts.program import (
     Segment,
     TaskState,
 )
-from holdfast.contracts.question import Question
+from holdfast.contracts.question import OF, Question
 from workflows import policies
 
 
@@ -32,14 +34,24 @@ class Record:
     def __init__(self, task: TaskRef, kind: str, began_at: float) -> None:
         self._of = {"task": task, "type": kind, "began_at": began_at}
         self._last: asyncio.Task[None] | None = None
+        self._closed: set[tuple[str, float]] = set()
 
     @property
     def is_begun(self) -> bool:
         """Whether anything was written, or is on its way."""
         return self._last is not None
 
-    def write(self, state: TaskState, questions: list[Question], result: ProgramResult | None = None) -> None:
-        change = RecordChange.model_validate({**self._of, "state": state, "questions": questions, "result": result})
+    def write(self, state: TaskState, questions: Iterable[Question], result: ProgramResult | None = None) -> None:
+        """`questions` are all that there are, those of children too: those of tasks with records of their own are
+        closed there."""
+        asked, closed = list(questions), list[Question]()
+        for one in asked:
+            if one.state != "open" and OF not in one.id and (one.id, one.asked_at) not in self._closed:
+                self._closed.add((one.id, one.asked_at))
+                closed.append(one)
+        still_open = [one for one in asked if one.state == "open"]
+        fields = {"state": state, "questions": still_open, "closed": closed, "result": result}
+        change = RecordChange.model_validate({**self._of, **fields})
         self._last = asyncio.create_task(_record(change, self._last))
 
     async def written(self) -> None:
@@ -68,6 +80,11 @@ async def segment(part: Segment) -> SavedSegment:
     else:
         saved = await workflow.execute_activity(JOURNAL_SAVE.name, request, **options, **policies.SAVE)
     return saved
+
+
+async def audited(task: TaskRef, questions: list[Question]) -> None:
+    """Written to the audit record, before anything follows from it."""
+    await locally(AUDIT_WRITE.name, AuditNote(task=task, questions=questions), summary=questions[0].state)
 
 
 async def locally(name: str, request: Any, **options: Any) -> Any:

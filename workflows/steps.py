@@ -30,6 +30,7 @@ from workflows import saving
 from workflows.children import Failed
 from workflows.effects import TASK_TIMEOUT
 from workflows.endings import is_cancelled, settled
+from workflows.questions import Unanswered, answer_of
 from workflows.work import Work
 
 STEP_FAILED = "StepFailed"
@@ -270,13 +271,11 @@ class Steps:
             closed = await self._work.settle(question)
         finally:
             self._work.questions.withdraw(question.id)
-        is_passed = closed.state == "expired" and closed.on_timeout in ("default", "proceed")
-        if is_passed or closed.state == "answered":
-            answer = closed.default if is_passed else closed.answer
-            self._set(step.name, state="done", output=Value(inline=answer), ended_at=_now())
-            return
-        text = f"no answer to {closed.text[:200]!r}: {closed.state}"
-        raise Failed(Failure(type=f"Question{closed.state.capitalize()}", message=text, details={"final": True}))
+        try:
+            answer = answer_of(closed)
+        except Unanswered as exc:
+            raise Failed(exc.failure.model_copy(update={"details": {"final": True}})) from exc
+        self._set(step.name, state="done", output=Value(inline=answer), ended_at=_now())
 
     def _policy(self, step: StepSpec) -> str:
         return step.on_failure if step.on_failure != "fail" else self._on_failure

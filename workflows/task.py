@@ -10,8 +10,6 @@ It decides which way a task goes; `Work` is what it has in common with other tas
 repairs belong to the child `<workflow id>/program`.
 """
 
-from typing import Any
-
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
@@ -19,7 +17,6 @@ from holdfast.contracts import program as contracts
 from holdfast.contracts.base import Failure, Value
 from holdfast.contracts.journal import JournalView
 from holdfast.contracts.llm import (
-    ANSWERED,
     LLM_ANSWER,
     LLM_PLAN,
     LLM_PROGRAM,
@@ -35,6 +32,7 @@ from holdfast.contracts.principal import PROGRAM
 from holdfast.contracts.program import Author, NestMessage, NestReply, ProgramResult, ProgramSpec, Progress, TaskState
 from holdfast.contracts.work import TASK_WORKFLOW, TaskSpec
 from workflows.children import Failed
+from workflows.clarifying import UNASKED, told
 from workflows.delegation import Delegation
 from workflows.loop import Loop
 from workflows.ownagent import own_program
@@ -106,7 +104,7 @@ class TaskWorkflow(Work):
                 break
             if plan.kind == "ask":
                 said = await self.ask_next(plan.question, plan.options)
-                plan = await self._plan([TextPart(text=f"{ANSWERED}{said}")])
+                plan = await self._plan([TextPart(text=said)])
             else:
                 plan = await self._plan([TextPart(text=plan.problems)])
         text = plan.problems or f"the plan still asks after {MAX_ASKED} answers; the last question: {plan.question}"
@@ -124,7 +122,7 @@ class TaskWorkflow(Work):
             if number == MAX_ASKED:
                 break
             said = await self.ask_next(draft.question, draft.options)
-            draft = await self._draft(skills, say=[TextPart(text=f"{ANSWERED}{said}")], fused=True)
+            draft = await self._draft(skills, say=[TextPart(text=said)], fused=True)
         text = f"it still asks after {MAX_ASKED} answers; the last question: {draft.question}"
         raise Failed(Failure(type="PlanInvalid", message=text))
 
@@ -164,9 +162,12 @@ class TaskWorkflow(Work):
         answer: Answer = await self.talk.ask(LLM_ANSWER.name, request, Answer, "answer", "phrase the result")
         return answer.value
 
-    async def ask_next(self, text: str, options: list[str]) -> Any:
-        """What a person answers to the plan's next question."""
-        return await self.ask(f"plan.{len(self.questions.all) + 1}", text, options)
+    async def ask_next(self, text: str, options: list[str]) -> str:
+        """What the model hears of the plan's next question."""
+        rules = self.spec.clarification
+        if not rules.allowed:
+            return UNASKED
+        return told(await self.ask(f"plan.{len(self.questions.all) + 1}", text, options, rules))
 
     async def _run_program(self, draft: Draft) -> Value:
         """The value of the finished program. Its repairs are its own workflow's business."""
@@ -202,6 +203,7 @@ class TaskWorkflow(Work):
             tuning=spec.tuning,
             depth=spec.depth,
             is_budgeted=spec.is_budgeted,
+            clarification=spec.clarification,
             variables=spec.variables,
         ).pinned()
 

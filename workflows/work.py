@@ -12,15 +12,16 @@ from holdfast.contracts.base import Failure, Value
 from holdfast.contracts.budget import Budget, LedgerState
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.program import Limits, ProgramReport, ProgramResult, TaskState
-from holdfast.contracts.question import Question
+from holdfast.contracts.question import Clarification, Question
 from holdfast.contracts.work import SIGNAL_REPORT
 from workflows import policies
 from workflows.answering import Answering
 from workflows.budget import Budgeted, Purse
 from workflows.children import Children, Failed
+from workflows.clarifying import clarified
 from workflows.effects import TASK_TIMEOUT, failure
 from workflows.endings import settled, through
-from workflows.questions import Questions
+from workflows.questions import Questions, Unanswered, answer_of
 from workflows.saving import Record
 
 
@@ -49,7 +50,7 @@ class Work(Budgeted, Answering):
         self.began_at = workflow.now().timestamp() if started_at is None else started_at
         self.state: TaskState = "RUNNING"
         self.phase = ""
-        self.questions = Questions(questions)
+        self.questions = Questions(questions, task)
         self.purse = Purse(task, self.questions, budget, is_budgeted, ledger)
         self.children = Children(task, self.purse)
         self.blocked = 0
@@ -92,10 +93,22 @@ class Work(Budgeted, Answering):
         """The result with what only this kind of work knows."""
         return result
 
-    async def ask(self, question_id: str, text: str, options: list[str]) -> Any:
-        """What a person answers to a question of the story itself."""
+    async def ask(
+        self, question_id: str, text: str, options: list[str], rules: Clarification | None = None
+    ) -> Question:
+        """A question of the story itself, once it is closed, and not for want of an answer that is needed.
+
+        Raises:
+            Failed: nobody answered.
+        """
         now = workflow.now().timestamp()
-        return (await self.settle(Question(id=question_id, text=text, options=options, asked_at=now))).answer
+        asked = Question(id=question_id, text=text, options=options, asked_at=now)
+        closed = await self.settle(clarified(asked, rules or Clarification()))
+        try:
+            answer_of(closed)
+        except Unanswered as exc:
+            raise Failed(exc.failure) from exc
+        return closed
 
     async def settle(self, question: Question) -> Question:
         """A question of the story itself, once it is closed."""
@@ -183,7 +196,7 @@ class Work(Budgeted, Answering):
         """Write the state down, after what was written before. The work does not wait for it."""
         self.state = state
         self.show(self.phase)
-        self.record.write(state, self.all_questions().open, result)
+        self.record.write(state, self.all_questions().all.values(), result)
 
     def show(self, phase: str) -> None:
         """What the Temporal UI shows as current details."""

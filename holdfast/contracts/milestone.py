@@ -7,7 +7,7 @@ from pydantic import Field
 from holdfast.contracts.base import Contract, Json
 from holdfast.contracts.model import LlmStep
 from holdfast.contracts.program import TaskState
-from holdfast.contracts.question import QuestionKind, QuestionState
+from holdfast.contracts.question import OnTimeout, QuestionKind, QuestionState
 
 Status = Literal["pending", "running", "completed", "failed"]
 
@@ -109,14 +109,19 @@ class StepMade(Milestone):
 
 
 class QuestionAsked(Milestone):
-    """A question that is asked, or closed. `answer` is null for a mended program, which is a text for machines."""
+    """A question that is asked, escalated, or closed. `answer` is null for a mended program, a text for machines."""
 
     event: ClassVar[str] = "question"
     id: str
     kind: QuestionKind | None = None
     text: str = ""
     options: list[str] = []
+    default: Json = None
     deadline: float | None = None
+    on_timeout: OnTimeout = "fail"
+    form: dict[str, Json] | None = None
+    details: Json = None
+    escalated_at: float | None = None
     state: QuestionState
     answer: Json = None
     answered_by: str | None = None

@@ -1,0 +1,174 @@
+"""Calls that wait for a person's word. What was decided once holds for the task: no call is asked about twice."""
+
+from holdfast.approvals import decision_of
+from holdfast.contracts.approval import (
+    APPROVAL_DENIED,
+    APPROVAL_JUDGE,
+    APPROVE,
+    DENY,
+    ApprovalRule,
+    ApprovalState,
+    Decision,
+    Grant,
+    JudgeCall,
+    Judged,
+)
+from holdfast.contracts.base import Failure, Json
+from holdfast.contracts.program import ProgramSpec
+from holdfast.contracts.question import AnswerMessage, Question
+from holdfast.contracts.skill import SkillCall, SkillFacts
+from workflows import saving
+from workflows.effects import NotBegun, summary
+from workflows.questions import Questions
+
+
+class Approvals:
+    """Asks for a person's word before a call is made, where the rules of its skill say so, and keeps what was said.
+
+    A question's id is that of its call. It is open data: it outlives the box, the worker and continue-as-new.
+    """
+
+    def __init__(self, spec: ProgramSpec, questions: Questions, carried: ApprovalState) -> None:
+        self._task, self._questions = spec.task, questions
+        self._agent = spec.author.brief.agent if spec.author else spec.agent
+        self._approved = dict.fromkeys(carried.approved)
+        self._denied = dict(carried.denied)
+        self._grants = {grant.question_id: grant for grant in carried.grants}
+        self._asking: dict[str, SkillCall] = {}
+
+    async def refusal(self, call: SkillCall, facts: SkillFacts, asked_at: float) -> Failure | None:
+        """Why a call is not made; None: it may be. Waits for a person, if one is needed, for as long as it takes.
+
+        Raises:
+            NotBegun: nobody wants the call any more.
+        """
+        one = call.call_id
+        if not facts.approval or one in self._approved:
+            return None
+        if one in self._denied:
+            return _failure(call, self._denied[one])
+        self._asking[one] = call
+        try:
+            if not self._is_asked(one, asked_at) and not await self._ask(call, facts, asked_at):
+                return None
+            closed = await self._questions.wait(one)
+        finally:
+            del self._asking[one]
+        if closed.state == "withdrawn":
+            raise NotBegun
+        await saving.audited(self._task, [closed])
+        return await self._settled(call, closed)
+
+    def is_open(self, call_id: str) -> bool:
+        """Whether a call waits for a person's word: then nothing of it has begun."""
+        question = self._questions.all.get(call_id)
+        return question is not None and question.state == "open" and question.kind == "approval"
+
+    def carried(self) -> ApprovalState:
+        grants = [grant for grant in self._grants.values() if grant.uses]
+        return ApprovalState(approved=list(self._approved), denied=self._denied, grants=grants)
+
+    def _is_asked(self, one: str, asked_at: float) -> bool:
+        known = self._questions.all.get(one)
+        return known is not None and known.kind == "approval" and known.asked_at == asked_at
+
+    # before a question
+
+    async def _ask(self, call: SkillCall, facts: SkillFacts, asked_at: float) -> bool:
+        """Whether a question is open now; no: the call needs no word, or a grant covers it."""
+        while True:
+            grants = [grant for grant in self._grants.values() if grant.skill == call.skill and grant.uses]
+            judged = await self._judged(call, facts.approval, grants)
+            rule = facts.approval[judged.rule] if judged.rule is not None else None
+            if rule is None or rule.policy == "never":
+                return False
+            if judged.grant is None:
+                self._questions.ask(self._question(call, facts, rule, judged, asked_at))
+                return True
+            # Another call may have had its last use meanwhile.
+            if self._use(grants[judged.grant].question_id):
+                self._approved[call.call_id] = None
+                return False
+
+    async def _judged(self, call: SkillCall, rules: list[ApprovalRule], grants: list[Grant]) -> Judged:
+        if not (rules[0].when or call.arguments.ref or any(grant.when for grant in grants)):
+            return Judged(rule=0, grant=0 if grants else None)
+        request = JudgeCall(
+            task=self._task,
+            agent=self._agent,
+            skill=call.skill,
+            arguments=call.arguments,
+            rules=rules,
+            grants=[grant.when for grant in grants],
+        )
+        text = f"may it be made? {summary(call)}"
+        judged: Judged = await saving.locally(APPROVAL_JUDGE.name, request, result_type=Judged, summary=text)
+        return judged
+
+    def _use(self, question_id: str) -> bool:
+        grant = self._grants[question_id]
+        if grant.uses:
+            self._grants[question_id] = grant.model_copy(update={"uses": grant.uses - 1})
+        return grant.uses > 0
+
+    def _question(
+        self, call: SkillCall, facts: SkillFacts, rule: ApprovalRule, judged: Judged, asked_at: float
+    ) -> Question:
+        who = f"agent {self._agent!r}" if self._agent else "a program"
+        why = judged.why or (f"calls with {rule.when} need a word" if rule.when else "every call of it needs a word")
+        arguments: dict[str, Json] = {"arguments": call.arguments.inline}
+        if call.arguments.ref:
+            arguments = {"arguments_shown": judged.shown, "arguments_size_bytes": call.arguments.size_bytes}
+        details: dict[str, Json] = {"skill": call.skill, "effect": facts.effect, "why": why, **arguments}
+        return Question(
+            id=call.call_id,
+            kind="approval",
+            text=f"May {who} call {summary(call)}? ({why})",
+            options=[APPROVE, DENY],
+            details=details,
+            asked_at=asked_at,
+            deadline=None if rule.deadline_seconds is None else asked_at + rule.deadline_seconds,
+            on_timeout=rule.on_timeout,
+        )
+
+    # after it
+
+    async def _settled(self, call: SkillCall, closed: Question) -> Failure | None:
+        decision = _decision(closed)
+        if decision.decision != APPROVE:
+            if closed.state != "expired":
+                # What a person said no to is not asked again; what nobody looked at may be.
+                self._denied[call.call_id] = decision.reason
+            return _failure(call, decision.reason)
+        self._approved[call.call_id] = None
+        if wish := decision.grant:
+            grant = Grant(question_id=closed.id, skill=call.skill, by=closed.answered_by, **wish.model_dump())
+            self._grants[grant.question_id] = grant
+            await self._cover(grant)
+        return None
+
+    async def _cover(self, grant: Grant) -> None:
+        """Answer the open questions about calls that a new grant covers."""
+        for one, call in list(self._asking.items()):
+            if call.skill != grant.skill or not self.is_open(one):
+                continue
+            judged = await self._judged(call, [ApprovalRule()], [grant])
+            if judged.grant is not None and self.is_open(one) and self._use(grant.question_id):
+                said: dict[str, Json] = {"decision": APPROVE, "reason": f"covered by the answer to {grant.question_id}"}
+                self._questions.answer(AnswerMessage(question_id=one, value=said, by=grant.by))
+
+
+def _decision(closed: Question) -> Decision:
+    """What became of the question, as somebody's word."""
+    if closed.state == "answered":
+        return decision_of(closed.answer)
+    if closed.state == "expired" and closed.on_timeout == "proceed":
+        return Decision(decision="approve", reason="nobody answered in time")
+    reason = "nobody answered in time" if closed.state == "expired" else "the question was rejected"
+    return Decision(decision="deny", reason=reason)
+
+
+def _failure(call: SkillCall, reason: str) -> Failure:
+    because = f": {reason}" if reason else ""
+    text = f"the call of {call.skill!r} was not allowed, and not made{because}"
+    return Failure(type=APPROVAL_DENIED, message=text, details={"skill": call.skill})
