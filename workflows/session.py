@@ -72,7 +72,6 @@ RECENT = 20
 """Turns that are over, and are shown without a look at their records."""
 KNOWN = 500
 """Ids of tasks that are remembered, so that a message that comes twice is one turn."""
-BOUND_EVENTS = 2000
 
 
 # Not in the SDK's sandbox: see TaskWorkflow.
@@ -260,7 +259,7 @@ class SessionWorkflow:
     async def _continue_if_full(self) -> None:
         """No child runs. There is no await between the last look and the act."""
         info = workflow.info()
-        if not (info.is_continue_as_new_suggested() or info.get_current_history_length() > BOUND_EVENTS):
+        if not (info.is_continue_as_new_suggested() or info.get_current_history_length() > self.settings.bound_events):
             return
         while not workflow.all_handlers_finished():
             await workflow.wait_condition(workflow.all_handlers_finished)

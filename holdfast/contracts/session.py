@@ -47,13 +47,15 @@ class SessionRef(Contract):
 
 class SessionSettings(Contract):
     """What holds for all turns. `agent` is the one that takes messages which name none; `model` is asked instead of its
-    own. `kept` are the turns that are shown and sent word for word at most; older ones are summed up."""
+    own. `kept` are the turns that are sent word for word at most; older ones are summed up. With `bound_events` in its
+    history it continues as new."""
 
     mode: SessionMode = "chat"
     agent: str = ""
     model: ModelSettings | None = None
     idle_seconds: float = Field(default=1800.0, gt=0)
     kept: int = Field(default=1000, ge=1)
+    bound_events: int = Field(default=2000, ge=1)
 
 
 class Turn(Contract):
