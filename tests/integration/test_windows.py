@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,8 +10,14 @@ from temporalio.client import Client
 
 from activities import conversation
 from holdfast.blobs import BlobStore
+from holdfast.contracts.begin import begin_of
+from holdfast.contracts.model import ModelSettings
+from holdfast.contracts.session import QUERY_SESSION, SessionRef, SessionSettings, SessionView
+from holdfast.contracts.session import Message as Said
+from holdfast.ids import new_trace_id
+from holdfast.temporal.sessions import send
 from tests.support.agents import begin, models, task_spec
-from tests.support.stack import Stack, runs_of
+from tests.support.stack import Stack, runs_of, until
 from tests.support.stub_llm import Reply, Request, StubLlm, calling
 from tests.support.stub_wires import Use
 
@@ -48,6 +55,20 @@ def steps(stub: StubLlm, turns: int, characters: int) -> None:
     stub.rule(".", reply)
 
 
+async def said(stack: Stack, client: Client, session: SessionRef, text: str, asked: list[ModelSettings]) -> None:
+    """One turn of a session, until it is over."""
+    spec = task_spec(stack, text, asked, strategy="direct", skills=[])
+    task = spec.brief.task
+    begins = begin_of(spec, task=task, type=spec.type, catalogue=spec.brief.catalogue)
+    await send(client, session, SessionSettings(), Said(begin=begins, say=spec.say, sent_at=time.time()))
+    await until(lambda: _is_done(client, session, task.task_id), 60)
+
+
+async def _is_done(client: Client, session: SessionRef, task_id: str) -> bool:
+    view = await client.get_workflow_handle(session.workflow_id).query(QUERY_SESSION, result_type=SessionView)
+    return any(turn.task_id == task_id and turn.state == "DONE" for turn in view.recent)
+
+
 def tokens_of(request: Request) -> int:
     """As many tokenizers count English and JSON: a token for four bytes of all that goes over the wire."""
     return request.size_bytes // 4
@@ -71,6 +92,29 @@ async def test_sixty_turns_on_a_window_of_eight_thousand_tokens_never_exceed_it(
         assert [call.id for call in request.calls] == [one.id for one in request.results]
         assert json.loads(request.results[-1].text)["i"] == number
     assert "left out" in stub.requests[-1].text
+
+
+@pytest.mark.timeout(180)
+async def test_a_session_on_a_small_window_is_summed_up_and_never_exceeds_it(
+    stack: Stack, client: Client, stub: StubLlm
+) -> None:
+    def reply(request: Request) -> Reply:
+        if "Sum it up" in request.last:
+            return f"The person is Alice. Summary {sum('Sum it up' in one.last for one in stub.requests)}."
+        return f"Heard {len(stub.requests)}. " + "It is noted, with all that belongs to it. " * 30
+
+    stub.rule(".", reply)
+    session = SessionRef(session_id="long", trace_id=new_trace_id())
+    for number in range(14):
+        text = "I am Alice." if number == 0 else f"Message {number}: " + "the harbour was full of ships. " * 40
+        await said(stack, client, session, text, models(stub, context_tokens=4096, max_tokens=512))
+    assert max(map(tokens_of, stub.requests)) <= 4096 - 512
+    summaries = [request for request in stub.requests if "Sum it up" in request.last]
+    assert 2 <= len(summaries) <= 12
+    last = stub.requests[-1] if stub.requests[-1] not in summaries else stub.requests[-2]
+    assert "The person is Alice." in last.text
+    assert "Message 12: " in last.text
+    assert "Message 2: " not in last.text
 
 
 async def test_the_model_reads_the_rest_of_a_cut_result_by_its_handle(

@@ -113,6 +113,28 @@ def test_without_skills_an_agent_answers_itself(begins: Any, name: str, fields: 
     assert (spec.strategy, spec.skills) == ("direct", [])
 
 
+@pytest.mark.parametrize(
+    ("fields", "has_it"),
+    [
+        ({}, False),
+        ({"session_id": "s"}, True),
+        ({"strategy": "loop"}, True),
+        ({"strategy": "direct", "session_id": "s"}, False),
+        ({"skills": [], "session_id": "s"}, False),
+    ],
+)
+def test_what_may_be_cut_can_be_recalled(begins: Any, fields: dict[str, Any], has_it: bool) -> None:
+    spec = task_spec(begins("agent:clerk", "Count.", **fields))
+    assert ("recall" in spec.brief.skills) is has_it
+    assert [facts.name for facts in spec.skills] == spec.brief.skills
+
+
+def test_an_agent_with_every_skill_has_no_engine_skill_by_that(begins: Any) -> None:
+    spec = task_spec(begins("agent", "Do it."))
+    assert "calculator" in spec.brief.skills
+    assert not [facts.name for facts in spec.skills if facts.kind == "engine"]
+
+
 def test_large_input_of_an_agent_travels_by_reference(begins: Any, blobs: BlobStore) -> None:
     given = {"text": "Sum up", "rows": ["ä" * 2000]}
     spec = task_spec(begins("agent", given))
