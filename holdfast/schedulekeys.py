@@ -65,6 +65,7 @@ def scheduled(keys: ScheduleKeys, file: str) -> Scheduled:
         enabled=keys.enabled,
     )
     asked = keys.task_data if keys.input is None else keys.input
+    check_asker(asked, "task_data" if keys.input is None else "input")
     return Scheduled(**dict(checked(timing, keys.type)), input=asked, timeout_seconds=keys.timeout_seconds, file=file)
 
 
@@ -87,6 +88,16 @@ def checked(timing: Timing, kind: Kind | None = None) -> Timing:
         return timing.model_copy(update={"cron": cron.parse(timing.cron).text})
     except InvalidCron as exc:
         raise Fault("cron", str(exc)) from exc
+
+
+def check_asker(asked: Json, key: str) -> None:
+    """An e-mail address is to be hashed before Temporal hears of it, and a schedule lies there.
+
+    Raises:
+        Fault: names the key that is wrong.
+    """
+    if isinstance(asked, dict) and "user_email" in asked:
+        raise Fault(f"{key}.user_email", "the clock asks for nobody; leave it out")
 
 
 def _check_zone(name: str) -> None:

@@ -7,6 +7,8 @@ from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.flow import FlowSpec
 from holdfast.contracts.schedule import ScheduleSpec
 from holdfast.contracts.timing import Scheduled, Timing
+from holdfast.conversing import OF_AGENT
+from holdfast.names import canonical_name
 from holdfast.snapshot import Catalogue
 
 
@@ -22,7 +24,8 @@ def declared(catalogue: Catalogue) -> Iterator[ScheduleSpec]:
 
 def _of_agent(agent: AgentSpec, found: Scheduled) -> ScheduleSpec:
     """A continuous agent has one conversation, and the schedule speaks in it."""
-    session = {"session_id": f"agent:{agent.name}"} if agent.execution_mode == "continuous" else {}
+    is_continuous = agent.execution_mode == "continuous"
+    session = {"session_id": f"{OF_AGENT}{canonical_name(agent.name)}"} if is_continuous else {}
     request = {"type": f"agent:{agent.name}", **session, **_asked(found)}
     return _spec(found, agent.name, request, agent.enabled)
 

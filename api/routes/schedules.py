@@ -19,7 +19,7 @@ from holdfast.contracts.timing import Overlap, Timing
 from holdfast.cron import MAX_CHARACTERS
 from holdfast.errors import Conflict, InvalidRequest, NotFound, TooLarge
 from holdfast.ids import canonical, new_trace_id, task_id_from_key
-from holdfast.schedulekeys import LONGEST_SECONDS, Fault, Kind, ThisOverlap, checked, told
+from holdfast.schedulekeys import LONGEST_SECONDS, Fault, Kind, ThisOverlap, check_asker, checked, told
 from holdfast.temporal import schedules as floor
 
 router = APIRouter(tags=["schedules"])
@@ -204,6 +204,7 @@ async def _spec(house: House, tenant: str, name: str, body: ScheduleChange) -> S
     given: dict[str, Any] = {key: getattr(body, key) for key in Timing.model_fields}
     try:
         timing = checked(Timing(**{**given, "cron": body.cron or ""}), body.type)
+        check_asker(body.request.input, "request.input")
     except Fault as exc:
         raise told(exc) from exc
     request = body.request.model_dump(mode="json", exclude_unset=True)
@@ -214,8 +215,6 @@ async def _spec(house: House, tenant: str, name: str, body: ScheduleChange) -> S
 async def _check(house: House, tenant: str, asked: TaskRequest, request: dict[str, Json]) -> None:
     if own := next((key for key in _OWN if key in request), None):
         raise InvalidRequest(f"request.{own}: a schedule gives none; leave it out", field=f"request.{own}")
-    if isinstance(asked.input, dict) and "user_email" in asked.input:
-        raise InvalidRequest("request.input.user_email: a schedule asks for nobody; leave it out")
     await house.admission.checked(asked, tenant, new_trace_id())
     if (size := len(canonical(request))) > MAX_REQUEST_BYTES:
         text = f"request has {size} bytes of JSON; {MAX_REQUEST_BYTES} are allowed in a schedule"

@@ -19,6 +19,7 @@ from temporalio.client import (
     ScheduleRange,
     ScheduleState,
 )
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from holdfast import cron
 from holdfast.contracts.base import Json
@@ -27,6 +28,7 @@ from holdfast.contracts.schedule import SCHEDULED_WORKFLOW, ScheduledRun, Schedu
 from holdfast.contracts.timing import Overlap, Timing
 from holdfast.ids import canonical
 from holdfast.schedulekeys import zone_of
+from holdfast.temporal import attributes
 
 SHA, ENABLED = "schedule_sha", "schedule_enabled"
 """In the memo of each workflow that a schedule starts: what it was made from."""
@@ -52,10 +54,17 @@ def schedule(spec: ScheduleSpec) -> temporal.Schedule:
         task_queue=QUEUE_AGENTS,
         task_timeout=TASK_TIMEOUT,
         memo={SHA: sha(spec), ENABLED: spec.enabled},
+        typed_search_attributes=_attributes(spec),
         static_summary=f"schedule {spec.name}",
     )
     policy = SchedulePolicy(overlap=OVERLAPS[spec.overlap], catchup_window=timedelta(seconds=spec.catchup_seconds))
     return temporal.Schedule(action, _times(spec), policy, ScheduleState(paused=not spec.enabled))
+
+
+def _attributes(spec: ScheduleSpec) -> TypedSearchAttributes:
+    """What its runs are found by; their tasks have their own."""
+    found = {attributes.TENANT_ID: spec.tenant, attributes.TASK_TYPE: "schedule", attributes.TASK_NAME: spec.name}
+    return TypedSearchAttributes([SearchAttributePair(key, value) for key, value in found.items()])
 
 
 def _times(timing: Timing) -> temporal.ScheduleSpec:

@@ -19,7 +19,9 @@ from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
 from temporalio.client import Client, ScheduleBackfill, WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
+from holdfast.contracts.schedule import ScheduleSpec
 from holdfast.temporal import binary
+from holdfast.temporal import schedules as floor
 from holdfast.temporal.connect import connect
 from tests.support.api import PROJECT, Api, free_port, problem
 from tests.support.skill_folders import write_files
@@ -226,6 +228,16 @@ def test_a_schedule_of_a_file_is_changed_in_its_file(api: Api) -> None:
     problem(api.http.post("/schedules", json={"name": "nightly", **change}), 409, "CONFLICT")
 
 
+async def test_several_at_once_make_a_schedule_once(client: Client) -> None:
+    spec = ScheduleSpec(name="raced", interval_seconds=3600, request=ECHO, managed_by="agents/raced.yaml")
+    changes = await asyncio.gather(*[floor.settle(client, spec) for _ in range(5)])
+    assert sorted(changes) == ["created", "kept", "kept", "kept", "kept"]
+    changed = spec.model_copy(update={"interval_seconds": 60})
+    await asyncio.gather(*[floor.settle(client, changed) for _ in range(5)])
+    assert (await floor.find(client, "default", "raced")).timing.interval_seconds == 60
+    await floor.delete(client, "default", "raced")
+
+
 # -- the API
 
 
@@ -266,6 +278,12 @@ def test_a_schedule_lives_from_post_to_delete(api: Api) -> None:
         ({"interval_seconds": 5, "request": {"type": "agent:nobody", "input": "x"}}, 404, "AGENT_NOT_FOUND", "nobody"),
         ({"interval_seconds": 5, "request": {**ECHO, "input": {}}}, 422, "INVALID_SKILL_INPUT", "'i'"),
         ({"interval_seconds": 5, "request": {**ECHO, "user_id": "a@b.c"}}, 422, "INVALID_REQUEST", "user_id"),
+        (
+            {"interval_seconds": 5, "request": {**ECHO, "input": {"user_email": "a@b.c"}}},
+            422,
+            "INVALID_REQUEST",
+            "nobody",
+        ),
         ({"interval_seconds": 5, "request": {**ECHO, "idempotency_key": "k"}}, 422, "INVALID_REQUEST", "idempotency"),
     ],
 )

@@ -196,7 +196,7 @@ def test_a_project_declares_the_schedules_of_its_agents_and_flows(tmp_path: Path
         tmp_path,
         {
             "agents/daily.yaml": "name: Daily_Report\nschedule_config: {cron: 0 0 * * *, task_data: Go, timeout_seconds: 9}",
-            "agents/guard.yaml": "name: guard\nexecution_mode: continuous\nschedule_config: {interval_seconds: 60, input: Look}",
+            "agents/guard.yaml": "name: Guard\nexecution_mode: continuous\nschedule_config: {interval_seconds: 60, input: Look}",
             "agents/off.yaml": "name: off\nenabled: false\nschedule_config: {interval_seconds: 60, input: x}",
             "flows/daily.yaml": "name: Daily_Report\nsteps: [{agent: off}]\ntriggers: {schedule: {interval_seconds: 3600}}",
             "agents/broken.yaml": "name: broken\nschedule_config: {cron: 0 0 * *, task_data: Go}",
@@ -207,11 +207,11 @@ def test_a_project_declares_the_schedules_of_its_agents_and_flows(tmp_path: Path
         ("agents/broken.yaml", 2, "schedule_config.cron")
     ]
     found = {spec.name: spec for spec in schedules.declared(loaded.catalogue)}
-    assert list(found) == ["Daily_Report", "guard", "off", "flow.Daily_Report"]
+    assert list(found) == ["Daily_Report", "Guard", "off", "flow.Daily_Report"]
     daily = found["Daily_Report"]
     assert (daily.cron, daily.managed_by, daily.enabled) == ("0 0 * * *", "agents/daily.yaml", True)
     assert daily.request == {"type": "agent:Daily_Report", "input": "Go", "limits": {"task_seconds": 9.0}}
-    assert found["guard"].request == {"type": "agent:guard", "session_id": "agent:guard", "input": "Look"}
+    assert found["Guard"].request == {"type": "agent:Guard", "session_id": "agent:guard", "input": "Look"}
     assert not found["off"].enabled
     assert found["flow.Daily_Report"].request == {"type": "workflow:Daily_Report", "input": None}
 
@@ -222,6 +222,11 @@ def test_a_project_declares_the_schedules_of_its_agents_and_flows(tmp_path: Path
         ("name: a\nschedule_config: {interval_seconds: 1.5, input: x}", "interval_seconds", "whole number"),
         ("name: a\nschedule_config: {interval_seconds: 0, input: x}", "interval_seconds", "found 0"),
         ("name: a\nschedule_config: {interval_seconds: 5}", "task_data", "prompt"),
+        (
+            "name: a\nschedule_config: {interval_seconds: 5, input: {prompt: x, user_email: a@b.c}}",
+            "input.user_email",
+            "nobody",
+        ),
         ("name: a\nschedule_config: {interval_seconds: 5, input: x, overlap: 2}", "overlap", "'skip'"),
         ("name: a\nschedule_config: {interval_seconds: 5, input: x, catchup_seconds: 1}", "catchup_seconds", "10"),
         ("name: a\nschedule_config: {intervall_seconds: 5}", "intervall_seconds", "did you mean 'interval_seconds'?"),
