@@ -33,11 +33,12 @@ class Pause:
         self._since: float | None = None
         self._lost_at: float | None = None
 
-    def begins(self, why: str) -> None:
-        """Something is away, for as long as it takes; the next call of `ends` tells how long that was."""
+    def begins(self, why: str, heard_at: float | None = None) -> None:
+        """Something is away, for as long as it takes; how long it was, since the last sign of life, is told at its
+        end."""
         self._lost_at = None
         if self._since is None:
-            self._since = time.monotonic()
+            self._since = time.monotonic() if heard_at is None else heard_at
             self._say(f"paused: {why}")
 
     def is_lost(self, exc: OperatorError) -> None:

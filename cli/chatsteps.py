@@ -94,8 +94,9 @@ class Seen:
         if name == "plan":
             self._change(lambda step: step.name == "plan", took)
         elif name != "call":
-            step = Step(kind="llm", name=name, state="done", started_at=self._phase_at, ended_at=data["at"])
-            self.steps.append(step.model_copy(update=took))
+            detail = "it writes a program" if name == "program" else ""
+            step = Step(kind="llm", name=name, state="done", detail=detail, ended_at=data["at"])
+            self.steps.append(step.model_copy(update=took | {"started_at": self._phase_at}))
 
     def _program(self, data: Data) -> None:
         why = str(data.get("problems") or data.get("why") or "").strip().splitlines()

@@ -16,7 +16,7 @@ from holdfast.errors import Conflict, OperatorError, UserError
 _TICK_S = 0.2
 _QUIET_S = 2.0
 """After so long without a word we look whether somebody is away; and so often again."""
-AWAY = "no worker answers; the turn goes on as soon as one is back"
+AWAY = "no worker or server answers; the turn goes on as soon as they are back"
 
 
 class Turn:
@@ -26,7 +26,7 @@ class Turn:
         self._client, self._id = client, task_id
         self._show, self._reader, self._pause = show, reader, pause
         self._met: set[str] = set()
-        self._looked_at = time.monotonic()
+        self._heard_at = self._looked_at = time.monotonic()
         self._is_over = False
 
     def follow(self) -> Task:
@@ -47,7 +47,7 @@ class Turn:
         return patiently(self._pause, lambda: self._client.task(self._id))
 
     def _hear(self, event: Event) -> None:
-        self._looked_at = time.monotonic()
+        self._heard_at = self._looked_at = time.monotonic()
         self._pause.ends()
         self._show.hear(event)
         self._is_over = event.name == "done"
@@ -70,9 +70,10 @@ class Turn:
     def _judge(self, task: Task) -> None:
         """A pause of the API is over now; that of a worker only when something happens to the turn."""
         if task.note:
-            self._pause.begins(AWAY)
+            # Why is not known for sure: a query that no worker takes looks like a server that is slow.
+            self._pause.begins(AWAY, self._heard_at)
         elif task.waiting:
-            self._pause.begins(task.waiting[0])
+            self._pause.begins(task.waiting[0], self._heard_at)
         else:
             self._pause.is_found()
 

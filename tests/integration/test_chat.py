@@ -182,16 +182,18 @@ def test_a_killed_worker_is_a_pause_and_no_error(project, stub):
     assert len(project.counted) <= len(CHAPTERS) + 1, "only the call in flight may run again"
 
 
-def test_a_killed_api_is_a_pause_and_no_error(project, stub):
+@pytest.mark.parametrize("victim", ["serve", "start-dev"])
+def test_a_killed_api_or_server_is_a_pause_and_no_error(project, stub, victim):
+    """SIGKILL to the API, or to the Temporal server, while the model thinks: it is asked once, and the answer comes."""
     answers(stub, "slow one", "Here it is.", delay_s=5)
     command = [sys.executable, "-m", "cli.main", "chat", "--once", "The slow one"]
     with subprocess.Popen(
         command, cwd=project.folder, env=project.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as chat:
         project.wait(lambda: stub.requests)
-        (api,) = project.processes("serve")
-        os.kill(api, signal.SIGKILL)
-        out, err = chat.communicate(timeout=60)
+        (found,) = project.processes(victim)
+        os.kill(found, signal.SIGKILL)
+        out, err = chat.communicate(timeout=90)
     assert (chat.returncode, out) == (0, "Here it is.\n"), err
-    assert len(stub.requests) == 1
     assert "error" not in err
+    assert len(stub.requests) == 1

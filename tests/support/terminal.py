@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -135,6 +135,19 @@ class Terminal:
             assert time.monotonic() < deadline, f"{text!r} does not come:\n" + "\n".join(self.screen.lines)
             assert self._read(0.2) or self.process.poll() is None, f"ended before {text!r}:\n{self.sent}"
         return self.sent.index(text, place) + len(text)
+
+    def watch(self, seconds: float) -> None:
+        """Take in what comes, for so long."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._read(0.05)
+
+    def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+        """Take in what comes, until something is so."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "\n".join(self.screen.lines)
+            self._read(0.05)
 
     def end(self, seconds: float = 30) -> int:
         """Its exit code, once it has ended."""

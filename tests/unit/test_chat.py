@@ -1,6 +1,7 @@
 """`holdfast chat` against a scripted API: what it sends, prints, asks and waits for."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 import pytest
 
 from cli import chatline
+from cli.chatinput import Lines
+from cli.chatsteps import spoken
 from holdfast.client import wire
+from tests.support.cli import ROOT
 from tests.support.fake_api import TASK_ID, Event, FakeApi, fake_api, problem, task
 
 MESSAGES = "/sessions/s/messages"
@@ -168,6 +172,47 @@ def test_an_unknown_cost_is_said_to_be_unknown(api, chat):
     api.says("GET", f"/tasks/{TASK_ID}", task(output="Hello!", **taken))
     _, _, err = chat("--session", "s", typed="Hi\n/cost\n")
     assert "last turn  1 LLM call, 5 tokens in, 2 out, cost unknown" in err
+
+
+def test_other_commands_and_pipes_do_not_load_the_line_of_a_terminal():
+    code = "import sys, cli.main, cli.chat; cli.chat.open_reader(None); print('prompt_toolkit' in sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL
+    )
+    assert ran.stdout == "False\n", ran.stderr
+
+
+# what is typed
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["one"], "one"),
+        (["one \\", "two"], "one \ntwo"),
+        (["a path\\\\"], "a path\\\\"),
+        (['"""', "def f():", "    pass", '"""'], "def f():\n    pass"),
+        (['Mend this: """x = 1', 'y = 2""" please'], "Mend this: x = 1\ny = 2 please"),
+        (["never \\"], "never \\"),
+    ],
+)
+def test_a_message_may_have_several_lines(typed, message):
+    assert Lines(typed).message() == message
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ('{"answer": "Hel', "Hel"),
+        ('{"answer": "a \\"b\\" \\u00e4\\n', 'a "b" ä\n'),
+        ('{"answer": "half an escape \\', "half an escape "),
+        ('{"answer": "all"}', "all"),
+        ('{"selected_skills": ["answer"], "rea', ""),
+        ("", ""),
+    ],
+)
+def test_an_answer_is_read_from_a_plan_that_is_still_being_written(plan, said):
+    assert spoken(plan) == said
 
 
 # questions
@@ -378,5 +423,5 @@ def test_a_worker_that_is_away_is_a_pause(api, chat, monkeypatch):
     api.streams(EVENTS, *[[] for _ in range(9)])
     code, out, err = chat("--session", "s", typed="Hi\n")
     assert (code, out) == (0, "Hello!\n")
-    assert err.count("paused: no worker answers") == 1
+    assert err.count("paused: no worker or server answers") == 1
     assert err.count("goes on after") == 1
