@@ -234,11 +234,12 @@ class Records:
             rows = (await session.execute(select(*columns).where(*fits).order_by(TaskRow.updated_at))).all()
         return [Standing(*row) for row in rows]
 
-    async def tally(self) -> Tally:
-        """Counts of what people asked for, over all tenants. CANCELLED and TIMED_OUT count as failed."""
+    async def tally(self, *, tenant: str | None = None, kind: str | None = None) -> Tally:
+        """Counts of what people asked for, over all tenants or of one. CANCELLED and TIMED_OUT count as failed."""
         took = _seconds(is_sqlite=self.db.address.file is not None)
         counted = select(TaskRow.state, func.count(), func.count(took), func.sum(took))
-        by_state = counted.where(TaskRow.parent_id.is_(None)).group_by(TaskRow.state)
+        fits = [TaskRow.parent_id.is_(None), *_same(tenant=tenant, type=kind)]
+        by_state = counted.where(*fits).group_by(TaskRow.state)
         async with self.db.reading() as session:
             rows = (await session.execute(by_state)).all()
         counts = {state: count for state, count, _, _ in rows}

@@ -1,15 +1,17 @@
 """Tasks: ask, list, look at, cancel."""
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Header, HTTPException, Query, Request, Response
 from fastapi.openapi.models import Example
-from pydantic import StringConstraints
+from pydantic import BeforeValidator, StringConstraints
 from temporalio.service import RPCError, RPCStatusCode
 
 from api import intake, sessions
+from api.endings import published
 from api.house import House, OurHouse, OurTaskId, OurTenant
+from api.older import OlderRequest, OlderTask, either
 from api.progress import handle_of
 from api.subtasks import whole_task
 from api.temporal import answering
@@ -39,7 +41,14 @@ _EXAMPLES: dict[str, Example] = {
     "skill": {"summary": "one call of a skill", "value": {"type": "skill:list-files", "input": {"path": "."}}},
     "program": {"summary": "a program of your own", "value": {"type": "program", "program": "result = 6 * 7"}},
 }
-Asked = Annotated[TaskRequest, Body(openapi_examples=_EXAMPLES)]
+Asked = Annotated[
+    TaskRequest,
+    BeforeValidator(either, json_schema_input_type=TaskRequest | OlderTask),
+    Body(openapi_examples=_EXAMPLES),
+]
+_OLDER: dict[int | str, dict[str, Any]] = {
+    202: {"model": Task, "description": "The same, of a body in agentrunner's words: {agent_name, task_data, …}"}
+}
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=190)]
 _STATES: dict[str, list[TaskState]] = {
     "pending": ["PENDING"],
@@ -83,7 +92,7 @@ class Result(Contract):
     stdout: str = ""
 
 
-@router.post("", status_code=201, operation_id="create_task")
+@router.post("", status_code=201, operation_id="create_task", responses=_OLDER)
 async def create(
     body: Asked,
     request: Request,
@@ -95,8 +104,11 @@ async def create(
 ) -> Task:
     """Ask for a task. It is checked whole before anything starts, and recorded before it is started.
 
-    With `wait` the answer comes once the task is over, or then: as it stands, and it goes on.
+    With `wait` the answer comes once the task is over, or then: as it stands, and it goes on. agentrunner's body
+    `{agent_name, task_data, priority, timeout_seconds, callback_url}` is taken too.
     """
+    if isinstance(body, OlderRequest):
+        response.status_code = 202
     asked = body.model_copy(update={"idempotency_key": body.idempotency_key or key})
     row, is_new = await _accepted(asked, request, response, house, tenant)
     if not is_new:
@@ -185,6 +197,12 @@ async def result(task_id: OurTaskId, house: OurHouse, tenant: OurTenant, wait: W
     return Result.model_validate(task.model_dump())
 
 
+@router.delete("/{task_id}", status_code=202, operation_id="delete_task")
+async def delete(task_id: UUID, house: OurHouse, tenant: OurTenant) -> Task:
+    """The same as `POST /tasks/{task_id}/cancel`: the record stays."""
+    return await cancel(task_id, house, tenant)
+
+
 @router.post("/{task_id}/cancel", status_code=202, operation_id="cancel_task")
 async def cancel(task_id: UUID, house: OurHouse, tenant: OurTenant) -> Task:
     """Ask a task to stop: its box is killed, a `once` call in flight may end. The task is CANCELLED soon after."""
@@ -201,6 +219,7 @@ async def cancel(task_id: UUID, house: OurHouse, tenant: OurTenant) -> Task:
         if seen.row.state != "PENDING":
             raise Conflict(f"task {seen.row.id} has no workflow that runs: {shown(exc.message)}") from exc
         change = await house.records.change(tenant, seen.row.id, "CANCELLED")
+        await published(house, change.row)
         await sessions.dropped(house, seen.row)
         seen = Seen(change.row)
     return await as_task(house, seen)

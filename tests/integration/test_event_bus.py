@@ -224,24 +224,24 @@ def test_nobody_hears_of_a_failure_that_nobody_subscribed_to(bus: Bus) -> None:
     assert _event(bus, f"{task['id']}.failed") is None
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_two_agents_that_answer_each_other_are_stopped_by_depth(bus: Bus) -> None:
     first = bus.send("game.start", "Hello")
-    last = bus.until(lambda: [one for one in _of(bus, first["event_id"]) if one["state"] == "stopped"], 60)
-    assert [one["depth"] for one in last] == [8]
-    assert "depth 8" in last[0]["reason"]
-    players = Counter(kind for one in _of(bus, first["event_id"]) for kind in one["started"])
-    assert (players["agent:ping"], players["agent:pong"]) == (4, 4)
+    trace = bus.seen(first["event_id"])["trace_id"]
 
+    def outputs() -> list[dict[str, Any]]:
+        """What was published of these agents, the newest first."""
+        time.sleep(0.5)
+        events = bus.api.get("/events", limit=200)["events"]
+        named = [one for one in events if one["topic"] in ("game.start", "agent.output.ping", "agent.output.pong")]
+        return [one for one in named if bus.seen(one["event_id"])["trace_id"] == trace]
 
-def _of(bus: Bus, event_id: str) -> list[dict[str, Any]]:
-    """An event, and what was published of its tasks, and so on."""
-    trace = bus.seen(event_id)["trace_id"]
-    named = [
-        one
-        for one in bus.api.get("/events", limit=1000)["events"]
-        if "output" in one["topic"] or one["event_id"] == event_id
-    ]
-    return [one for one in named if bus.seen(one["event_id"])["trace_id"] == trace]
+    last = bus.until(lambda: [one for one in outputs() if one["state"] == "stopped"], 150)
+    assert ([one["depth"] for one in last], "depth 8" in last[0]["reason"]) == ([8], True)
+    assert [one["depth"] for one in outputs()] == [8, 7, 6, 5, 4, 3, 2, 1, 0]
+    players = Counter(kind for one in outputs() for kind in one["started"])
+    assert players == {"agent:ping": 4, "agent:pong": 4}
 
 
 def _event(bus: Bus, event_id: str) -> dict[str, Any] | None:
@@ -293,3 +293,50 @@ def test_callback_url_is_told_the_end_by_posts_that_are_retried(bus: Bus) -> Non
     assert (said["type"], said["id"]) == ("agent.task.failed", f"{task['id']}.failed")
     assert (said["data"]["task_id"], said["data"]["state"]) == (task["id"], "ERROR")
     assert "division by zero" in said["data"]["error"]
+
+
+# -- agentrunner's API
+
+
+def test_body_in_agentrunners_words_is_told_by_its_keys_and_answered_202(bus: Bus) -> None:
+    body = {"agent_name": "asked", "task_data": {"prompt": "Hi"}, "priority": "high", "timeout_seconds": 60}
+    back = f"{bus.receiver.url}/older"
+    response = bus.api.http.post("/tasks", json={**body, "callback_url": back})
+    assert response.status_code == 202, response.text
+    task = bus.ended(response.json()["id"])
+    assert (task["type"], task["state"], task["input"]) == ("agent:asked", "DONE", {"prompt": "Hi"})
+    bus.until(lambda: bus.receiver.at("/older"))
+    assert bus.receiver.at("/older")[0].event["type"] == "agent.task.completed"
+    assert bus.api.http.post("/tasks", json={"type": "agent:asked", "input": "Hi"}).status_code == 201
+    wrong = problem(bus.api.http.post("/tasks", json={**body, "priority": "soon"}), 422, "INVALID_REQUEST")
+    assert "priority" in wrong["message"]
+    problem(bus.api.http.post("/tasks", json={**body, "agent_name": "nobody"}), 404, "AGENT_NOT_FOUND")
+
+
+def test_delete_cancels_once_and_409_says_that_a_task_is_over(bus: Bus) -> None:
+    task = bus.api.submit("skills.ask(text='ever?')")
+    bus.until(lambda: bus.api.get(f"/tasks/{task['id']}")["state"] == "WAITING")
+    assert bus.api.http.delete(f"/tasks/{task['id']}").status_code == 202
+    assert bus.ended(task["id"])["state"] == "CANCELLED"
+    problem(bus.api.http.delete(f"/tasks/{task['id']}"), 409, "CONFLICT")
+
+
+def test_collaborative_task_is_taken_by_the_master(bus: Bus) -> None:
+    response = bus.api.http.post("/collaborative/tasks", json={"task_data": {"prompt": "Compare two words"}})
+    assert (response.status_code, response.json()["type"]) == (202, "agent:master"), response.text
+    found = bus.api.get(f"/collaborative/tasks/{response.json()['id']}")
+    assert found["id"] == response.json()["id"]
+    bus.api.http.delete(f"/tasks/{found['id']}")
+
+
+def test_workers_and_agents_say_how_they_are(bus: Bus) -> None:
+    [worker] = bus.until(lambda: bus.api.get("/workers"))
+    assert {"agents", "llm", "skills", "sandbox"} <= set(worker["queues"])
+    health = bus.api.get("/agents/asked/health")
+    assert (health["status"], health["healthy"]) == ("ready", True)
+    assert bus.api.get("/agents/off/health")["status"] == "disabled"
+    bus.ended(bus.api.http.post("/tasks", json={"agent_name": "asked", "task_data": "Hi"}).json()["id"])
+    stats = bus.api.get("/agents/asked/stats")
+    assert stats["total_executions"] == stats["successful"] + stats["failed"] + stats["in_work"] > 0
+    assert not bus.api.http.post("/agents/asked/restart").json()["restarted"]
+    problem(bus.api.http.get("/agents/nobody/stats"), 404, "AGENT_NOT_FOUND")
