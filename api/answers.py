@@ -22,14 +22,17 @@ from holdfast.ids import user_hash
 from holdfast.snapshot import Catalogue
 from holdfast.starts import checked_source
 from holdfast.temporal.updates import processed
+from store.records import TaskRow
 
 
 async def seen(house: House, tenant: str, task_id: object) -> Seen:
     return await current(house, await house.records.get(tenant, str(task_id)))
 
 
-async def answered(house: House, found: Seen, question_id: str, value: Json, user_id: str | None) -> Question:
-    """The question with its answer, once the task has taken it.
+async def answered(
+    house: House, found: Seen, question_id: str, value: Json, user_id: str | None, update_id: str | None = None
+) -> Question:
+    """The question with its answer, once the task has taken it. An answer with the same `update_id` is the same answer.
 
     Raises:
         NotFound, Conflict: it is not there, or not open any more.
@@ -38,7 +41,7 @@ async def answered(house: House, found: Seen, question_id: str, value: Json, use
     question = await _open(house, found, question_id)
     given = await asyncio.to_thread(_checked, house, found, question, value)
     by = user_hash(user_id) if user_id else None
-    await _tell(house, found, AnswerMessage(question_id=question_id, value=given, by=by))
+    await _tell(house, found, AnswerMessage(question_id=question_id, value=given, by=by), update_id)
     return question.model_copy(update={"state": "answered", "answer": given, "answered_by": by})
 
 
@@ -109,9 +112,20 @@ def _fitting(value: Json, chosen: Json, options: list[str], form: dict[str, Json
     return value
 
 
-async def _tell(house: House, found: Seen, message: AnswerMessage) -> None:
+async def was_answered(house: House, row: TaskRow, update_id: str) -> bool:
+    """Whether a task took an answer with this id."""
+    try:
+        handle: Any = await handle_of(house, row)
+        async with answering():
+            await handle.get_update_handle(update_id).result()
+    except (RPCError, WorkflowUpdateFailedError):
+        return False
+    return True
+
+
+async def _tell(house: House, found: Seen, message: AnswerMessage, update_id: str | None = None) -> None:
     handle: Any = await handle_of(house, found.row)
-    send = functools.partial(handle.execute_update, UPDATE_ANSWER, message, id=str(uuid4()))
+    send = functools.partial(handle.execute_update, UPDATE_ANSWER, message, id=update_id or str(uuid4()))
     try:
         async with answering(10.0):
             await processed(send)

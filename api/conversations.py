@@ -2,23 +2,33 @@
 
 import asyncio
 import contextlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from temporalio.service import RPCError, RPCStatusCode
 
+from api.answers import answered, was_answered
 from api.house import House
 from api.sessions import handle_of, rows_of, viewed
 from api.temporal import answering
 from api.view import STATUS, current, questions, value
+from holdfast.contracts.base import Json
 from holdfast.contracts.begin import Cause
-from holdfast.contracts.chat import Said, SessionLine, SessionShown
-from holdfast.contracts.program import TaskState
+from holdfast.contracts.chat import Said, SessionLine, SessionMessage, SessionShown
+from holdfast.contracts.program import FINAL, TaskState
 from holdfast.contracts.question import Question
 from holdfast.contracts.session import SIGNAL_CLOSE, Memory, SessionSettings, SessionView
-from holdfast.errors import NoTemporal
+from holdfast.errors import NoTemporal, NotFound
+from holdfast.ids import task_id_from_key
 from holdfast.said import plain
 from store.records import TaskRow
 from store.sessions import SessionRow
+
+_BEGUN: tuple[TaskState, ...] = ("RUNNING", "WAITING", "DONE", "ERROR", "CANCELLED", "TIMED_OUT")
+_AGAIN = timedelta(minutes=10)
+"""So long a message that answered a question may come again."""
 
 # its turns
 
@@ -122,12 +132,72 @@ async def close(house: House, row: SessionRow) -> SessionRow:
     return await rows_of(house).get(row.tenant, row.id)
 
 
-async def asked(house: House, tenant: str, session_id: str) -> tuple[TaskRow, Question] | None:
-    """The question that the next message answers: of the turn that waits, if it asks one thing, in words."""
-    waiting = await house.records.list(tenant, state="WAITING", session_id=session_id, limit=1)
-    for row in waiting.rows:
+# questions that a message answers
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a message answered, and the turn that asked."""
+
+    task: TaskRow
+    turn: int
+    question_id: str
+
+
+async def answer(house: House, row: SessionRow, message: SessionMessage) -> Answer | None:
+    """Give a message to the turn that waits for it, if one asks one thing, in words; None: it answers nothing.
+
+    Raises:
+        InvalidRequest: it is none of the answers that the question allows.
+    """
+    update_id = None
+    if message.idempotency_key is not None:
+        update_id = task_id_from_key(row.tenant, message.idempotency_key)
+        if await _is_turn(house, row.tenant, update_id):
+            return None
+        if given := await _given(house, row, update_id, message.text):
+            return given
+    found = await _asked(house, row)
+    if found is None:
+        return None
+    task, question = found
+    value = _as_form(message.text) if question.form else message.text
+    await answered(house, await current(house, task), question.id, value, message.user_id, update_id)
+    return Answer(task, row.turns + 1, question.id)
+
+
+async def _asked(house: House, row: SessionRow) -> tuple[TaskRow, Question] | None:
+    waiting = await house.records.list(row.tenant, state="WAITING", session_id=row.id, limit=1)
+    for task in waiting.rows:
         with contextlib.suppress(NoTemporal):
-            asks = [one for one in await questions(house, await current(house, row)) if one.state == "open"]
+            asks = [one for one in await questions(house, await current(house, task)) if one.state == "open"]
             if [one.kind for one in asks] == ["clarification"]:
-                return row, asks[0]
+                return task, asks[0]
     return None
+
+
+async def _given(house: House, row: SessionRow, update_id: str, text: str) -> Answer | None:
+    """What this very message answered before: its sender did not hear of it."""
+    latest = await house.records.list(row.tenant, state=_BEGUN, session_id=row.id, limit=1)
+    for task in latest.rows:
+        if datetime.now(UTC) - task.updated_at < _AGAIN and await was_answered(house, task, update_id):
+            closed = [one for one in await questions(house, await current(house, task)) if one.state == "answered"]
+            same = [one.id for one in closed if one.answer in (text, _as_form(text))]
+            return Answer(task, row.turns + (task.state not in FINAL), same[-1] if same else "")
+    return None
+
+
+async def _is_turn(house: House, tenant: str, task_id: str) -> bool:
+    try:
+        await house.records.get(tenant, task_id)
+    except NotFound:
+        return False
+    return True
+
+
+def _as_form(text: str) -> Json:
+    """The answer to a question with a form: JSON, or text that may fit as it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

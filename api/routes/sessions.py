@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, cast
 from urllib.parse import quote, urlencode
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.sse import format_sse_event
@@ -12,7 +12,6 @@ from fastapi.sse import format_sse_event
 from api import conversations, intake
 from api.feed import Streams
 from api.house import House, OurHouse, OurTenant
-from api.routes import questions
 from api.routes.events import EventStream, LastEventId, LastEventIdQuery
 from api.sessionfeed import BEGINNING, Heard, SessionCursor, SessionFeed
 from api.sessions import closed, rows_of
@@ -30,8 +29,8 @@ from holdfast.contracts.principal import SessionId
 from holdfast.contracts.session import SessionState
 from holdfast.contracts.task import TaskRequest
 from holdfast.conversing import settings_of
-from holdfast.errors import Conflict, InvalidRequest, NotFound
-from holdfast.ids import task_id_from_key, user_hash
+from holdfast.errors import Conflict, InvalidRequest
+from holdfast.ids import user_hash
 from store.records import MAX_PAGE
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
@@ -139,32 +138,18 @@ async def _answered(session_id: str, body: SessionMessage, house: House, tenant:
         return None
     if row.state == "closed":
         raise closed(session_id)
-    if not body.text or body.parts or await _is_known(house, tenant, body.idempotency_key):
+    if not body.text or body.parts:
         return None
-    found = await conversations.asked(house, tenant, session_id)
-    if found is None:
+    answer = await conversations.answer(house, row, body)
+    if answer is None:
         return None
-    task, question = found
-    answer = questions.Answer(answer=body.text, user_id=body.user_id)
-    await questions.answer(UUID(task.id), question.id, answer, house, tenant)
     return MessageTaken(
         session_id=session_id,
-        task_id=task.id,
-        turn=row.turns + 1,
-        answered=question.id,
-        task=await as_task(house, Seen(task)),
+        task_id=answer.task.id,
+        turn=answer.turn,
+        answered=answer.question_id,
+        task=await as_task(house, Seen(answer.task)),
     )
-
-
-async def _is_known(house: House, tenant: str, key: str | None) -> bool:
-    """Whether a message with this key is a turn already."""
-    if key is None:
-        return False
-    try:
-        await house.records.get(tenant, task_id_from_key(tenant, key))
-    except NotFound:
-        return False
-    return True
 
 
 @router.get("/{session_id}/messages", operation_id="list_messages")

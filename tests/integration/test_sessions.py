@@ -261,9 +261,11 @@ def test_the_next_message_answers_the_one_open_question(api: Api, stub: StubLlm)
     asyncio.run(until(lambda: api.get(f"/sessions/{one}")["questions"]))
     shown = api.get(f"/sessions/{one}")
     assert (shown["running"]["state"], [each["text"] for each in shown["questions"]]) == ("WAITING", ["Which one?"])
-    answer = say(api, one, "the red one")
+    answer = say(api, one, "the red one", idempotency_key="red")
     assert (answer["task_id"], answer["answered"]) == (asking["task_id"], shown["questions"][0]["id"])
     assert over(api, asking["task_id"])["output"] == "the red one"
+    again = say(api, one, "the red one", idempotency_key="red")
+    assert (again["task_id"], again["answered"]) == (answer["task_id"], answer["answered"])
     asyncio.run(until(lambda: api.get(f"/sessions/{one}")["turns"] == 1))
 
 
