@@ -1,6 +1,7 @@
 """Questions of a turn, asked where the person is: options, forms field by field, approvals with what they are about."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from holdfast.contracts.question import Question
 from holdfast.errors import UserError
 
 _SHOWN = 2000
+_APPROVALS = "approve, approve 5 (also the next 5 calls), deny, or deny and why"
 _YES, _NO = ("y", "yes", "true"), ("n", "no", "false")
 
 Ask = Callable[[str], str]
@@ -31,8 +33,11 @@ def show(question: Question, task_id: str) -> None:
     if question.kind == "approval":
         _show_approval(question)
     later, typed = how(question, task_id)
-    here = typed or ("approve, deny, or approve 5: also the next 5 calls" if question.kind == "approval" else "")
+    here = typed or (_APPROVALS if question.kind == "approval" else "")
     screen.say(f"       {here + '; ' if here else ''}an empty line leaves it open: {later}", "dim")
+    if question.deadline is not None:
+        left = screen.seconds(max(0.0, question.deadline - time.time()))
+        screen.say(f"       to be answered within {left}; then: {question.on_timeout}", "dim")
 
 
 def answer(question: Question, ask: Ask) -> Json:
@@ -62,10 +67,16 @@ def _show_approval(question: Question) -> None:
     for name in ("skill", "why"):
         if about.get(name):
             screen.say(f"       {name:<10} {about[name]}")
-    if "arguments" in about:
-        text = json.dumps(about["arguments"], ensure_ascii=False, indent=2)
-        text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-        screen.say("       arguments  " + text.replace("\n", "\n                  "))
+    if "arguments_size_bytes" in about:
+        _show_arguments(about.get("arguments_shown"), f"\n… ({about['arguments_size_bytes']:,} bytes)")
+    elif "arguments" in about:
+        _show_arguments(about["arguments"])
+
+
+def _show_arguments(value: Json, more: str = "") -> None:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    text = (text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…") + more
+    screen.say("       arguments  " + text.replace("\n", "\n                  "))
 
 
 def _approval(text: str) -> Json:
@@ -79,9 +90,10 @@ def _approval(text: str) -> Json:
             return "approve"
         if uses.strip().isdecimal():
             return {"decision": "approve", "grant": {"uses": int(uses)}}
-    elif word in ("deny", "2", *_NO) and not uses:
-        return "deny"
-    raise UserError(f"{text!r} is neither; say approve, approve 5 (also the next 5 calls), or deny")
+    elif word in ("deny", "2", *_NO):
+        reason = text.partition(" ")[2].strip()
+        return {"decision": "deny", "reason": reason} if reason else "deny"
+    raise UserError(f"{text!r} is neither; say {_APPROVALS}")
 
 
 # forms

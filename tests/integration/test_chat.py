@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from holdfast import Client
+from holdfast import Client, run_agent
+from holdfast.errors import Conflict
 from tests.support.chats import CHAPTERS, COUNTS, ChatProject, answers, chats, programs
 from tests.support.stub_llm import Request, StubLlm
 from tests.support.terminal import Terminal
@@ -90,6 +91,32 @@ def test_a_question_is_asked_and_answered_where_one_is(project, stub):
     assert (ran.returncode, ran.stdout) == (0, "painted blue\n"), ran.stderr
     assert "?  Which hue?  [red / blue]" in ran.stderr
     assert "'green' is no option of this question" in ran.stderr
+
+
+def test_an_approval_shows_the_call_and_may_cover_the_next_ones(project, stub):
+    people = ["ann@example.org", "bob@example.org"]
+    programs(stub, "Mail", ["send-mail"], f"result = [skills.send_mail(to=one) for one in {people}][-1]")
+    ran = project.run("chat", stdin="Mail both\napprove 1\nexit\n")
+    assert (ran.returncode, ran.stdout) == (0, "sent to bob@example.org\n"), ran.stderr
+    assert ran.stderr.count("       skill      send-mail\n") == 1
+    assert '"to": "ann@example.org"' in ran.stderr
+
+
+def test_a_conversation_can_be_had_from_python(project, stub, monkeypatch):
+    monkeypatch.setenv("HOLDFAST_URL", f"http://127.0.0.1:{project.ports[0]}")
+    monkeypatch.chdir(project.folder)
+    answers(stub, "Alice", "Nice to meet you.")
+    answers(stub, "What is my name", "Alice.")
+    assert run_agent("My name is Alice", session_id="python").output == "Nice to meet you."
+    with Client() as client:
+        taken = client.say("python", "What is my name?")
+        assert client.wait(taken.task_id).output == "Alice."
+        assert [turn.answer for turn in client.messages("python")] == ["Alice.", "Nice to meet you."]
+        assert "python" in [session.id for session in client.sessions(100)]
+        client.close_session("python")
+        assert client.session("python").state == "closed"
+        with pytest.raises(Conflict, match="closed"):
+            client.say("python", "And now?")
 
 
 def test_an_image_reaches_the_model_as_an_image(project, stub):

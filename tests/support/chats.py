@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.cli import Project
+from tests.support.skill_folders import write_files
 from tests.support.stub_llm import Request, StubLlm
 
 COUNT = '''"""Counts the words of a text, slowly enough to be watched."""
@@ -25,11 +26,17 @@ def run(path, context=None):
     os.close(descriptor)
     return words
 '''
-SKILL = {
+SKILL: dict[str, str | bytes] = {
     "SKILL.md": "---\nname: count-words\ndescription: Counts the words of a file.\n---\n",
     "skill.yaml": "name: count-words\ndescription: Counts the words of a file.\neffect: pure\n"
     "input_schema: {type: object, properties: {path: {type: string}}, required: [path]}\n",
     "skill.py": COUNT,
+}
+MAIL: dict[str, str | bytes] = {
+    "SKILL.md": "---\nname: send-mail\ndescription: Sends a mail.\n---\n",
+    "skill.yaml": "name: send-mail\ndescription: Sends a mail.\neffect: keyed\napproval: always\n"
+    "input_schema: {type: object, properties: {to: {type: string}}, required: [to]}\n",
+    "skill.py": "def run(to):\n    return f'sent to {to}'\n",
 }
 CHAPTERS = [f"chapter-{number}.txt" for number in range(1, 7)]
 COUNTS = f"""
@@ -65,12 +72,11 @@ class ChatProject(Project):
 @contextmanager
 def chats(folder: Path) -> Iterator[tuple[ChatProject, StubLlm]]:
     """A project that is up, and its model."""
-    skill = folder / "skills" / "count-words"
-    skill.mkdir(parents=True)
+    folder.mkdir(parents=True)
     (folder / "holdfast.yaml").touch()
     (folder / "README.md").write_text("# About holdfast\n")
-    for name, text in SKILL.items():
-        (skill / name).write_text(text)
+    for skill, files in (("count-words", SKILL), ("send-mail", MAIL)):
+        write_files(folder / "skills" / skill, files)
     with StubLlm() as stub:
         one = ChatProject(folder, model=stub.url)
         one.workspace.mkdir(parents=True)

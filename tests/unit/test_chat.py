@@ -275,6 +275,7 @@ def test_a_form_is_filled_field_by_field(asking, chat):
         ("y", "approve"),
         ("approve 5", {"decision": "approve", "grant": {"uses": 5}}),
         ("maybe\nno", "deny"),
+        ("Deny Not to Bob.", {"decision": "deny", "reason": "Not to Bob."}),
     ],
 )
 def test_an_approval_shows_what_it_is_about(asking, chat, typed, value):
