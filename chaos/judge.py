@@ -18,6 +18,7 @@ from holdfast.errors import shown
 SETTLED_S = 2.0
 """A reply that came is in the history by then; a fault before that may cost the same request again."""
 COSTS_A_REQUEST = ("worker", "server", "stop", "store")
+KEEPS_A_QUESTION = ("server", "worker", "api", "state")
 HEARTBEAT_S = 2.0
 R6_S = HEARTBEAT_S + 2.0
 
@@ -249,6 +250,21 @@ def _zombie(facts: Facts) -> Promise:
     return Promise("zombie", "", "a worker that was overtaken and wakes is not heard", f"{stops} woke", broken)
 
 
+def _waits(facts: Facts) -> Promise:
+    """Kills of what keeps a question, or would hear its answer, while its program rested."""
+    asked = [(one, found) for one, found in _each(facts) if one.scenario.waits_for_people]
+    kills = [strike for strike in facts.strikes if strike.kind in KEEPS_A_QUESTION]
+    struck = sum(any(found.state_at(strike.at) == "WAIT" for strike in kills) for _, found in asked)
+    broken = [f"{_told(one)}: {one.state or 'not over'}" for one, _ in asked if one.state != one.scenario.state]
+    return Promise(
+        "waits",
+        "R7",
+        "a question that was open at a kill is answered after it, and what was finished stays so",
+        f"{struck} of {len(asked)} tasks struck while they waited",
+        broken,
+    )
+
+
 def _replays(facts: Facts) -> Promise:
     count = sum(len(found.histories) for found in facts.evidence.values())
     return Promise("replays", "R5", "every history replays", f"{count} histories", facts.diverged)
@@ -268,6 +284,7 @@ _RULES: tuple[Callable[[Facts], Promise], ...] = (
     _once,
     _mended,
     _zombie,
+    _waits,
     _replays,
     _left,
 )

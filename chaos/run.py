@@ -27,6 +27,7 @@ from holdfast.client.asynchronous import AsyncClient
 from holdfast.config import Settings
 from holdfast.errors import HoldfastError, UserError
 from holdfast.temporal.connect import converter
+from workflows.event import EventWorkflow
 from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
 from workflows.scheduled import ScheduledWorkflow
@@ -223,7 +224,7 @@ def _settled(world: World) -> list[str]:
 async def _replayed(found: dict[str, Evidence], kept: Path) -> list[str]:
     """Histories that the workflows of this code do not replay, and why. They are kept as files."""
     replayer = Replayer(
-        workflows=[TaskWorkflow, FlowWorkflow, ProgramWorkflow, SessionWorkflow, ScheduledWorkflow],
+        workflows=[TaskWorkflow, FlowWorkflow, ProgramWorkflow, SessionWorkflow, ScheduledWorkflow, EventWorkflow],
         data_converter=converter(),
     )
     wrong: list[str] = []

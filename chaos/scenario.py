@@ -137,6 +137,7 @@ class Scenario:
     `calls` is how many calls its program makes, each counted once; None: it may be cut short. `replies` are what the
     model says to each step: so many LLM requests it takes without faults, if `requests` does not say. `drive` is what
     people do meanwhile. `play` stands in place of the one task where that is not all: it gives the output.
+    `waits_for_people`: it has questions that are open for a while.
     """
 
     name: str
@@ -148,6 +149,7 @@ class Scenario:
     replies: Mapping[str, Reply] = field(default_factory=dict)
     requests: int = 0
     drive: Drive = _nothing
+    waits_for_people: bool = False
     play: Play | None = None
 
     def request(self, key: str) -> TaskRequest:

@@ -21,5 +21,6 @@ SCENARIO = Scenario(
     body=program(_SOURCE),
     output=["a word", 0, 1, 2, 3, 4, 5],
     calls=6,
+    waits_for_people=True,
     drive=_answer_later,
 )
