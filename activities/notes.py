@@ -17,9 +17,11 @@ from holdfast.names import RECALL
 
 WORST_HANDLE = "0" * 64
 """None has more tokens."""
+HINT = f'{RECALL}(handle="'
+"""Stands in each text that can be recalled."""
 _CUT = re.compile(
-    r"\n\[… \d+ of (?P<total>\d+) characters are not shown"
-    r"(?:: recall\(handle=\"(?P<handle>[0-9a-f]{64})\", offset=\d+\) reads on)? …\]\Z"
+    r"\n\[… (?P<left>\d+) of (?P<total>\d+) characters are not shown"
+    r": recall\(handle=\"(?P<handle>[0-9a-f]{64})\", offset=\d+\) reads on …\]\n?"
 )
 _MAX_BYTES = 64 << 20
 _FORMAT = 1
@@ -31,28 +33,38 @@ Keep = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Cut:
-    """A text of `total` characters, of which `shown` are left. `handle` is that of all of it, or empty."""
+    """A text of `total` characters, of which `shown` are left, and `end`. `handle` is that of all of it, or empty."""
 
     shown: str
     total: int
     handle: str
+    end: str = ""
+
+    @classmethod
+    def found(cls, text: str) -> "Cut | None":
+        """What a text is that was cut before, and can be recalled. One that only speaks of another is none."""
+        note = _CUT.search(text)
+        if note is None:
+            return None
+        shown, end, total = text[: note.start()], text[note.end() :], int(note["total"])
+        return cls(shown, total, note["handle"], end) if len(shown) + len(end) + int(note["left"]) == total else None
 
     @property
     def text(self) -> str:
-        left = self.total - len(self.shown)
-        how = f': {RECALL}(handle="{self.handle}", offset={len(self.shown)}) reads on' if self.handle else ""
-        return f"{self.shown}\n[… {left} of {self.total} characters are not shown{how} …]"
+        left = self.total - len(self.shown) - len(self.end)
+        how = f': {HINT}{self.handle}", offset={len(self.shown)}) reads on' if self.handle else ""
+        end = f"\n{self.end}" if self.end else ""
+        return f"{self.shown}\n[… {left} of {self.total} characters are not shown{how} …]{end}"
 
 
 def cut(text: str, characters: int, keep: Keep) -> str:
     """A text's beginning, and how to read the rest. One that was cut before keeps its handle."""
-    before = _CUT.search(text)
+    before = Cut.found(text)
     if before is None:
         return text if len(text) <= characters else Cut(text[:characters], len(text), keep(text)).text
-    shown = text[: before.start()]
-    if len(shown) <= characters:
+    if len(before.shown) <= characters and not before.end:
         return text
-    return Cut(shown[:characters], int(before["total"]), before["handle"] or "").text
+    return Cut(before.shown[:characters], before.total, before.handle).text
 
 
 def noted(blobs: BlobStore, tenant: str, text: str) -> Sha256:

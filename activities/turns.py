@@ -19,6 +19,7 @@ from activities import conversation
 from activities.asking import Asked, Asker
 from activities.context import Context, keeping, told_names
 from activities.conversation import Conversation
+from activities.notes import HINT, Cut, Keep
 from activities.replies import utf8
 from activities.toolcalls import Written, as_object, written_calls
 from activities.values import loaded, stored
@@ -58,7 +59,8 @@ class Turns:
         """What the model does next: it answers, or it calls."""
         brief = bound(request.brief)
         asked = Asked.of(brief, "turn")
-        results = [await self._result(one) for one in request.results]
+        keep = keeping(self._blobs, brief)
+        results = [await self._result(one, keep) for one in request.results]
         turn = await asyncio.to_thread(_Turn, self._blobs, request, results)
         reply = await self._asker.ask(asked, turn.asks())
         read = await asyncio.to_thread(turn.read, reply)
@@ -75,12 +77,13 @@ class Turns:
             raise self._asker.unusable(exc, asked) from exc
         return LoopTurn(kind="answer", answer=await stored(self._blobs, value, INLINE_ANSWER_BYTES), **told)
 
-    async def _result(self, result: ToolResult) -> ResultPart:
+    async def _result(self, result: ToolResult, keep: Keep) -> ResultPart:
         if result.error is not None:
             return ResultPart(id=result.id, skill=result.skill, text=f"Error: {result.error.message}", is_error=True)
         value = await loaded(self._blobs, result.value)
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        return ResultPart(id=result.id, skill=result.skill, text=cut(text) or "(an empty text)")
+        shown = await asyncio.to_thread(cut, text, keep)
+        return ResultPart(id=result.id, skill=result.skill, text=shown or "(an empty text)")
 
     async def _use(self, granted: "_Granted", call: "_Call") -> ToolUse:
         """The call as the workflow makes it, or why it cannot be made."""
@@ -186,11 +189,18 @@ class _Turn:
             settings=ModelSettings(),
             read=self._blobs.get,
             system=system_text(self._blobs, brief),
-            tools=self.granted.tools(),
+            tools=self._tools(),
             known=Known(task=said[0], skills=skills, said=tuple(said[1:])),
             trace_id=brief.task.trace_id,
             fit=offered.fit,
         )
+
+    def _tools(self) -> tuple[Tool, ...]:
+        """Those of the skills that are told, and what reads on where a result was cut."""
+        told, recall = self.granted.tools(), self.granted.recall
+        if recall is None or recall in told or not any(map(_is_cut, [*self._parts(), *self._message.parts])):
+            return told
+        return (*told, recall)
 
     def read(self, reply: ModelReply) -> list[_Call]:
         """The calls of a reply: those that the provider tells, else those that stand in its text."""
@@ -212,14 +222,20 @@ class _Turn:
         return (part for one in said for message in one.messages for part in message.parts)
 
 
-def cut(text: str) -> str:
-    """A long text's beginning and end, with what lies between them counted."""
+def cut(text: str, keep: Keep) -> str:
+    """A long text's beginning and end, with what lies between them counted, and a handle if it can be recalled."""
     if len(text) <= SHOWN_CHARACTERS:
         return text
     most = SHOWN_CHARACTERS * 3 // 4
     left = len(text) - SHOWN_CHARACTERS
+    if handle := keep(text):
+        return Cut(text[:most], len(text), handle, text[most + left :]).text
     note = f"\n[… {left} of {len(text)} characters are not shown: ask for a part, or for less …]\n"
     return f"{text[:most]}{note}{text[most + left :]}"
+
+
+def _is_cut(part: Part) -> bool:
+    return isinstance(part, ResultPart) and HINT in part.text
 
 
 def _form(schema: dict[str, Json] | None) -> str:

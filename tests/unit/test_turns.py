@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from activities import notes
 from activities.toolcalls import Written
 from activities.turns import SHOWN_CHARACTERS, _Call, _Granted, _in_words, _native, _unused, cut
 from holdfast.blobs import BlobStore
@@ -85,8 +86,34 @@ def test_ids_are_used_once_and_have_letters_that_all_providers_take() -> None:
 
 def test_long_answer_keeps_its_beginning_and_its_end() -> None:
     text = "a" * SHOWN_CHARACTERS + "b" * 100
-    short = cut(text)
+    short = cut(text, lambda _text: "")
     assert len(short) < SHOWN_CHARACTERS + 200
     assert short.startswith("aaa") and short.endswith("b" * 100)
     assert f"100 of {len(text)} characters are not shown" in short
-    assert cut("short") == "short"
+    assert cut("short", lambda _text: "") == "short"
+
+
+def test_a_long_result_that_can_be_recalled_names_its_handle_and_keeps_it_when_it_is_cut_again() -> None:
+    text = "".join(f"{number}, " for number in range(10_000))
+    once = cut(text, lambda _text: "a" * 64)
+    assert once.startswith(text[:12_000])
+    assert once.endswith(text[-4000:])
+    assert f'recall(handle="{"a" * 64}", offset=12288) reads on' in once
+    twice = notes.cut(once, 400, lambda _text: "b" * 64)
+    assert twice.startswith(text[:400])
+    assert (
+        f'{len(text) - 400} of {len(text)} characters are not shown: recall(handle="{"a" * 64}", offset=400)' in twice
+    )
+
+
+def test_a_result_that_speaks_of_a_cut_text_is_kept_whole_itself() -> None:
+    other = notes.Cut("x" * 10, 9000, "a" * 64).text
+    kept: list[str] = []
+
+    def keep(text: str) -> str:
+        kept.append(text)
+        return "b" * 64
+
+    short = notes.cut(f"The log says: {other}" + "y" * 2000, 1000, keep)
+    assert "b" * 64 in short
+    assert [len(text) for text in kept] == [len(f"The log says: {other}") + 2000]
