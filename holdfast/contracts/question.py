@@ -11,7 +11,7 @@ QuestionState = Literal["open", "answered", "rejected", "expired", "withdrawn"]
 OnTimeout = Literal["fail", "default", "proceed", "escalate"]
 
 OF = ":"
-"""Between the part of a child's id and its own id of a question; ids of the task's own, and its program's, have none."""
+"""Between the part of a child's id and its own id of a question; ids of a task's own, and its program's, have none."""
 
 NOT_ASKED = "NotAllowedToAsk"
 """The error of a call of `ask` by an agent that may not ask people."""

@@ -1,0 +1,198 @@
+"""Questions as data: what fits them, what follows from their ends; rules of approval; the chain of the audit record."""
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from temporalio.exceptions import ApplicationError
+
+from activities.auditing import Auditor, entries
+from holdfast.approvals import check_when, decision_of, rule_of, rules_for
+from holdfast.blobs import BlobStore
+from holdfast.config import Settings
+from holdfast.contracts.approval import AgentApproval, ApprovalRule, JudgeCall
+from holdfast.contracts.base import Json, Value
+from holdfast.contracts.principal import Principal, TaskRef
+from holdfast.contracts.question import AnswerMessage, Clarification, Question, QuestionState
+from holdfast.forms import fault
+from store.audit import Audit, NewEntry
+from store.database import Database
+from store.tables import AuditRow
+from workflows.clarifying import UNANSWERED, clarified, of_call, told
+from workflows.questions import Questions, Unanswered, answer_of
+
+TASK = TaskRef(task_id="t", trace_id="0" * 32, principal=Principal(tenant="acme", user_hash="a" * 64))
+FORM: dict[str, Json] = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def question(state: QuestionState = "open", **fields: Any) -> Question:
+    return Question.model_validate({"id": "q", "text": "Which?", "asked_at": 1.0, "state": state, **fields})
+
+
+def refused(asked: Question, value: Json, **more: Any) -> str:
+    with pytest.raises(ApplicationError) as caught:
+        Questions([asked]).check(AnswerMessage(question_id="q", value=value, **more))
+    return f"{caught.value.type}: {caught.value.message}"
+
+
+def test_answer_must_fit_options_form_and_kind() -> None:
+    assert "'green' is not one of the options: 'red'" in refused(question(options=["red"]), "green")
+    assert "answer.n: found 'x' (string); allowed: integer" in refused(question(form=FORM), {"n": "x"})
+    assert "the answer is 'approve', 'deny'" in refused(question(kind="approval", options=["approve", "deny"]), "yes")
+    Questions([question(form=FORM)]).check(AnswerMessage(question_id="q", value={"n": 1}))
+    Questions([question(form=FORM)]).check(AnswerMessage(question_id="q", reject=True))
+
+
+@pytest.mark.parametrize("state", ["answered", "rejected", "expired", "withdrawn"])
+def test_closed_question_takes_no_answer(state: QuestionState) -> None:
+    assert refused(question(state), "red").startswith(f"CONFLICT: question 'q' is {state} already")
+    assert refused(question(state), None, reject=True).startswith("CONFLICT")
+
+
+def test_what_follows_from_the_end_of_a_question() -> None:
+    assert answer_of(question("answered", answer="red", on_timeout="default", default="blue")) == "red"
+    assert answer_of(question("expired", on_timeout="default", default="blue")) == "blue"
+    assert answer_of(question("expired", on_timeout="proceed")) is None
+    assert told(question("expired", on_timeout="proceed")) == UNANSWERED
+    for state, policy in (
+        ("expired", "fail"),
+        ("expired", "escalate"),
+        ("rejected", "default"),
+        ("withdrawn", "proceed"),
+    ):
+        with pytest.raises(Unanswered) as caught:
+            answer_of(question(state, on_timeout=policy))  # type: ignore[arg-type]
+        assert caught.value.failure.type == f"Question{state.capitalize()}"
+
+
+def test_agents_rules_are_for_questions_without_a_deadline() -> None:
+    rules = Clarification(timeout_seconds=60, on_timeout="default", default="blue")
+    given = clarified(question(), rules)
+    assert (given.deadline, given.on_timeout, given.default) == (61.0, "default", "blue")
+    own = of_call("q", {"text": "?", "deadline_seconds": 5, "on_timeout": "proceed"}, 1.0, rules)
+    assert (own.deadline, own.on_timeout) == (6.0, "proceed")
+
+
+def test_question_that_makes_no_sense_is_named() -> None:
+    assert fault({"options": ["a"], "form": FORM}) is not None
+    assert fault({"form": {"type": "nothing"}}) == fault({"form": {"type": "nothing"}, "options": []})
+    where, why = fault({"options": ["a"], "on_timeout": "default", "default": "b"}) or ("", "")
+    assert (where, "'b' is not one of the options" in why) == ("default", True)
+    assert fault({"form": FORM, "on_timeout": "default", "default": {"n": 1}}) is None
+
+
+# approvals
+
+
+def test_rules_of_skills_are_read_and_faults_are_told() -> None:
+    assert rule_of("never") is None
+    assert rule_of("always") == ApprovalRule()
+    assert rule_of({"when": "arguments.n > 1", "deadline_seconds": 5}) == ApprovalRule(
+        when="arguments.n > 1", deadline_seconds=5
+    )
+    for found, said in (
+        (True, "allowed: always, never, or a mapping"),
+        ("sometimes", "found 'sometimes'"),
+        ({"when": "arguments.n >"}, "no CEL expression"),
+        ({"when": "argument.n > 1"}, "did you mean 'arguments'"),
+        ({"when": "true", "deadline": 5}, "found 'deadline'"),
+        ({"when": "true", "on_timeout": "default"}, "on_timeout: found 'default'"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            rule_of(found)  # type: ignore[arg-type]
+
+
+def test_first_rule_of_the_agent_counts_before_the_skills_own() -> None:
+    of_agent = [
+        AgentApproval(skill="mail-*", when="arguments.to == 'me'", policy="never"),
+        AgentApproval(skill="Mail_Send", when="agent == 'x'"),
+        AgentApproval(skill="*", policy="never"),
+    ]
+    rules = rules_for("mail-send", of_agent, ApprovalRule())
+    assert [(rule.policy, rule.when) for rule in rules] == [
+        ("never", "arguments.to == 'me'"),
+        ("always", "agent == 'x'"),
+    ]
+    assert rules_for("pay", of_agent, ApprovalRule()) == []
+    assert rules_for("pay", [], ApprovalRule()) == [ApprovalRule()]
+
+
+def test_decisions_are_words_or_mappings_and_nothing_else() -> None:
+    assert decision_of("deny").decision == "deny"
+    grant = decision_of({"decision": "approve", "grant": {"uses": 5, "when": "true"}}).grant
+    assert grant is not None
+    assert grant.uses == 5
+    wrong: list[Json] = ["yes", None, {"decision": "approve", "grant": {"uses": 0}}, {"decision": "deny", "grant": {}}]
+    for one in [*wrong, {"decision": "approve", "grant": {"uses": True}}, {"decision": "approve", "extra": 1}]:
+        with pytest.raises(ValueError, match="the answer is 'approve'"):
+            decision_of(one)
+    with pytest.raises(ValueError, match="it can name: 'arguments'"):
+        check_when("anything == 1")
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> Any:
+    one = await Database.open(Settings.load(tmp_path, home=tmp_path))
+    yield one
+    await one.close()
+
+
+async def test_what_cannot_be_evaluated_lets_no_call_pass(database: Database, tmp_path: Path) -> None:
+    auditor = Auditor(Audit(database), BlobStore(tmp_path / "blobs"), None)  # type: ignore[arg-type]
+
+    async def judged(*rules: tuple[str, str], grants: tuple[str, ...] = ()) -> tuple[int | None, int | None]:
+        made = [ApprovalRule(policy=policy, when=when) for policy, when in rules]  # type: ignore[arg-type]
+        call = JudgeCall(task=TASK, skill="pay", arguments=Value(inline={"n": 5}), rules=made, grants=list(grants))
+        found = await auditor.judge(call)
+        return found.rule, found.grant
+
+    assert await judged(("always", "arguments.n > 9")) == (None, None)
+    assert await judged(("never", "arguments.n < 9"), ("always", "")) == (0, None)
+    assert await judged(("never", "arguments.lost"), ("always", "arguments.lost")) == (1, None)
+    assert await judged(("always", "tenant == 'acme' && user_hash != '' && skill == 'pay'")) == (0, None)
+    assert await judged(("always", ""), grants=("arguments.lost", "arguments.n > 9", "arguments.n == 5")) == (0, 2)
+
+
+# the audit record
+
+
+def entry(key: str) -> NewEntry:
+    return NewEntry(key=key, action="question.answered", subject="t", details={"n": 5.0, "what": "ä"})
+
+
+async def test_chain_holds_under_many_writers_and_repeated_ones(database: Database) -> None:
+    audit = Audit(database)
+    await asyncio.gather(*(audit.add("acme", [entry(f"{n % 20}"), entry(f"{n}+")]) for n in range(40)))
+    assert await audit.add("acme", [entry("3")]) == 0
+    await audit.add("other", [entry("3")])
+    assert await audit.verify("acme") == (60, None)
+    assert await audit.verify("other") == (1, None)
+    newest = await audit.page("acme", after=3, limit=2)
+    assert [row.number for row in newest] == [2, 1]
+
+
+@pytest.mark.parametrize("change", [{"actor": "b" * 64}, {"details": {"n": 6}}, {"number": 9}, {"before": "1" * 64}])
+async def test_row_that_was_changed_is_found(database: Database, change: dict[str, Any]) -> None:
+    audit = Audit(database)
+    await audit.add("acme", [entry(str(n)) for n in range(3)])
+    await database.run(update(AuditRow).where(AuditRow.number == 2).values(change))
+    _, broken = await audit.verify("acme")
+    assert broken is not None
+    assert broken.number in (2, 3)
+
+
+def test_free_text_stands_in_the_record_as_its_hash() -> None:
+    by, at = "c" * 64, datetime(2026, 11, 1, tzinfo=UTC).timestamp()
+    free = question("answered", answer="my password", answered_by=by, answered_at=at)
+    details = {"skill": "pay", "effect": "once", "why": "w", "arguments": {"card": "4111"}}
+    approved = question("answered", kind="approval", answer="approve", details=details, answered_at=at)
+    told_of = entries(TASK, [free, approved])
+    assert "password" not in str(told_of)
+    assert "4111" not in str(told_of)
+    assert (told_of[0].actor, told_of[0].action, told_of[0].at.timestamp()) == (by, "question.answered", at)
+    assert told_of[1].details is not None
+    assert (told_of[1].details["skill"], told_of[1].details["answer"]) == ("pay", "approve")
