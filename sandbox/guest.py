@@ -720,8 +720,36 @@ class Loop(asyncio.SelectorEventLoop):
         super().close()
 
 
+class InOrder(set[Any]):
+    """A set that is gone through in the order of adding. `asyncio.wait` and `as_completed` make sets of tasks: where
+    these lie in memory, which another version of this file changes, must not order a program's calls."""
+
+    def __init__(self, items: Any = ()) -> None:
+        super().__init__()
+        self.order: dict[Any, None] = {}
+        for item in items:
+            self.add(item)
+
+    def add(self, item: Any) -> None:
+        super().add(item)
+        self.order.setdefault(item)
+
+    def __iter__(self) -> Any:
+        return (item for item in self.order if item in self)
+
+    def pop(self) -> Any:
+        while self.order:
+            item = next(iter(self.order))
+            del self.order[item]
+            if item in self:
+                self.discard(item)
+                return item
+        raise KeyError("pop from an empty set")
+
+
 def install_loop(calls: Calls) -> None:
     Loop.calls = calls
+    vars(asyncio.tasks)["set"] = InOrder
     sleep = calls.sleep_async(asyncio.sleep)
     vars(asyncio.tasks)["sleep"] = sleep
     vars(asyncio.events)["new_event_loop"] = Loop

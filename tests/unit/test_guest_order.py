@@ -71,11 +71,22 @@ async def test_a_re_run_goes_live_behind_the_end_of_the_script() -> None:
         "import asyncio\nresult = [await each for each in asyncio.as_completed([skills.echo(i) for i in range(4)])]"
     )
     first = await run(source, reversed_after(4))
-    # `as_completed` begins its tasks in the order of a set, which follows from where they lie in memory.
-    assert first.result == [args[0] for _, _, args, _ in reversed(first.asked)]
+    assert first.result == [3, 2, 1, 0]
     half = await run(source, lambda call: Reply(call.args[0], after=call.nth / 50), resumed=True, seen=first.seen[:2])
-    asked = [args[0] for _, _, args, _ in half.asked]
-    assert half.result == [asked[3], asked[2], asked[0], asked[1]]
+    assert half.result == [3, 2, 0, 1]
+
+
+async def test_where_tasks_lie_in_memory_orders_neither_calls_nor_what_is_done() -> None:
+    source = (
+        "import asyncio\ntasks = [asyncio.ensure_future(skills.echo(i)) for i in range(20)]\n"
+        "hole = [bytearray(100 + i) for i in range(1000)][::3]\n"
+        "done, pending = await asyncio.wait([*tasks, *tasks])\nfirst = done.pop()\n"
+        "result = [first.result(), *(one.result() for one in done), len(pending), first in done]\n"
+        "last = [await one for one in asyncio.as_completed([skills.echo(i) for i in range(20, 40)])]"
+    )
+    done = await run(source)
+    assert done.result == [*range(20), 0, False]
+    assert [args[0] for _, _, args, _ in done.asked] == [*range(40)]
 
 
 async def test_a_script_that_no_longer_fits_ends_instead_of_blocking() -> None:
