@@ -58,12 +58,13 @@ class Routing:
         event = job.event
         structlog.contextvars.bind_contextvars(trace_id=event.trace_id)
         async with beating():
-            # One that the Temporal CLI began has no row yet.
-            body = await asyncio.to_thread(self._blobs.put_json, event.model_dump(mode="json"))
-            await self._publisher.events.add(event, body)
             subscribers = await asyncio.to_thread(self._library.subscribers, _TRUST_SECONDS)
             routed = await self._routed(job, subscribers)
-            await self._publisher.events.routed(event, routed)
+            if not await self._publisher.events.routed(event, routed):
+                # The Temporal CLI began it.
+                body = await asyncio.to_thread(self._blobs.put_json, event.model_dump(mode="json"))
+                await self._publisher.events.add(event, body)
+                await self._publisher.events.routed(event, routed)
         log.info("event.routed", event_id=event.id, topic=event.topic, started=len(routed.started))
         return routed
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Never, cast
 
 import typer
 
-from cli import flowgroup, schedulegroup, skillgroup, workergroup
+from cli import eventgroup, flowgroup, schedulegroup, skillgroup, workergroup
 
 if TYPE_CHECKING:
     from holdfast.client import asks
@@ -351,6 +351,7 @@ def cancel(context: typer.Context, task: Id, as_json: Json = False) -> None:
 app.add_typer(skillgroup.app, name="skills", rich_help_panel=TASKS)
 app.add_typer(flowgroup.app, name="flows", rich_help_panel=TASKS)
 app.add_typer(schedulegroup.app, name="schedules", rich_help_panel=TASKS)
+app.add_typer(eventgroup.app, name="events", rich_help_panel=TASKS)
 app.add_typer(workergroup.app, name="workers", rich_help_panel=CARE)
 
 

@@ -75,10 +75,10 @@ class Events:
         page = found[:limit]
         return EventPage(page, cursor_of(page[-1].at, page[-1].id) if len(found) > limit else None)
 
-    async def routed(self, event: Event, routed: Routed) -> None:
-        """Write what an event started."""
+    async def routed(self, event: Event, routed: Routed) -> bool:
+        """Write what an event started; False: it has no row."""
         this = update(EventRow).where(EventRow.tenant == event.tenant, EventRow.id == event.id)
-        await self.db.run(this.values(routed=routed.model_dump(mode="json", exclude_defaults=True)))
+        return await self.db.run(this.values(routed=routed.model_dump(mode="json", exclude_defaults=True))) == 1
 
     async def posted(self, event: Event, url: str, outcome: str) -> None:
         """Write what came of posting it to an address."""

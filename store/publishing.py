@@ -7,7 +7,7 @@ from temporalio.client import Client
 
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import Library
-from holdfast.contracts.event import Event, EventJob, Sink
+from holdfast.contracts.event import Event, EventJob, Routed, Sink
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.question import Question
 from holdfast.errors import NotFound, UnknownAgent
@@ -22,7 +22,7 @@ from store.tables import TaskRow
 
 log = get_logger(__name__)
 
-_TRUST_SECONDS = 1.0
+_TRUST_SECONDS = 0.5
 """A look at every file of the project costs 1.5 ms, and every task that ends would pay it."""
 
 
@@ -45,7 +45,8 @@ class Publisher:
         self._blobs, self._library, self._client = blobs, library, client
 
     async def take(self, event: Event, sinks: Sequence[Sink] = ()) -> bool:
-        """Record an event and start its workflow; whether it was known. Repeating it changes nothing.
+        """Record an event and start its workflow; whether it was known. Repeating it changes nothing. One that nobody
+        hears is recorded, and needs no workflow.
 
         Raises:
             StoreUnavailable: nothing was kept.
@@ -53,10 +54,14 @@ class Publisher:
         """
         body = await asyncio.to_thread(self._blobs.put_json, event.model_dump(mode="json"))
         row, is_new = await self.events.add(event, body)
-        # One that was routed long ago is known, also when Temporal knows it no more.
-        if is_new or row.routed is None:
-            is_new = await begin_event(await self._client(), EventJob(event=event, sinks=list(sinks)))
-            log.info("event.taken" if is_new else "event.known", event_id=event.id, topic=event.topic)
+        if row.routed is not None:
+            # Routed long ago, perhaps: it is known also when Temporal knows it no more.
+            return True
+        if not sinks and not (await self._subscribers()).hear(event.topic):
+            await self.events.routed(event, Routed())
+            return not is_new
+        is_new = await begin_event(await self._client(), EventJob(event=event, sinks=list(sinks)))
+        log.info("event.taken" if is_new else "event.known", event_id=event.id, topic=event.topic)
         return not is_new
 
     async def submitted(self, row: TaskRow) -> None:

@@ -1,5 +1,6 @@
 """Events from outside, and what became of those that came."""
 
+import asyncio
 import json
 import time
 from datetime import datetime
@@ -19,6 +20,7 @@ from store.events import MAX_PAGE, EventRow
 router = APIRouter(prefix="/events", tags=["events"])
 
 _PRINTED = r"^[^\x00-\x1f\x7f]*$"
+_AT_ONCE = 8
 _JSON = ("application/json", STRUCTURED, BATCH)
 
 
@@ -151,7 +153,7 @@ async def send(request: Request, response: Response, house: OurHouse, tenant: Ou
         found = await _taken(house, events)
         response.headers["Location"] = f"/events/{found.event_id}" if found.event_id.isalnum() else "/events"
         return found
-    return AcceptedBatch(events=[await _taken(house, event) for event in events])
+    return AcceptedBatch(events=await _all_taken(house, events))
 
 
 @router.get("", operation_id="list_events")
@@ -192,6 +194,16 @@ async def _events(request: Request, tenant: str) -> Event | list[Event]:
         raise InvalidRequest(f"body: not JSON in UTF-8: {str(exc)[:200]}") from None
     is_batch = kind == BATCH or isinstance(given, list)
     return many(given, tenant, now, trace) if is_batch else one(given, tenant, now, trace)
+
+
+async def _all_taken(house: House, events: list[Event]) -> list[Accepted]:
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def one_by_one(event: Event) -> Accepted:
+        async with places:
+            return await _taken(house, event)
+
+    return list(await asyncio.gather(*map(one_by_one, events)))
 
 
 async def _taken(house: House, event: Event) -> Accepted:

@@ -30,6 +30,7 @@ def files(receiver: Receiver) -> dict[str, str | bytes]:
         "agents/asked.yaml": "name: asked\nskills: []\nevent_subscriptions: [slack.command.ask, task.submitted.general]",
         "agents/ping.yaml": "name: ping\nskills: []\nevent_subscriptions: [game.start, agent.output.pong]",
         "agents/pong.yaml": "name: pong\nskills: []\nevent_subscriptions: [agent.output.ping]",
+        "agents/keeper.yaml": "name: keeper\nskills: []\nexecution_mode: continuous\nevent_subscriptions: [keep.*]",
         "agents/off.yaml": "name: off\nenabled: false\nevent_subscriptions: ['#']",
         "agents/broken.yaml": "name: broken\nevent_subscriptions: ['shop..order']",
         "flows/one.yaml": listening("one", "shop.*.paid"),
@@ -327,6 +328,24 @@ def test_collaborative_task_is_taken_by_the_master(bus: Bus) -> None:
     found = bus.api.get(f"/collaborative/tasks/{response.json()['id']}")
     assert found["id"] == response.json()["id"]
     bus.api.http.delete(f"/tasks/{found['id']}")
+
+
+def test_events_of_a_continuous_agent_are_turns_of_its_one_session(bus: Bus) -> None:
+    def turn(number: int) -> str:
+        event = bus.send("keep.this", {"prompt": f"Number {number}"})
+        task = bus.routed(event["event_id"])["started"]["agent:keeper"]
+        ended = bus.ended(task)
+        assert (ended["state"], ended["session_id"]) == ("DONE", "agent:keeper")
+        return task
+
+    tasks = [turn(1), turn(2)]
+    restarted = bus.api.http.post("/agents/keeper/restart").json()
+    assert restarted["restarted"], restarted
+    bus.until(lambda: bus.api.get("/sessions/agent:keeper")["state"] == "idle")
+    tasks.append(turn(3))
+    session = bus.until(lambda: (seen := bus.api.get("/sessions/agent:keeper"))["turns"] == 3 and seen)
+    assert [one["task_id"] for one in session["recent"]] == tasks
+    assert {one["event"] for one in session["recent"]} == {"keep.this"}
 
 
 def test_workers_and_agents_say_how_they_are(bus: Bus) -> None:

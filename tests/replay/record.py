@@ -9,6 +9,7 @@ import contextlib
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from holdfast.contracts.backlog import BACKLOG_WORKFLOW, WorkSpec
 from holdfast.contracts.base import Value
 from holdfast.contracts.begin import begin_of
 from holdfast.contracts.budget import Budget, TopUp
+from holdfast.contracts.event import Event, EventJob, Sink
 from holdfast.contracts.flow import AskSpec, FlowSpec, StepRetry, StepSpec
 from holdfast.contracts.milestone import StatusChanged
 from holdfast.contracts.program import QUEUE_AGENTS, Ask
@@ -28,6 +30,7 @@ from holdfast.contracts.session import SessionRef, SessionSettings, SessionView
 from holdfast.contracts.work import TaskSpec
 from holdfast.conversing import message_of
 from holdfast.ids import call_hash, call_id, new_trace_id, task_id_from_key
+from holdfast.temporal.events import begin_event
 from holdfast.temporal.sessions import send
 from store.backlog import Backlog
 from store.database import Database
@@ -39,6 +42,7 @@ from tests.support.histories import milestones
 from tests.support.stack import Stack, progress, until
 from tests.support.stub_llm import Reply, StubLlm, calling
 from tests.support.stub_wires import Use
+from tests.support.webhooks import Receiver
 
 FOLDER = Path(__file__).parent
 THINKING = FOLDER.parent / "support" / "thinking"
@@ -370,6 +374,19 @@ async def record_sessions(stack: Stack, stub: StubLlm) -> None:
     _write("session-turn", (await asked.fetch_history()).to_json_dict())
 
 
+async def record_events(stack: Stack) -> None:
+    """An event that nobody hears but two addresses: one takes it when it is asked again, the other refuses it."""
+    client = await stack.client()
+    with Receiver() as receiver:
+        receiver.answers.update({"/late": [503], "/never": [410]})
+        sinks = [Sink(url=f"{receiver.url}/late"), Sink(url=f"{receiver.url}/never")]
+        event = Event(id="recorded", topic="shop.order.paid", data={"n": 1}, at=time.time(), trace_id=new_trace_id())
+        await begin_event(client, EventJob(event=event, sinks=sinks))
+        handle = client.get_workflow_handle(event.workflow_id)
+        await _over(handle)
+    _write("event", (await handle.fetch_history()).to_json_dict())
+
+
 async def _save(client: Client, handle: Handle, name: str) -> None:
     first = client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
     history = await first.fetch_history()
@@ -418,6 +435,7 @@ def main() -> None:
         with StubLlm() as stub:
             asyncio.run(record_sessions(thinking, stub))
         asyncio.run(record_schedules(stack))
+        asyncio.run(record_events(stack))
     finally:
         stack.close()
         thinking.close()

@@ -12,6 +12,7 @@ from holdfast.temporal.connect import converter
 from holdfast.temporal.sandbox import PASSED_THROUGH
 from tests.replay.changed import ChangedWorkflow
 from workflows.backlog import BacklogWorkflow
+from workflows.event import EventWorkflow
 from workflows.flow import FlowWorkflow
 from workflows.program import ProgramWorkflow
 from workflows.scheduled import ScheduledWorkflow
@@ -25,7 +26,15 @@ HISTORIES = sorted(path.stem for path in FOLDER.glob("*.json"))
 def replayer(program: type = ProgramWorkflow) -> Replayer:
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     return Replayer(
-        workflows=[program, TaskWorkflow, FlowWorkflow, BacklogWorkflow, ScheduledWorkflow, SessionWorkflow],
+        workflows=[
+            program,
+            TaskWorkflow,
+            FlowWorkflow,
+            BacklogWorkflow,
+            ScheduledWorkflow,
+            SessionWorkflow,
+            EventWorkflow,
+        ],
         data_converter=converter(),
         # In the SDK's sandbox, which workers leave out for speed: it finds clocks, randomness and I/O.
         unsandboxed_workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
@@ -77,6 +86,7 @@ def test_every_way_through_the_workflow_is_recorded() -> None:
         "scheduled-refused",
         "scheduled-cancelled",
         "scheduled-turn",
+        "event",
     } <= set(HISTORIES)
 
 
