@@ -135,15 +135,16 @@ class Follower:
 
 def parsed(question: Question, text: str) -> Any:
     """What a person typed, as a value: an option by its text or number, JSON if it is JSON, else the text; at a
-    question for a top-up, what is added.
+    question for a top-up, what is added; at an approval also a mapping with a decision.
 
     Raises:
         UserError: the question has options, and this is none of them; or this adds nothing.
     """
     if question.kind == "budget":
         return answered(text)
-    if not question.options:
-        return _json_or_text(text)
+    typed = _json_or_text(text)
+    if not question.options or (question.kind in ("approval", "outcome") and isinstance(typed, dict)):
+        return typed
     by_number = {str(number): option for number, option in enumerate(question.options, 1)}
     match = [option for option in question.options if option.lower() == text.lower()]
     if not match and text not in by_number:

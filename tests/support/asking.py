@@ -22,9 +22,15 @@ input_schema:
   properties: {{i: {{type: integer}}, ms: {{type: number, default: 0}}, size: {{type: integer, default: 0}}, tag: {{type: string}}}}
   required: [i]
 """
-_BUYS = """\
-def run(i, context=None, **more):
-    return {"bought": context.skills.pay(i=i)["i"]}
+_BUYER = """\
+from holdfast import Agent
+
+class BuyerAgent(Agent):
+    def __init__(self):
+        super().__init__(agent_type="buyer", tools=["pay"])
+
+    def execute(self, input_data, user_id_hash=None):
+        return {"bought": self.call_tool("pay", i=500)["i"]}
 """
 _AGENT = """\
 name: {name}
@@ -42,20 +48,18 @@ def _skill(name: str, effect: str, approval: str = "") -> dict[str, str | bytes]
 
 
 def files(url: str) -> dict[str, str | bytes]:
-    """`note` needs nobody, `wipe` always somebody, `pay` from 100 on; `buys` calls `pay` in turn."""
+    """`note` needs nobody, `wipe` always somebody, `pay` from 100 on; `buyer`, in Python, pays in its code."""
 
     def agent(name: str, strategy: str = "ptc", more: str = "") -> dict[str, str | bytes]:
         return {f"agents/{name}.yaml": _AGENT.format(name=name, strategy=strategy, url=url, more=more)}
 
-    buys = _ECHO.format(name="buys", effect="keyed", approval="kind: hybrid")
     return {
         "holdfast.yaml": "",
         **_skill("note", "keyed"),
         **_skill("wipe", "once", "always"),
         **_skill("pay", "keyed", '{when: "arguments.i >= 100"}'),
         **_skill("late", "keyed", '{when: "true", deadline_seconds: 0.5}'),
-        "skills/buys/skill.yaml": buys,
-        "skills/buys/skill.py": _BUYS,
+        "agents/buyer_agent.py": _BUYER,
         **agent("writer"),
         **agent("looper", "loop", "approvals: [{skill: note, when: 'arguments.i == 7'}, {skill: wip*, policy: never}]"),
         **agent("caller", "loop", "subagents: [plain]\napprovals: [{skill: plain}]"),

@@ -103,7 +103,7 @@ def test_rules_of_skills_are_read_and_faults_are_told() -> None:
         ({"when": "true", "on_timeout": "default"}, "on_timeout: found 'default'"),
     ):
         with pytest.raises(ValueError, match=re.escape(said)):
-            rule_of(found)  # type: ignore[arg-type]
+            rule_of(found)
 
 
 def test_first_rule_of_the_agent_counts_before_the_skills_own() -> None:
