@@ -4,6 +4,7 @@ Whoever raises one of these over an error of an SDK does it `from None`: the SDK
 """
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ _FAILED = (408, 409, 425)
 _NO_QUOTA = ("insufficient_quota", "1113")
 """Codes of OpenAI and Zhipu for 429s that no waiting mends: the account is empty."""
 _BUSY_WORDS = ("overloaded", "rate_limit", "ratelimit", "throttling")
+_TOO_LONG = re.compile(r"context.(length|window|size)|prompt is too long|too many (input )?tokens", re.IGNORECASE)
 _SHOWN = 500
 
 
@@ -81,6 +83,11 @@ class Asked:
                 )
             case 402 | 429:
                 why = f"has no credit left ({status}): {said}. Waiting does not help; see to the account"
+            case _ if _TOO_LONG.search(said):
+                why = (
+                    f"found the prompt too long ({status}): {said}. Set llm_config.context_tokens to the window that it "
+                    "really has: what is sent is made to fit into that"
+                )
             case _:
                 why = f"refused the request ({status}): {said}. Not tried again: the same request fails again"
         return ModelRefused(f"{self.name} {why}", http_status=status)

@@ -92,3 +92,18 @@ def test_key_in_a_message_is_hidden_also_when_the_message_is_cut_within_it() -> 
         assert KEY not in text
         assert "sk-ant" not in text
         assert len(text) < 700
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "the request exceeds the available context size, try increasing it",
+    ],
+)
+def test_a_prompt_that_is_too_long_says_which_setting_makes_it_fit(said: str) -> None:
+    found = ASKED.status(400, {}, {"error": {"message": said}})
+    assert isinstance(found, ModelRefused)
+    assert "set llm_config.context_tokens" in str(found).lower()
+    assert "context_tokens" not in str(ASKED.status(400, {}, {"error": {"message": "max_tokens is too large"}}))
