@@ -85,8 +85,8 @@ class Asked:
                 why = f"has no credit left ({status}): {said}. Waiting does not help; see to the account"
             case _ if _TOO_LONG.search(said):
                 why = (
-                    f"found the prompt too long ({status}): {said}. Set llm_config.context_tokens to the window that it "
-                    "really has: what is sent is made to fit into that"
+                    f"found the prompt too long ({status}): {said}. Set llm_config.context_tokens to the window that "
+                    "it really has: what is sent is made to fit into that"
                 )
             case _:
                 why = f"refused the request ({status}): {said}. Not tried again: the same request fails again"
