@@ -16,6 +16,7 @@ from typing import Any
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError
 
+from holdfast.contracts.approval import ApprovalRule
 from holdfast.contracts.backlog import BACKLOG_WORKFLOW, WorkSpec
 from holdfast.contracts.base import Value
 from holdfast.contracts.begin import begin_of
@@ -23,7 +24,7 @@ from holdfast.contracts.budget import Budget, TopUp
 from holdfast.contracts.event import Event, EventJob, Sink
 from holdfast.contracts.flow import AskSpec, FlowSpec, StepRetry, StepSpec
 from holdfast.contracts.milestone import StatusChanged
-from holdfast.contracts.program import QUEUE_AGENTS, Ask
+from holdfast.contracts.program import PROGRAM_WORKFLOW, QUEUE_AGENTS, Ask
 from holdfast.contracts.question import AnswerMessage, Question
 from holdfast.contracts.schedule import SCHEDULED_WORKFLOW, ScheduledRun, run_id
 from holdfast.contracts.session import SessionRef, SessionSettings, SessionView
@@ -387,6 +388,33 @@ async def record_events(stack: Stack) -> None:
     _write("event", (await handle.fetch_history()).to_json_dict())
 
 
+async def record_approvals(stack: Stack) -> None:
+    """Calls that need a word: by a rule that is judged, by a grant, one that nobody answers; a question escalates."""
+    client = await stack.client()
+    source = (
+        "a = [skills.echo(i=i)['i'] for i in range(3)]\ntry:\n    skills.flaky(i=9)\nexcept SkillError as exc:\n"
+        "    a.append(exc.type)\ntry:\n    skills.ask(text='?', deadline_seconds=0.5, on_timeout='escalate')\n"
+        "except SkillError as exc:\n    a.append(exc.type)\nresult = a"
+    )
+    spec = stack.spec(source)
+    rules = {
+        "echo": [ApprovalRule(when="arguments.i > 0")],
+        "flaky": [ApprovalRule(deadline_seconds=0.5)],
+    }
+    skills = [facts.model_copy(update={"approval": rules.get(facts.name, [])}) for facts in spec.skills]
+    spec = spec.model_copy(update={"skills": skills})
+    handle = await client.start_workflow(PROGRAM_WORKFLOW, spec, id=spec.task.workflow_id, task_queue=QUEUE_AGENTS)
+
+    async def asks() -> list[Question]:
+        return [one for one in (await progress(handle)).questions if one.state == "open"]
+
+    [question] = await until(asks)
+    value = {"decision": "approve", "grant": {"uses": 1, "when": "arguments.i == 2"}}
+    await handle.execute_update("answer", AnswerMessage(question_id=question.id, value=value))
+    await _over(handle)
+    await _save(client, handle, "approvals")
+
+
 async def _save(client: Client, handle: Handle, name: str) -> None:
     first = client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
     history = await first.fetch_history()
@@ -436,6 +464,7 @@ def main() -> None:
             asyncio.run(record_sessions(thinking, stub))
         asyncio.run(record_schedules(stack))
         asyncio.run(record_events(stack))
+        asyncio.run(record_approvals(stack))
     finally:
         stack.close()
         thinking.close()

@@ -77,6 +77,7 @@ def test_every_way_through_the_workflow_is_recorded() -> None:
         "delegate",
         "called-agent",
         "called-agent-2",
+        "approvals",
         "session",
         "session-2",
         "session-turn",
