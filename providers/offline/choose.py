@@ -52,8 +52,9 @@ class Choice:
 
 
 def choose(text: str, skills: Sequence[CatalogueSkill], answers: tuple[str, ...] = ()) -> Choice:
-    """The skills for a task. The same task and skills give the same choice."""
-    said = read(text)
+    """The skills for a task. The same task and skills give the same choice. Skills of kind `engine` are about the
+    conversation: words such as `add` do not lead to them."""
+    said, skills = read(text), [skill for skill in skills if skill.spec.kind != "engine"]
     found = hits(said.words, skills)
     saves = any(WRITES in found[word] and found[word][WRITES].strong for word in said.words)
     places = of_kind(said, said.places if saves and said.targets else said.all_places)
