@@ -17,7 +17,7 @@ import httpx2
 from holdfast.contracts.base import Json
 from holdfast.envelopes import STRUCTURED
 from holdfast.errors import HoldfastError, OperatorError
-from holdfast.webhooks import public_address
+from holdfast.webhooks import checked_url, public_address
 
 TIMEOUT_SECONDS = 20.0
 _PREFIX = "whsec_"
@@ -52,6 +52,10 @@ async def deliver(what: Delivery) -> int:
         Refused: a 3xx or a 4xx, or the address is not allowed.
         NotTaken: no answer, a 5xx, or a 4xx that says: later.
     """
+    try:
+        checked_url(what.url)
+    except ValueError as exc:
+        raise Refused(f"{what.url}: {exc}") from None
     body = json.dumps(what.body, ensure_ascii=False, separators=(",", ":")).encode()
     headers = {"content-type": STRUCTURED, "user-agent": "holdfast", **signature(what, body, int(time.time()))}
     try:

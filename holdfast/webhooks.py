@@ -20,10 +20,11 @@ FILES = ("webhooks.yaml", "config/webhooks.yaml")
 MAX_WEBHOOKS = 200
 
 
-def _url(text: str) -> str:
-    """
+def checked_url(text: str) -> str:
+    """The address, if it is one of HTTP.
+
     Raises:
-        ValueError: it is no address of HTTP.
+        ValueError: says what is allowed.
     """
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or (parts.port or 1) < 1:
@@ -33,7 +34,7 @@ def _url(text: str) -> str:
     return text
 
 
-Url = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s]+$"), AfterValidator(_url)]
+Url = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s]+$"), AfterValidator(checked_url)]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 
 
@@ -87,6 +88,7 @@ def public_address(host: str, port: int) -> str:
     """
     found = [str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for address in found:
-        if not ipaddress.ip_address(address.partition("%")[0]).is_global:
+        there = ipaddress.ip_address(address.partition("%")[0])
+        if not there.is_global or there.is_multicast:
             raise ValueError(f"{host} is {address}, which is no public address")
     return found[0]
