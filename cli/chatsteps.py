@@ -84,7 +84,7 @@ class Seen:
 
     def _plan(self, data: Data) -> None:
         if data["state"] == "started":
-            self.steps.append(Step(kind="llm", name="plan", state="open", detail="plan", started_at=data["at"]))
+            self.steps.append(Step(kind="llm", name="plan", state="open", detail="…", started_at=data["at"]))
             return
         ended = {"state": data["state"], "ended_at": data["at"], "detail": _planned(data), "error": data.get("error")}
         self._change(lambda step: step.name == "plan" and step.state == "open", ended)

@@ -27,6 +27,7 @@ class Turn:
         self._show, self._reader, self._pause = show, reader, pause
         self._met: set[str] = set()
         self._heard_at = self._looked_at = time.monotonic()
+        self._drawn_at = 0.0
         self._is_over = False
 
     def follow(self) -> Task:
@@ -43,8 +44,14 @@ class Turn:
                     self._hear(event)
                 elif time.monotonic() - self._looked_at > _QUIET_S:
                     self._look()
-                self._show.draw()
+                self._draw()
         return patiently(self._pause, lambda: self._client.task(self._id))
+
+    def _draw(self) -> None:
+        """Not for each of the many events that are told again to one who comes back."""
+        if time.monotonic() - self._drawn_at > _TICK_S / 2:
+            self._show.draw()
+            self._drawn_at = time.monotonic()
 
     def _hear(self, event: Event) -> None:
         self._heard_at = self._looked_at = time.monotonic()

@@ -153,7 +153,7 @@ def test_a_chat_that_is_killed_goes_on_where_it_was(project, stub):
     answers(stub, "slow one", "Here it is.", delay_s=3)
     with Terminal(["chat", "--session", "killed"], project.folder, project.env) as first:
         first.type("The slow one")
-        first.see("Planning")
+        first.see("    plan")
         first.kill()
     with Terminal(["chat", "--resume", "killed"], project.folder, project.env) as second:
         second.see("> The slow one")
@@ -167,7 +167,7 @@ def test_ctrl_c_leaves_a_turn_running_and_follow_comes_back_to_it(project, stub)
     answers(stub, "slow one", "Here it is.", delay_s=4)
     with Terminal(["chat"], project.folder, project.env) as chat:
         chat.type("The slow one")
-        chat.see("Planning")
+        chat.see("    plan")
         chat.press(b"\x03")
         chat.see("cancel this turn? [y/N]")
         chat.type("n")

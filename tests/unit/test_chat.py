@@ -144,6 +144,15 @@ def test_a_failed_turn_is_told_and_the_chat_goes_on(api, chat):
     assert "ModelRefused: wrong key" in err
 
 
+def test_a_message_behind_others_or_that_is_an_answer_says_so(api, chat):
+    api.says("POST", MESSAGES, TAKEN | {"ahead": 2}, TAKEN | {"answered": "q.7"}, status=201)
+    api.streams(EVENTS, [DONE], [DONE])
+    _, out, err = chat("--session", "s", typed="Hi\nblue\n")
+    assert out == "Hello!\nHello!\n"
+    assert "2 turns ahead of it" in err
+    assert "that answered the open question q.7" in err
+
+
 def test_a_refused_message_is_told_and_the_chat_goes_on(api, chat):
     api.refuses("POST", MESSAGES, 409, "CONFLICT", "the session is closed")
     code, _, err = chat("--session", "s", typed="Hi\n/new\n")
