@@ -319,6 +319,20 @@ def answer(
 
 
 @app.command(rich_help_panel=TASKS)
+def reject(
+    context: typer.Context,
+    task: Id,
+    question: Annotated[
+        str | None, typer.Argument(metavar="[QUESTION]", help="The question's id when several are open.")
+    ] = None,
+) -> None:
+    """Close a question without an answer: whoever asked hears that there is none."""
+    from cli import tasks
+
+    tasks.reject(context.obj.settings(), task, question)
+
+
+@app.command(rich_help_panel=TASKS)
 def budget(
     context: typer.Context,
     task: Id,

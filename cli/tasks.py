@@ -75,6 +75,15 @@ def answer(settings: Settings, prefix: str, question_id: str | None, value: str)
     screen.say(f"follow it: holdfast show {task_id} --follow", "dim")
 
 
+def reject(settings: Settings, prefix: str, question_id: str | None) -> None:
+    """Close an open question without an answer; which one must be said only when several are open."""
+    with Client(settings) as client:
+        task_id = client.find(prefix)
+        question = _chosen(client.questions(task_id), task_id, question_id)
+        client.reject(task_id, question.id)
+    screen.say(f"rejected: {question.text}")
+
+
 def cancel(settings: Settings, prefix: str, as_json: bool) -> None:
     with Client(settings) as client:
         task = client.cancel(client.find(prefix))

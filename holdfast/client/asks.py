@@ -229,6 +229,12 @@ def answer(task_id: str, question_id: str, value: Json) -> Ask[Question]:
     return Ask("POST", path, _one(Question), {"value": value}, is_safe=False)
 
 
+def reject(task_id: str, question_id: str) -> Ask[Question]:
+    """The same: whoever comes second is told so."""
+    path = f"/tasks/{task_id}/questions/{question_id}/reject"
+    return Ask("POST", path, _one(Question), {}, is_safe=False)
+
+
 def top_up(task_id: str, add: Budget) -> Ask[BudgetState]:
     """Not safe to repeat: it would be added twice."""
     body = {"add": add.model_dump(mode="json", exclude_none=True)}

@@ -109,6 +109,10 @@ class AsyncClient:
         """Answer an open question: one of its options if it has any, else any JSON."""
         return await self.ask(asks.answer(task_id, question_id, value))
 
+    async def reject(self, task_id: str, question_id: str) -> Question:
+        """Close an open question without an answer: whoever asked hears that there is none."""
+        return await self.ask(asks.reject(task_id, question_id))
+
     async def budget(self, task_id: str) -> BudgetState:
         """How the budget of a task and all that it starts stands."""
         return await self.ask(asks.budget(task_id))

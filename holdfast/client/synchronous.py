@@ -114,6 +114,10 @@ class Client:
         """Answer an open question: one of its options if it has any, else any JSON."""
         return self.ask(asks.answer(task_id, question_id, value))
 
+    def reject(self, task_id: str, question_id: str) -> Question:
+        """Close an open question without an answer: whoever asked hears that there is none."""
+        return self.ask(asks.reject(task_id, question_id))
+
     def budget(self, task_id: str) -> BudgetState:
         """How the budget of a task and all that it starts stands."""
         return self.ask(asks.budget(task_id))

@@ -159,6 +159,18 @@ def test_loop_is_told_of_a_denial_and_obeys_the_agents_own_rules(house: House) -
     assert house.made(task_id) == 2
 
 
+def test_grant_of_a_loop_survives_continue_as_new(house: House) -> None:
+    """Each turn is a run of its own: the history is full after ten events."""
+    for _ in range(2):
+        house.stub.rule(".", calling(Use("note", {"i": 7})), times=1)
+    house.stub.rule(".", "Done.")
+    task_id = house.ask("agent:looper", "go", tuning={"bound_events": 10})
+    [asked] = house.open(task_id)
+    house.answer(task_id, asked["id"], {"decision": "approve", "grant": {"uses": 1}}).raise_for_status()
+    task = house.ended(task_id)
+    assert (task["output"], house.made(task_id), len(house.questions(task_id))) == ("Done.", 2, 1)
+
+
 def test_agent_that_is_called_as_a_skill_and_a_nested_call_go_the_same_way(house: House) -> None:
     house.stub.rule(".", calling(Use("plain", {"task": "say hello"})), times=1)
     house.stub.rule(".", '{"answer": "hello"}')

@@ -63,6 +63,8 @@ def test_every_deadline_policy_of_a_program(house: House) -> None:
     assert max(waited) >= 0.8
     actions = sorted(row["action"] for row in house.api.get("/audit", task_id=task_id)["entries"])
     assert actions == ["question.escalated", *["question.expired"] * 4]
+    [heard] = wait(lambda: [one for one in house.api.get("/tasks") if one["name"] == "boss"])
+    assert house.ended(heard["id"])["state"] == "DONE"
 
 
 def test_answer_has_the_shape_of_the_form(house: House) -> None:

@@ -64,6 +64,7 @@ def files(url: str) -> dict[str, str | bytes]:
         **agent("looper", "loop", "approvals: [{skill: note, when: 'arguments.i == 7'}, {skill: wip*, policy: never}]"),
         **agent("caller", "loop", "subagents: [plain]\napprovals: [{skill: plain}]"),
         **agent("plain", "direct"),
+        **agent("boss", "direct", "event_subscriptions: [question.escalated]"),
         **agent("silent", more="clarification: {allowed: false}"),
         **agent("hasty", more="clarification: {timeout_seconds: 0.5, on_timeout: default, default: blue}"),
         **agent("going", more="clarification: {timeout_seconds: 0.5, on_timeout: proceed}"),

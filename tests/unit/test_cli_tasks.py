@@ -314,6 +314,14 @@ def test_answer_finds_the_only_open_question(api, run):
     assert api.bodies("POST", f"/tasks/{TASK_ID}/questions/q.1") == [{"value": 12}]
 
 
+def test_reject_closes_the_only_open_question(api, run):
+    open_ = {"id": "q.1", "text": "Which?", "state": "open", "asked_at": 1.0}
+    api.says("GET", f"/tasks/{TASK_ID}/questions", [open_])
+    api.says("POST", f"/tasks/{TASK_ID}/questions/q.1/reject", open_ | {"state": "rejected"})
+    code, _, err = run("reject", TASK_ID)
+    assert (code, "rejected: Which?" in err) == (0, True)
+
+
 def test_answer_refuses_what_is_no_option(api, run):
     question = {"id": "q.1", "text": "Sure?", "options": ["yes", "no"], "asked_at": 1.0}
     api.says("GET", f"/tasks/{TASK_ID}/questions", [question])

@@ -11,6 +11,8 @@ from sqlalchemy import update
 from temporalio.exceptions import ApplicationError
 
 from activities.auditing import Auditor, entries
+from holdfast.agentfiles import parse_agent
+from holdfast.agentforms import AgentFile
 from holdfast.approvals import check_when, decision_of, rule_of, rules_for
 from holdfast.blobs import BlobStore
 from holdfast.config import Settings
@@ -18,10 +20,15 @@ from holdfast.contracts.approval import AgentApproval, ApprovalRule, JudgeCall
 from holdfast.contracts.base import Json, Value
 from holdfast.contracts.principal import Principal, TaskRef
 from holdfast.contracts.question import AnswerMessage, Clarification, Question, QuestionState
+from holdfast.errors import SpecInvalid
+from holdfast.flowfiles import FlowFile, parse_flow
 from holdfast.forms import fault
+from holdfast.sources import Sources
+from holdfast.specs import parse_skill
 from store.audit import Audit, NewEntry
 from store.database import Database
 from store.tables import AuditRow
+from tests.support.skill_folders import write_files, write_skill
 from workflows.clarifying import UNANSWERED, clarified, of_call, told
 from workflows.questions import Questions, Unanswered, answer_of
 
@@ -132,6 +139,35 @@ def test_decisions_are_words_or_mappings_and_nothing_else() -> None:
             decision_of(one)
     with pytest.raises(ValueError, match="it can name: 'arguments'"):
         check_when("anything == 1")
+
+
+def test_faults_of_files_name_the_key(tmp_path: Path) -> None:
+    def skill(approval: str) -> str:
+        folder = write_skill(tmp_path, "pay", extra=f"approval: {approval}\n")
+        with pytest.raises(SpecInvalid) as caught:
+            parse_skill(folder)
+        return str(caught.value)
+
+    def agent(text: str) -> str:
+        write_files(tmp_path, {"agents/a.yaml": f"name: a\n{text}\n"})
+        with pytest.raises(SpecInvalid) as caught:
+            parse_agent(AgentFile(tmp_path / "agents" / "a.yaml", "agents/a.yaml", tmp_path), Sources())
+        return str(caught.value)
+
+    def flow(ask: str) -> str:
+        write_files(tmp_path, {"flows/a.yaml": f"name: a\nsteps: [{{ask: {ask}}}]\n"})
+        with pytest.raises(SpecInvalid) as caught:
+            parse_flow(FlowFile(tmp_path / "flows" / "a.yaml", "flows/a.yaml", tmp_path), Sources())
+        return str(caught.value)
+
+    assert "key 'approval': found 'sometimes'" in skill("sometimes")
+    assert "'approvals[0].when'" in agent("approvals: [{skill: pay, when: 'argument.n > 1'}]")
+    assert "'approvals[0].polcy': unknown; did you mean 'policy'" in agent("approvals: [{skill: pay, polcy: never}]")
+    twice = "clarification: {timeout_seconds: 1}\ncollaborative_config: {clarification_timeout_seconds: 2}"
+    assert "found beside 'clarification.timeout_seconds'" in agent(twice)
+    assert "'clarification.default': allowed with on_timeout: default only" in agent("clarification: {default: x}")
+    assert "'steps[0].ask.form': not a JSON Schema" in flow("{text: '?', form: {type: nothing}}")
+    assert "'steps[0].ask.default'" in flow("{text: '?', options: [a], on_timeout: default, default: b}")
 
 
 @pytest.fixture
