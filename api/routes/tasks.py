@@ -170,8 +170,8 @@ async def find(
     return [await as_task(house, Seen(row), whole=False) for row in page.rows]
 
 
-@router.get("/agent", include_in_schema=False)
-@router.get("/tool", include_in_schema=False)
+@router.api_route("/agent", methods=["GET", "DELETE"], include_in_schema=False)
+@router.api_route("/tool", methods=["GET", "DELETE"], include_in_schema=False)
 async def ask_only() -> None:
     """These are no ids of tasks."""
     raise HTTPException(405)
