@@ -13,6 +13,7 @@ from holdfast.contracts.program import FINAL
 from holdfast.contracts.task import TaskRequest
 from holdfast.errors import TooManyTasks, UserError
 from store.admission import Admission
+from store.publishing import Publisher
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -20,8 +21,8 @@ log = structlog.stdlib.get_logger(__name__)
 class Admitting:
     """Over the catalogue as it now is. What cannot begin, as it is, is an answer: `refused`."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
+    def __init__(self, admission: Admission, publisher: Publisher) -> None:
+        self._admission, self._publisher = admission, publisher
 
     @activity.defn(name=ADMIT.name)
     async def admit(self, asked: AdmitRequest) -> Admitted:
@@ -40,4 +41,6 @@ class Admitting:
                 raise ApplicationError(
                     str(exc), type="TooManyTasks", next_retry_delay=timedelta(seconds=exc.retry_after)
                 ) from exc
+            if row.state not in FINAL:
+                await self._publisher.submitted(row)
         return Admitted(begin=None if row.state in FINAL else begin, is_over=row.state in FINAL)

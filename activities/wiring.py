@@ -124,9 +124,9 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
                 settings.project, BUILTIN, blobs, settings.undeclared_effect, own_workflows=settings.own_workflows
             )
             admission = Admission(settings, Records(database), library, blobs)
-            admitting = Admitting(admission)
-            work = BacklogWork(client, blobs, Backlog(database), Sessions(database), Records(database), admission)
             publisher = Publisher(database, blobs, library, ready(client))
+            admitting = Admitting(admission, publisher)
+            work = BacklogWork(client, blobs, Backlog(database), Sessions(database), Records(database), admission)
             recorder = Recorder(Records(database), blobs, publisher)
             routing = Routing(settings, client, admission, library, blobs, publisher)
             at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record, routing.route]

@@ -1,5 +1,6 @@
 """Events: what comes in starts whom it should, once; what tasks do is published, and posted to who asked for it."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -10,7 +11,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
+from activities.records import Recorder
+from holdfast.blobs import BlobStore
+from holdfast.catalogue import BUILTIN, Library
+from holdfast.contracts.base import Value
+from holdfast.contracts.principal import TaskRef
+from holdfast.contracts.program import ProgramResult, RecordChange
+from holdfast.ids import new_task_id, new_trace_id
+from store.database import Database
+from store.publishing import Publisher, ready
+from store.records import NewTask, Records
 from tests.support.api import PROJECT, Api, problem
 from tests.support.skill_folders import write_files
 from tests.support.stack import Stack
@@ -203,6 +215,7 @@ def test_pages_of_events_repeat_and_miss_none(bus: Bus) -> None:
 # -- out
 
 
+@pytest.mark.slow
 def test_end_of_a_task_is_seen_by_a_flow_that_subscribed(bus: Bus) -> None:
     task = bus.api.submit("result = 42")
     seen = bus.routed(bus.until(lambda: _event(bus, f"{task['id']}.completed"))["event_id"])
@@ -212,6 +225,7 @@ def test_end_of_a_task_is_seen_by_a_flow_that_subscribed(bus: Bus) -> None:
     assert watcher["input"]["task_id"] == task["id"]
 
 
+@pytest.mark.slow
 def test_cancelled_task_is_told_as_such(bus: Bus) -> None:
     task = bus.api.submit("skills.echo(i=1, ms=30000)")
     bus.until(lambda: bus.api.get(f"/tasks/{task['id']}")["calls_open"])
@@ -219,10 +233,31 @@ def test_cancelled_task_is_told_as_such(bus: Bus) -> None:
     assert bus.until(lambda: _event(bus, f"{task['id']}.cancelled"))["topic"] == "task.cancelled"
 
 
+@pytest.mark.slow
 def test_nobody_hears_of_a_failure_that_nobody_subscribed_to(bus: Bus) -> None:
     task = bus.api.submit("1/0", limits={"max_repairs": 0})
     assert bus.ended(task["id"])["state"] == "ERROR"
     assert _event(bus, f"{task['id']}.failed") is None
+
+
+async def test_worker_that_died_behind_the_record_publishes_when_it_is_asked_again(house: Stack, bus: Bus) -> None:
+    settings, task = house.settings, TaskRef(task_id=new_task_id(), trace_id=new_trace_id())
+    database, client = await Database.open(settings), await house.client()
+    blobs = BlobStore(settings.blobs)
+    publisher = Publisher(database, blobs, Library(settings.project, BUILTIN, blobs), ready(client))
+    recorder = Recorder(Records(database), blobs, publisher)
+    try:
+        new = NewTask(tenant="default", id=task.task_id, type="program", trace_id=task.trace_id)
+        await Records(database).create(new)
+        await Records(database).change("default", task.task_id, "DONE", output=7)
+        assert _event(bus, f"{task.task_id}.completed") is None
+        for _ in range(2):
+            change = RecordChange(task=task, state="DONE", result=ProgramResult(state="DONE", value=Value(inline=7)))
+            await ActivityEnvironment().run(recorder.save_record, change)
+    finally:
+        await database.close()
+    seen = await asyncio.to_thread(bus.routed, f"{task.task_id}.completed")
+    assert (seen["data"]["output"], list(seen["started"])) == (7, ["workflow:watcher"])
 
 
 @pytest.mark.slow
@@ -253,6 +288,7 @@ def _event(bus: Bus, event_id: str) -> dict[str, Any] | None:
 # -- webhooks
 
 
+@pytest.mark.slow
 def test_webhook_is_signed_and_comes_again_until_it_is_taken(bus: Bus) -> None:
     bus.receiver.answers["/hook"] = [503, 429]
     event = bus.send("hook.deep.down", {"n": 1}, event_id="hooked")
@@ -286,6 +322,7 @@ def test_webhook_that_refuses_is_asked_once_and_no_redirect_is_followed(bus: Bus
     assert bus.receiver.at("/elsewhere") == []
 
 
+@pytest.mark.slow
 def test_callback_url_is_told_the_end_by_posts_that_are_retried(bus: Bus) -> None:
     bus.receiver.answers["/back"] = [500]
     task = bus.api.submit("1/0", limits={"max_repairs": 0}, callback_url=f"{bus.receiver.url}/back")
@@ -299,6 +336,7 @@ def test_callback_url_is_told_the_end_by_posts_that_are_retried(bus: Bus) -> Non
 # -- agentrunner's API
 
 
+@pytest.mark.slow
 def test_body_in_agentrunners_words_is_told_by_its_keys_and_answered_202(bus: Bus) -> None:
     body = {"agent_name": "asked", "task_data": {"prompt": "Hi"}, "priority": "high", "timeout_seconds": 60}
     back = f"{bus.receiver.url}/older"
@@ -314,6 +352,7 @@ def test_body_in_agentrunners_words_is_told_by_its_keys_and_answered_202(bus: Bu
     problem(bus.api.http.post("/tasks", json={**body, "agent_name": "nobody"}), 404, "AGENT_NOT_FOUND")
 
 
+@pytest.mark.slow
 def test_delete_cancels_once_and_409_says_that_a_task_is_over(bus: Bus) -> None:
     task = bus.api.submit("skills.ask(text='ever?')")
     bus.until(lambda: bus.api.get(f"/tasks/{task['id']}")["state"] == "WAITING")
@@ -330,6 +369,7 @@ def test_collaborative_task_is_taken_by_the_master(bus: Bus) -> None:
     bus.api.http.delete(f"/tasks/{found['id']}")
 
 
+@pytest.mark.slow
 def test_events_of_a_continuous_agent_are_turns_of_its_one_session(bus: Bus) -> None:
     def turn(number: int) -> str:
         event = bus.send("keep.this", {"prompt": f"Number {number}"})
@@ -348,6 +388,7 @@ def test_events_of_a_continuous_agent_are_turns_of_its_one_session(bus: Bus) -> 
     assert {one["event"] for one in session["recent"]} == {"keep.this"}
 
 
+@pytest.mark.slow
 def test_workers_and_agents_say_how_they_are(bus: Bus) -> None:
     [worker] = bus.until(lambda: bus.api.get("/workers"))
     assert {"agents", "llm", "skills", "sandbox"} <= set(worker["queues"])
