@@ -31,7 +31,9 @@ llm_config: {{provider: openai-compatible, model: stub, api_base: "{url}/v1"}}
 """
 DOER = TALKER.replace("talker", "doer").replace("[]", "[echo, ask, noop]")
 BRIEF = TALKER.replace("talker", "brief") + "session: {{idle_timeout_seconds: 1}}\n"
-NOBODY = "01a21429-87d5-7bb0-adda-9fb2423d8db9"
+WATCHER = TALKER.replace("talker", "watcher") + (
+    "execution_mode: continuous\ncontinuous_config: {{idle_timeout_seconds: 1, max_conversation_history: 100}}\n"
+)
 ASKING = "result = skills.ask(text='Which one?')"
 MANY = 3
 """MAX_SESSIONS of the worker."""
@@ -52,7 +54,7 @@ def stub(model: StubLlm) -> StubLlm:
 
 def project(folder: Path, url: str) -> Path:
     made = shutil.copytree(PROJECT, folder / "project")
-    agents = {"talker": TALKER, "doer": DOER, "brief": BRIEF}
+    agents = {"talker": TALKER, "doer": DOER, "brief": BRIEF, "watcher": WATCHER}
     files = {f"agents/{name}.yaml": text.format(url=url) for name, text in agents.items()}
     write_files(made, {"holdfast.yaml": "default_agent: talker\n", **files})
     return made
@@ -215,12 +217,13 @@ def test_several_watchers_hear_the_same_turns_and_one_goes_on_where_it_stopped(a
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("agent", "mode"), [("brief", "chat"), ("watcher", "continuous")])
 async def test_an_idle_session_hibernates_and_the_next_message_wakes_it_with_its_history(
-    api: Api, stub: StubLlm, client: Client
+    api: Api, stub: StubLlm, client: Client, agent: str, mode: str
 ) -> None:
     stub.rule(".", lambda request: f"heard {request.last}")
     one = new_session()
-    told(api, one, "before", agent="brief")
+    told(api, one, "before", agent=agent)
     handle = client.get_workflow_handle(f"default/session:{one}")
 
     async def rests() -> bool:
@@ -228,9 +231,9 @@ async def test_an_idle_session_hibernates_and_the_next_message_wakes_it_with_its
 
     await until(rests)
     asleep = api.get(f"/sessions/{one}")
-    assert (asleep["state"], asleep["turns"], asleep["idle_seconds"]) == ("idle", 1, 1.0)
+    assert (asleep["state"], asleep["turns"], asleep["idle_seconds"], asleep["mode"]) == ("idle", 1, 1.0, mode)
     assert [turn["answer"] for turn in asleep["recent"]] == ["heard before"]
-    assert told(api, one, "after", agent="brief")["state"] == "DONE"
+    assert told(api, one, "after", agent=agent)["state"] == "DONE"
     assert words(asked_last(stub)) == ["before", "heard before", "after"]
     assert say(api, one, "third")["turn"] == 3
 
