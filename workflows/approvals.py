@@ -64,6 +64,10 @@ class Approvals:
         question = self._questions.all.get(call_id)
         return question is not None and question.state == "open" and question.kind == "approval"
 
+    def forget(self, call_id: str) -> None:
+        """The call has its answer, which stands: it will not be made again."""
+        self._approved.pop(call_id, None)
+
     def carried(self) -> ApprovalState:
         grants = [grant for grant in self._grants.values() if grant.uses]
         return ApprovalState(approved=list(self._approved), denied=self._denied, grants=grants)

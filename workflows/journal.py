@@ -330,6 +330,8 @@ class Journal:
             "error": answer.error,
         }
         self._change(one, state="failed" if answer.error else "answered", **change)
+        if answer.error is None and self._max_age(one) is None:
+            self.approvals.forget(one)
         self.unsaved.append(one)
         self.tasks.pop(one, None)
         if not dropped:
@@ -340,6 +342,10 @@ class Journal:
         that it asked was measured."""
         facts = self._facts.get(self.entries[one].skill)
         return facts is None or facts.kind != "own" or not (self.spent.input_tokens or self.spent.output_tokens)
+
+    def _max_age(self, one: str) -> float | None:
+        facts = self._facts.get(self.entries[one].skill)
+        return facts.max_age_seconds if facts else None
 
     def _change(self, one: str, **change: object) -> None:
         self.entries[one] = self.entries[one].model_copy(update=change)

@@ -89,11 +89,13 @@ class Questions:
             return
         now = workflow.now().timestamp()
         more = (question.deadline or now) - question.asked_at
-        question = question.model_copy(update={"escalated_at": now, "deadline": now + more})
-        self.all[question_id] = question
-        self.changes += 1
+        later = question.model_copy(update={"escalated_at": now, "deadline": now + more})
         if self._task is not None:
-            await audited(self._task, [question])
+            # Before it counts: a run that continues as new meanwhile does it again, which changes nothing.
+            await audited(self._task, [later])
+        if self.is_open(question_id):
+            self.all[question_id] = later
+            self.changes += 1
 
     def carried(self) -> list[Question]:
         closed = [question for question in self.all.values() if question.state != "open"]
