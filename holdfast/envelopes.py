@@ -1,7 +1,6 @@
 """Events as they come in: CloudEvents 1.0, agentrunner's envelope, and the short form. And as they go out."""
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -179,7 +178,7 @@ def _cloud_data(given: Mapping[str, Json]) -> Json:
         raise InvalidRequest("data_base64: found beside 'data'; allowed is one of the two")
     try:
         body = base64.b64decode(_word(given, "data_base64"), validate=True)
-    except binascii.Error:
+    except ValueError:
         raise InvalidRequest(f"data_base64: found {shown(given['data_base64'])}, which is no base64") from None
     return _data(body, str(given.get("datacontenttype") or "application/octet-stream"))
 

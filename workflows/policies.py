@@ -153,6 +153,9 @@ def probe() -> dict[str, Any]:
     }
 
 
+ROUTE: dict[str, Any] = {**SAVE, "start_to_close_timeout": timedelta(minutes=10)}
+"""An event may start hundreds of tasks, and wait for room for them."""
+
 POST: dict[str, Any] = {
     "task_queue": program.QUEUE_SKILLS,
     "start_to_close_timeout": timedelta(seconds=60),

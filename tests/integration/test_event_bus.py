@@ -11,15 +11,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities.events import Routing
 from activities.records import Recorder
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import BUILTIN, Library
 from holdfast.contracts.base import Value
+from holdfast.contracts.event import Event, EventJob
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.program import ProgramResult, RecordChange
 from holdfast.ids import new_task_id, new_trace_id
+from store.admission import Admission
 from store.database import Database
 from store.publishing import Publisher, ready
 from store.records import NewTask, Records
@@ -258,6 +262,30 @@ async def test_worker_that_died_behind_the_record_publishes_when_it_is_asked_aga
         await database.close()
     seen = await asyncio.to_thread(bus.routed, f"{task.task_id}.completed")
     assert (seen["data"]["output"], list(seen["started"])) == (7, ["workflow:watcher"])
+
+
+async def test_event_waits_for_room_and_starts_what_it_should_then(house: Stack) -> None:
+    settings = house.settings.model_copy(update={"max_tenant_tasks": 1})
+    database, client = await Database.open(settings), await house.client()
+    blobs = BlobStore(settings.blobs)
+    library = Library(settings.project, BUILTIN, blobs)
+    records = Records(database)
+    admission = Admission(settings, records, library, blobs)
+    routing = Routing(settings, client, admission, library, blobs, Publisher(database, blobs, library, ready(client)))
+    event = Event(id="full-1", tenant="full", topic="shop.order.sent", at=time.time(), trace_id=new_trace_id())
+    other = NewTask(tenant="full", id=new_task_id(), type="program", trace_id=event.trace_id)
+    try:
+        await records.create(other)
+        with pytest.raises(ApplicationError, match="Nothing was recorded") as found:
+            await ActivityEnvironment().run(routing.route, EventJob(event=event))
+        assert (found.value.type, found.value.non_retryable) == ("TooManyTasks", False)
+        assert found.value.next_retry_delay is not None
+        await records.change("full", other.id, "CANCELLED")
+        first = await ActivityEnvironment().run(routing.route, EventJob(event=event))
+        assert list(first.started) == ["workflow:many"]
+        assert await ActivityEnvironment().run(routing.route, EventJob(event=event)) == first
+    finally:
+        await database.close()
 
 
 @pytest.mark.slow

@@ -103,6 +103,7 @@ def test_base64_data_is_what_it_stands_for() -> None:
         ({**CLOUD, "Big": 1}, "Big"),
         ({**CLOUD, "data": 1, "data_base64": "MQ=="}, "one of the two"),
         ({**CLOUD, "data_base64": "!"}, "no base64"),
+        ({**CLOUD, "data_base64": "ä"}, "no base64"),
         ({**CLOUD, "depth": -1}, "depth"),
         ({**CLOUD, "time": "noon"}, "time: found 'noon'"),
         ({**OLDER, "prio": 1}, "did you mean 'priority'"),
