@@ -23,13 +23,9 @@ from temporalio.workflow import ChildWorkflowHandle
 from holdfast.contracts.base import Nothing
 from holdfast.contracts.program import (
     RECORD_SAVE,
-    SIGNAL_ANSWER,
-    UPDATE_ANSWER,
-    ProgramReport,
     ProgramResult,
     RecordChange,
 )
-from holdfast.contracts.question import AnswerMessage, Question
 from holdfast.contracts.session import (
     LLM_SUMMARY,
     MAX_QUEUED,
@@ -58,15 +54,12 @@ from holdfast.contracts.session import (
     SessionView,
     Summary,
     SummaryRequest,
-    Turn,
 )
-from holdfast.contracts.work import SIGNAL_REPORT
 from workflows import policies
 from workflows.beginning import begun
 from workflows.children import ended_badly
-from workflows.questions import Questions
 from workflows.saving import locally
-from workflows.sessionturns import brief_of, cut, ready, turn_of
+from workflows.sessionturns import TurnReports, brief_of, cut, ready, turn_of
 
 RECENT = 20
 """Turns that are over, and are shown without a look at their records."""
@@ -76,17 +69,15 @@ KNOWN = 500
 
 # Not in the SDK's sandbox: see TaskWorkflow.
 @workflow.defn(name=SESSION_WORKFLOW, sandboxed=False)
-class SessionWorkflow:
+class SessionWorkflow(TurnReports):
     @workflow.init
     def __init__(self, spec: SessionSpec) -> None:
-        self.session, self.settings = spec.session, spec.settings
+        super().__init__(spec.session)
+        self.settings = spec.settings
         self.memory = spec.memory or Memory()
         self.is_loaded = spec.memory is not None
         self.queue: list[Message] = list(spec.queue)
         self.seen_at = self.memory.recent[-1].queued_at if self.memory.recent else workflow.now().timestamp()
-        self.running: Turn | None = None
-        self.report: ProgramReport | None = None
-        self.answering: set[str] = set()
         self.user_hash: str | None = None
         self.is_full = False
         """Whether the conversation is to be summed up before the next turn."""
@@ -310,51 +301,6 @@ class SessionWorkflow:
         """End for good: the turn that runs is cancelled, those that wait do not begin."""
         self.closing = True
 
-    @workflow.signal(name=SIGNAL_REPORT)
-    def program_report(self, report: ProgramReport) -> None:
-        """How the turn that runs stands, and what it asks."""
-        if self.running is not None and report.child == self.running.task_id:
-            self.report = report
-
-    @workflow.update(name=UPDATE_ANSWER)
-    async def answer(self, message: AnswerMessage) -> None:
-        """Answer an open question of the turn that runs."""
-        await self._hand_on(message)
-
-    @answer.validator
-    def _check_answer(self, message: AnswerMessage) -> None:
-        Questions(self._questions()).check(message)
-        if message.question_id in self.answering:
-            text = f"question {message.question_id!r} has just been answered; the first answer wins"
-            raise ApplicationError(text, type="CONFLICT", non_retryable=True)
-
-    @workflow.signal(name=SIGNAL_ANSWER)
-    async def answer_question(self, message: AnswerMessage) -> None:
-        """The same by signal. What cannot be taken is logged: a signal has no reply."""
-        try:
-            self._check_answer(message)
-        except ApplicationError as exc:
-            workflow.logger.warning(
-                "question.answer_refused", extra={"reason": exc.message, "trace_id": self.session.trace_id}
-            )
-        else:
-            await self._hand_on(message)
-
-    async def _hand_on(self, message: AnswerMessage) -> None:
-        """Give an answer to the task that asked, and wait until it has taken it."""
-        task_id = self.running.task_id if self.running else ""
-        self.answering.add(message.question_id)
-        try:
-            handle = workflow.get_external_workflow_handle(f"{self.session.tenant}/{task_id}")
-            await handle.signal(SIGNAL_ANSWER, message)
-            await workflow.wait_condition(lambda: not self._is_asked(task_id, message.question_id))
-        finally:
-            self.answering.discard(message.question_id)
-
-    def _is_asked(self, task_id: str, question_id: str) -> bool:
-        is_running = self.running is not None and self.running.task_id == task_id
-        return is_running and any(one.id == question_id and one.state == "open" for one in self._questions())
-
     # --- what others see ------------------------------------------------------------------------------------------
 
     @workflow.query(name=QUERY_SESSION)
@@ -398,14 +344,6 @@ class SessionWorkflow:
 
     def _know(self, task_id: str) -> None:
         self.memory = self.memory.model_copy(update={"done": [*self.memory.done, task_id][-KNOWN:]})
-
-    def _running(self) -> Turn | None:
-        if self.running is None or self.report is None:
-            return self.running
-        return self.running.model_copy(update={"state": self.report.state})
-
-    def _questions(self) -> list[Question]:
-        return self.report.questions if self.report else []
 
     def _closed(self) -> ApplicationError:
         text = f"session {self.session.session_id!r} is closed; begin another one"

@@ -1,15 +1,83 @@
-"""A turn of a conversation: the task that is begun for it, and what people see of it."""
+"""A turn of a conversation: the task that is begun for it, what that says of itself and asks, and what people see."""
 
 from collections.abc import Iterable
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 from holdfast.contracts.base import Value
 from holdfast.contracts.begin import Begin
 from holdfast.contracts.llm import Brief
 from holdfast.contracts.message import BlobPart, Part, TextPart
 from holdfast.contracts.model import ModelSettings
-from holdfast.contracts.program import ProgramSpec
-from holdfast.contracts.session import MAX_SHOWN, Memory, Message, Turn
-from holdfast.contracts.work import TaskSpec
+from holdfast.contracts.program import SIGNAL_ANSWER, UPDATE_ANSWER, ProgramReport, ProgramSpec
+from holdfast.contracts.question import AnswerMessage, Question
+from holdfast.contracts.session import MAX_SHOWN, Memory, Message, SessionRef, Turn
+from holdfast.contracts.work import SIGNAL_REPORT, TaskSpec
+from workflows.questions import Questions
+
+
+class TurnReports:
+    """`running` is the turn that runs, as it began; `report` the last word of its task."""
+
+    def __init__(self, session: SessionRef) -> None:
+        self.session = session
+        self.running: Turn | None = None
+        self.report: ProgramReport | None = None
+        self.answering: set[str] = set()
+
+    def _running(self) -> Turn | None:
+        if self.running is None or self.report is None:
+            return self.running
+        return self.running.model_copy(update={"state": self.report.state})
+
+    def _questions(self) -> list[Question]:
+        return self.report.questions if self.report else []
+
+    @workflow.signal(name=SIGNAL_REPORT)
+    def program_report(self, report: ProgramReport) -> None:
+        """How the turn that runs stands, and what it asks."""
+        if self.running is not None and report.child == self.running.task_id:
+            self.report = report
+
+    @workflow.update(name=UPDATE_ANSWER)
+    async def answer(self, message: AnswerMessage) -> None:
+        """Answer an open question of the turn that runs."""
+        await self._hand_on(message)
+
+    @answer.validator
+    def _check_answer(self, message: AnswerMessage) -> None:
+        Questions(self._questions()).check(message)
+        if message.question_id in self.answering:
+            text = f"question {message.question_id!r} has just been answered; the first answer wins"
+            raise ApplicationError(text, type="CONFLICT", non_retryable=True)
+
+    @workflow.signal(name=SIGNAL_ANSWER)
+    async def answer_question(self, message: AnswerMessage) -> None:
+        """The same by signal. What cannot be taken is logged: a signal has no reply."""
+        try:
+            self._check_answer(message)
+        except ApplicationError as exc:
+            workflow.logger.warning(
+                "question.answer_refused", extra={"reason": exc.message, "trace_id": self.session.trace_id}
+            )
+        else:
+            await self._hand_on(message)
+
+    async def _hand_on(self, message: AnswerMessage) -> None:
+        """Give an answer to the task that asked, and wait until it has taken it."""
+        task_id = self.running.task_id if self.running else ""
+        self.answering.add(message.question_id)
+        try:
+            handle = workflow.get_external_workflow_handle(f"{self.session.tenant}/{task_id}")
+            await handle.signal(SIGNAL_ANSWER, message)
+            await workflow.wait_condition(lambda: not self._is_asked(task_id, message.question_id))
+        finally:
+            self.answering.discard(message.question_id)
+
+    def _is_asked(self, task_id: str, question_id: str) -> bool:
+        is_running = self.running is not None and self.running.task_id == task_id
+        return is_running and any(one.id == question_id and one.state == "open" for one in self._questions())
 
 
 def ready(begin: Begin, memory: Memory, reports_to: str) -> Begin:
