@@ -61,6 +61,7 @@ def test_every_variable_is_read(project: Path, monkeypatch: pytest.MonkeyPatch, 
         "build_id": "r1.2",
     }
     given |= {"sandbox_workspace": "/srv/work", "sandbox_fallback": "True", "workspace_bytes": "5000000"}
+    given |= {"webhooks_private": "True", "session_timeout_ms": "60000", "continuous_idle_seconds": "60.0"}
     numeric = field.endswith(("port", "_ms", "_sessions", "_warm", "_file_bytes", "_tasks")) or field.startswith("db_")
     monkeypatch.setenv(variable, given.get(field, "77" if numeric else "sqlite:///x"))
     settings = Settings.load(project)
