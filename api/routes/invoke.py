@@ -16,7 +16,7 @@ from holdfast.names import listed
 
 router = APIRouter(prefix="/agents", tags=["agents"])
 
-Status = Literal["started", "completed", "failed", "cancelled", "timeout"]
+Status = Literal["started", "waiting_clarification", "completed", "failed", "cancelled", "timeout"]
 _ENDS: dict[str, Status] = {"DONE": "completed", "CANCELLED": "cancelled", "TIMED_OUT": "timeout"}
 
 
@@ -71,7 +71,9 @@ async def invoke(
 
 def _invoked(name: str, task: Task) -> Invoked:
     if task.state not in FINAL:
-        return Invoked(agent_name=name, execution_id=task.id, status="started")
+        is_asking = any(one.state == "open" for one in task.questions)
+        status: Status = "waiting_clarification" if is_asking else "started"
+        return Invoked(agent_name=name, execution_id=task.id, status=status)
     return Invoked(
         agent_name=name,
         execution_id=task.id,

@@ -111,6 +111,9 @@ def test_older_clients_answer_clarifications(house: House) -> None:
     answered = house.api.http.post(f"{place}/{asked['id']}", json={"answer": "b"})
     assert (answered.status_code, answered.json()["status"]) == (200, "answered")
     assert house.ended(task_id)["output"] == "b"
+    says(house.stub, PLAN, ASKS)
+    invoked = house.api.http.post("/agents/writer/invoke?wait=2", json={"task_data": "paint"}).json()
+    assert invoked["status"] == "waiting_clarification"
 
 
 # agents
