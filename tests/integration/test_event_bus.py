@@ -18,7 +18,7 @@ from activities.events import Routing
 from activities.records import Recorder
 from holdfast.blobs import BlobStore
 from holdfast.catalogue import BUILTIN, Library
-from holdfast.contracts.base import Value
+from holdfast.contracts.base import Failure
 from holdfast.contracts.event import Event, EventJob
 from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.program import ProgramResult, RecordChange
@@ -52,10 +52,11 @@ def files(receiver: Receiver) -> dict[str, str | bytes]:
         "flows/one.yaml": listening("one", "shop.*.paid"),
         "flows/many.yaml": listening("many", "shop.#", "shop.order.*"),
         "flows/picky.yaml": listening("picky", "strict.*", extra="input_schema: {type: object, required: [n]}\n"),
-        "flows/watcher.yaml": listening("watcher", "agent.task.completed", "task.cancelled"),
+        "flows/watcher.yaml": listening("watcher", "agent.task.failed", "task.cancelled"),
         "flows/fails.yaml": "name: fails\nsteps: [{skill: boom, input: {i: 1}}]",
         "webhooks.yaml": (
             "webhooks:\n"
+            f"- {{url: '{receiver.url}/all', topics: [agent.task.*]}}\n"
             f"- {{url: '{receiver.url}/hook', topics: [hook.#], secret: HOOK_KEY_SECRET}}\n"
             f"- {{url: '{receiver.url}/gone', topics: [gone.now]}}\n"
             f"- {{url: '{receiver.url}/moved', topics: [moved.now]}}\n"
@@ -184,6 +185,7 @@ def test_malformed_pattern_keeps_its_file_out_and_is_named(bus: Bus) -> None:
     assert "a word is empty" in errors[0]["message"]
 
 
+@pytest.mark.slow
 def test_subscriber_that_cannot_take_the_event_is_told_and_another_is_started(bus: Bus) -> None:
     seen = bus.routed(bus.send("strict.shape", {"m": 1})["event_id"])
     assert "'n'" in seen["refused"]["workflow:picky"]
@@ -219,17 +221,33 @@ def test_pages_of_events_repeat_and_miss_none(bus: Bus) -> None:
 # -- out
 
 
-@pytest.mark.slow
-def test_end_of_a_task_is_seen_by_a_flow_that_subscribed(bus: Bus) -> None:
+def test_submission_and_end_of_a_task_are_heard_by_a_webhook(bus: Bus) -> None:
     task = bus.api.submit("result = 42")
-    seen = bus.routed(bus.until(lambda: _event(bus, f"{task['id']}.completed"))["event_id"])
-    assert seen["topic"] == "agent.task.completed"
-    assert (seen["data"]["task_id"], seen["data"]["output"], seen["depth"]) == (task["id"], 42, 0)
+    both = [f"{task['id']}.execute", f"{task['id']}.completed"]
+    heard = bus.until(lambda: len(found := _heard(bus, "/all", both)) == 2 and found)
+    assert [one["type"] for one in heard] == ["agent.task.execute", "agent.task.completed"]
+    end = heard[1]["data"]
+    assert (end["task_id"], end["state"], end["output"], end["error"]) == (task["id"], "DONE", 42, None)
+    assert (heard[1]["depth"], heard[1]["source"]) == (0, "holdfast/default")
+
+
+def _heard(bus: Bus, path: str, ids: list[str]) -> list[dict[str, Any]]:
+    """What an address was posted of these events, in their order."""
+    events = {one.event["id"]: one.event for one in bus.receiver.at(path)}
+    return [events[one] for one in ids if one in events]
+
+
+def test_end_of_a_task_is_seen_by_a_flow_that_subscribed(bus: Bus) -> None:
+    task = bus.api.submit("1/0", limits={"max_repairs": 0})
+    seen = bus.routed(bus.until(lambda: _event(bus, f"{task['id']}.failed"))["event_id"])
+    assert seen["topic"] == "agent.task.failed"
+    assert (seen["data"]["task_id"], seen["data"]["state"], seen["depth"]) == (task["id"], "ERROR", 0)
     watcher = bus.ended(seen["started"]["workflow:watcher"])
-    assert watcher["input"]["task_id"] == task["id"]
+    assert (watcher["state"], watcher["input"]["task_id"]) == ("DONE", task["id"])
+    deeper = bus.until(lambda: _event(bus, f"{watcher['id']}.completed"))
+    assert (deeper["depth"], deeper["parent_event_id"]) == (1, seen["event_id"])
 
 
-@pytest.mark.slow
 def test_cancelled_task_is_told_as_such(bus: Bus) -> None:
     task = bus.api.submit("skills.echo(i=1, ms=30000)")
     bus.until(lambda: bus.api.get(f"/tasks/{task['id']}")["calls_open"])
@@ -237,31 +255,31 @@ def test_cancelled_task_is_told_as_such(bus: Bus) -> None:
     assert bus.until(lambda: _event(bus, f"{task['id']}.cancelled"))["topic"] == "task.cancelled"
 
 
-@pytest.mark.slow
-def test_nobody_hears_of_a_failure_that_nobody_subscribed_to(bus: Bus) -> None:
-    task = bus.api.submit("1/0", limits={"max_repairs": 0})
-    assert bus.ended(task["id"])["state"] == "ERROR"
-    assert _event(bus, f"{task['id']}.failed") is None
+def test_what_nobody_subscribed_to_is_not_published(bus: Bus) -> None:
+    task = bus.ended(bus.api.http.post("/tasks", json={"type": "agent:asked", "input": "Hi"}).json()["id"])
+    assert task["state"] == "DONE"
+    bus.until(lambda: _event(bus, f"{task['id']}.completed"))
+    assert _event(bus, f"{task['id']}.output") is None
 
 
 async def test_worker_that_died_behind_the_record_publishes_when_it_is_asked_again(house: Stack, bus: Bus) -> None:
     settings, task = house.settings, TaskRef(task_id=new_task_id(), trace_id=new_trace_id())
     database, client = await Database.open(settings), await house.client()
-    blobs = BlobStore(settings.blobs)
+    blobs, failure = BlobStore(settings.blobs), Failure(type="Wrong", message="no")
     publisher = Publisher(database, blobs, Library(settings.project, BUILTIN, blobs), ready(client))
     recorder = Recorder(Records(database), blobs, publisher)
     try:
         new = NewTask(tenant="default", id=task.task_id, type="program", trace_id=task.trace_id)
         await Records(database).create(new)
-        await Records(database).change("default", task.task_id, "DONE", output=7)
-        assert _event(bus, f"{task.task_id}.completed") is None
+        await Records(database).change("default", task.task_id, "ERROR", failure=failure.model_dump())
+        assert _event(bus, f"{task.task_id}.failed") is None
         for _ in range(2):
-            change = RecordChange(task=task, state="DONE", result=ProgramResult(state="DONE", value=Value(inline=7)))
+            change = RecordChange(task=task, state="ERROR", result=ProgramResult(state="ERROR", error=failure))
             await ActivityEnvironment().run(recorder.save_record, change)
     finally:
         await database.close()
-    seen = await asyncio.to_thread(bus.routed, f"{task.task_id}.completed")
-    assert (seen["data"]["output"], list(seen["started"])) == (7, ["workflow:watcher"])
+    seen = await asyncio.to_thread(bus.routed, f"{task.task_id}.failed")
+    assert (seen["data"]["error"], list(seen["started"])) == ("no", ["workflow:watcher"])
 
 
 async def test_event_waits_for_room_and_starts_what_it_should_then(house: Stack) -> None:
@@ -364,7 +382,6 @@ def test_callback_url_is_told_the_end_by_posts_that_are_retried(bus: Bus) -> Non
 # -- agentrunner's API
 
 
-@pytest.mark.slow
 def test_body_in_agentrunners_words_is_told_by_its_keys_and_answered_202(bus: Bus) -> None:
     body = {"agent_name": "asked", "task_data": {"prompt": "Hi"}, "priority": "high", "timeout_seconds": 60}
     back = f"{bus.receiver.url}/older"
@@ -416,7 +433,6 @@ def test_events_of_a_continuous_agent_are_turns_of_its_one_session(bus: Bus) -> 
     assert {one["event"] for one in session["recent"]} == {"keep.this"}
 
 
-@pytest.mark.slow
 def test_workers_and_agents_say_how_they_are(bus: Bus) -> None:
     [worker] = bus.until(lambda: bus.api.get("/workers"))
     assert {"agents", "llm", "skills", "sandbox"} <= set(worker["queues"])
