@@ -7,9 +7,7 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 Tenant = Annotated[str, typer.Option(help="Whose record.")]
 
-app = typer.Typer(
-    help="Look at who decided what, and check that nobody changed the record.", no_args_is_help=True
-)
+app = typer.Typer(help="Look at who decided what, and check that nobody changed the record.", no_args_is_help=True)
 
 
 @app.command("list")
