@@ -140,7 +140,8 @@ async def test_twenty_calls_against_a_budget_for_seven_wait_for_a_top_up_and_are
     assert "7 of 7 calls taken" in question.text
     assert (await top_up(handle, calls=5)).limit.calls == 12
     assert (await waits(handle, "budget.2")).taken.calls == 12
-    assert len(stub.requests) == 12
+    # On a slow machine it is parked, and waits, before all that was granted has begun.
+    await until(lambda: len(stub.requests) == 12)
     await top_up(handle, calls=100)
     result: ProgramResult = await handle.result()
     assert stack.value(result) == 20
