@@ -5,6 +5,8 @@ import base64
 import hashlib
 import hmac
 import shutil
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -444,3 +446,19 @@ def test_workers_and_agents_say_how_they_are(bus: Bus) -> None:
     assert stats["total_executions"] == stats["successful"] + stats["failed"] + stats["in_work"] > 0
     assert not bus.api.http.post("/agents/asked/restart").json()["restarted"]
     problem(bus.api.http.get("/agents/nobody/stats"), 404, "AGENT_NOT_FOUND")
+
+
+@pytest.mark.slow
+def test_events_are_sent_and_listed_at_a_terminal(bus: Bus) -> None:
+    def holdfast(*words: str) -> str:
+        command = [sys.executable, "-m", "cli.main", "events", *words]
+        done = subprocess.run(
+            command, cwd=bus.api.project, env=bus.api.environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    assert holdfast("send", "shop.order.sent", '{"n": 1}', "--id", "typed-1") == "typed-1"
+    bus.routed("typed-1")
+    assert "workflow:many" in holdfast("list", "--topic", "shop.order.sent", "--limit", "5")
+    assert "shop.order.sent" in holdfast("show", "typed-1")
