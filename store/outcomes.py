@@ -30,10 +30,6 @@ _ENDS = {"DONE": COMPLETED, "ERROR": FAILED, "TIMED_OUT": FAILED, "CANCELLED": C
 _NO_WORD = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-def end_topic(row: TaskRow) -> str:
-    return _ENDS[row.state]
-
-
 def topics_of_end(row: TaskRow, is_collaborative: bool) -> dict[str, str]:
     """Topic by the last part of the event's id. The first one is what a `callback_url` is told."""
     found = {_ENDS[row.state].rpartition(".")[2]: _ENDS[row.state]}
