@@ -694,7 +694,11 @@ async def test_damage_in_the_middle_of_a_file_is_named(tmp_path: Path):
     path.write_bytes(content)
     with pytest.raises(StoreUnavailable, match="is damaged; restore a backup"):
         # Which pages the schema has, only SQLite knows: it is found when the file is opened, or when rows are read.
-        await Records(await Database.open(settings_for(tmp_path))).list("default")
+        db = await Database.open(settings_for(tmp_path))
+        try:
+            await Records(db).list("default")
+        finally:
+            await db.close()
 
 
 async def test_unreachable_postgres_is_named_without_its_password(tmp_path: Path):
