@@ -21,6 +21,7 @@ _EXPORT_SECONDS = 60.0
 _KILL_ROUNDS = 20
 _NAME_ROUNDS = 5
 _KEPT_BYTES = 4096
+_WHY_SECONDS = 0.2
 _HEADER_BYTES = 4 << 20
 _KILLED = 137
 
@@ -82,7 +83,16 @@ class DockerBox:
                     self.count_output(len(data))
                 elif told := self._without_last_word(data):
                     return told
+            if self.exit_code and not self._noise:
+                await self._hear_why()
         return b""
+
+    async def _hear_why(self) -> None:
+        """What is said on stderr may come behind the last word, which is said on stdout."""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(_WHY_SECONDS):
+                kind, data = await self._stream.read()
+                self._noise = data[-_KEPT_BYTES:] if kind == STDERR else b""
 
     def count_output(self, size: int) -> None:
         self._printed += size
