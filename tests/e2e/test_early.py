@@ -46,6 +46,7 @@ async def keeper(stack: Stack, handle: "WorkflowHandle[Any, Any]") -> WorkerProc
     return next(worker for worker in stack.workers if str(worker.pid) == pid)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("joined", [True, False], ids=["an answer joins", "nothing joins"])
 async def test_events_that_a_query_brings_wait_for_their_workflow_task(standby: Stack, *, joined: bool) -> None:

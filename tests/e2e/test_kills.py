@@ -68,6 +68,7 @@ async def test_a_worker_killed_in_a_light_call_repeats_no_finished_one(standby: 
     assert (await proof(client, handle.id)).holds
 
 
+@pytest.mark.slow
 async def test_a_once_skill_killed_inside_asks_and_does_not_begin_again(standby: Stack) -> None:
     client = await standby.client()
     handle = await standby.start(client, "result = skills.once_note(i=1, ms=4000)")

@@ -34,6 +34,7 @@ def stub() -> Iterator[StubLlm]:
         yield one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [PLAN, REPAIR])
 async def test_a_model_that_hangs_until_the_deadline_leaves_a_task_that_is_timed_out(
     stack: Stack, client: Client, stub: StubLlm, step: str
@@ -93,6 +94,7 @@ async def test_the_record_of_a_cancelled_task_has_its_calls_and_what_it_took(
     assert row.calls == 1 and row.journal
 
 
+@pytest.mark.slow
 async def test_a_task_that_is_cancelled_while_its_end_is_written_down_ends_as_it_is_written(
     tmp_path: Path, stub: StubLlm
 ) -> None:

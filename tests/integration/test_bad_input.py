@@ -168,6 +168,7 @@ def test_a_worker_without_a_database_says_which(alone: Stack) -> None:
     assert "/proc/nowhere.db" in said
 
 
+@pytest.mark.slow
 async def test_without_bubblewrap_no_program_runs_and_its_task_waits_for_a_worker_that_has_it(
     alone: Stack, tmp_path: Path
 ) -> None:
@@ -191,6 +192,7 @@ async def test_a_path_with_blanks_and_umlauts_and_a_broken_skill_beside_it_stop_
     assert alone.value(result) == ["GRÜN"]
 
 
+@pytest.mark.slow
 async def test_a_locked_database_delays_a_task_and_loses_nothing(alone: Stack, worker: WorkerProcess) -> None:
     client = await alone.client()
     with alone.locked_store():

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from temporalio.client import WorkflowFailureError
 
 from store.database import Database
@@ -10,6 +11,7 @@ from store.records import Records
 from tests.support.stack import Stack
 
 
+@pytest.mark.slow
 async def test_a_program_that_is_cancelled_before_its_first_record_has_a_final_one(tmp_path: Path) -> None:
     """Nobody can write to the store."""
     stack = Stack(tmp_path / "home")

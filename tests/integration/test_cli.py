@@ -229,6 +229,7 @@ def test_up_drains_leaves_no_process_and_keeps_its_tasks(idle, number):
     assert json.loads(idle.run("show", task, "--follow").stdout) == {"answer": 5}
 
 
+@pytest.mark.slow
 def test_up_uses_a_temporal_server_that_answers_already(running, idle):
     idle.ports[1] = running.ports[1]
     idle.start_up()
@@ -237,6 +238,7 @@ def test_up_uses_a_temporal_server_that_answers_already(running, idle):
     assert running.run("exec", "-", stdin="result = 1").returncode == 0
 
 
+@pytest.mark.slow
 def test_up_shows_why_a_child_does_not_start(idle):
     ran = idle.run("up", DATABASE_URL="sqlite:////proc/nowhere.db")
     assert ran.returncode == 3
@@ -253,6 +255,7 @@ def test_up_says_which_port_is_not_temporals(running, idle):
     assert "TEMPORAL_ADDRESS" in ran.stderr
 
 
+@pytest.mark.slow
 def test_db_goes_up_and_down(idle):
     assert idle.run("db", "current").stdout == "none\n"
     assert idle.run("db", "upgrade").returncode == 0

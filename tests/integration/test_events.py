@@ -150,6 +150,7 @@ async def test_a_long_task_is_one_story_over_all_its_runs(api: Api):
         assert await story(api, task_id, whole[number].id) == whole[number + 1 :]
 
 
+@pytest.mark.slow
 async def test_an_api_that_is_killed_in_the_middle_loses_and_doubles_nothing(stack: Stack):
     api = Api(stack.home, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
     try:

@@ -39,6 +39,7 @@ async def test_the_review_gives_the_same_in_the_box(stack: Stack, client: Client
     assert 25 <= ended.calls <= 35
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_a_killed_worker_changes_nothing_in_the_report(tmp_path: Path) -> None:
     result, report = await expected(tmp_path)

@@ -111,6 +111,7 @@ async def test_a_hybrid_that_fails_after_its_answer_pays_for_it_once(
     assert sum(stack.begins(handle).values()) == 3
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_asks_the_model_no_second_time(tmp_path: Path, stub: StubLlm) -> None:
     stack = Stack(tmp_path / "home", project=PROJECT)
     try:
