@@ -38,14 +38,6 @@ QUEUES = (QUEUE_AGENTS, QUEUE_LLM, QUEUE_SKILLS, QUEUE_SANDBOX)
 GRACE = timedelta(seconds=10)
 """After SIGTERM: boxes leave at once, skill calls in flight have this long to end."""
 
-PASSED_THROUGH = (
-    "pydantic",  # models are validated the same inside and outside; importing it per workflow costs 0.2 s
-    "pydantic_core",
-    "annotated_types",
-    "rfc8785",  # pure, stateless
-    "holdfast",  # the floor: contracts and pure functions
-)
-
 
 def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
     """The version of these workers in a rolling deploy: what it begins, it ends. None: they take every task."""
