@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from chaos.model import Reply, named
+from holdfast.client import wire
 from holdfast.client.asks import Ask
 from holdfast.client.asynchronous import AsyncClient
 from holdfast.client.wire import NoHoldfast
@@ -22,6 +23,7 @@ from holdfast.errors import Conflict, HoldfastError, NotFound, OperatorError
 T = TypeVar("T")
 
 _LOOK_S = 0.3
+_NO_CONTENT = 204
 _PATIENCE_S = 120.0
 
 
@@ -99,7 +101,7 @@ class Hands:
 
 
 def _json(got: httpx2.Response) -> Any:
-    return got.json() if got.content else None
+    return None if got.status_code == _NO_CONTENT else wire.body(got)
 
 
 async def patient(ask: Callable[[], Awaitable[T]]) -> T:
