@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, select, update
 
 from holdfast.contracts.event import Event, Routed
 from holdfast.errors import NotFound, shown
-from store.cursors import cursor_of, place_of
+from store.cursors import newest
 from store.database import Database
-from store.tables import EventRow, Utc
+from store.tables import EventRow
 
 __all__ = ["EventPage", "EventRow", "Events"]
-
-MAX_PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -66,14 +64,9 @@ class Events:
         fits: list[ColumnElement[bool]] = [EventRow.tenant == tenant]
         if topic is not None:
             fits.append(EventRow.topic == topic)
-        if cursor is not None:
-            at, last = place_of(cursor)
-            fits.append(tuple_(EventRow.at, EventRow.id) < tuple_(literal(at, Utc), literal(last)))
-        newest = select(EventRow).where(*fits).order_by(EventRow.at.desc(), EventRow.id.desc())
+        place = (EventRow.at, EventRow.id)
         async with self.db.reading() as session:
-            found = (await session.scalars(newest.limit(limit + 1))).all()
-        page = found[:limit]
-        return EventPage(page, cursor_of(page[-1].at, page[-1].id) if len(found) > limit else None)
+            return EventPage(*await newest(session, select(EventRow).where(*fits), place, limit, cursor))
 
     async def routed(self, event: Event, routed: Routed) -> bool:
         """Write what an event started; False: it has no row."""
@@ -90,9 +83,9 @@ class Events:
                 row.routed = {**before, "posted": {**before.get("posted", {}), url: outcome}}
 
     async def _one(self, tenant: str, fits: ColumnElement[bool], event_id: str) -> EventRow:
-        newest = select(EventRow).where(EventRow.tenant == tenant, fits).order_by(EventRow.at.desc()).limit(1)
+        latest = select(EventRow).where(EventRow.tenant == tenant, fits).order_by(EventRow.at.desc()).limit(1)
         async with self.db.reading() as session:
-            row = await session.scalar(newest)
+            row = await session.scalar(latest)
         if row is None:
             text = f"no event {shown(event_id)} of tenant {tenant!r}; `GET /events` lists those that there are"
             raise NotFound(text)

@@ -1,7 +1,5 @@
 """Task records: what was asked, how it stands, how it ended. Temporal runs a task; this is what people look up."""
 
-import base64
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +10,8 @@ from sqlalchemy import ColumnElement, extract, func, literal, select, tuple_, up
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.contracts.program import FINAL, TaskState
-from holdfast.errors import Conflict, NotFound, UserError, shown
+from holdfast.errors import Conflict, NotFound, shown
+from store.cursors import MAX_PAGE, CursorInvalid, newest
 from store.database import Database
 from store.tables import TaskRow, Utc
 
@@ -29,8 +28,6 @@ __all__ = [
     "TaskRow",
 ]
 
-MAX_PAGE = 1000
-
 _EDGES: dict[str, frozenset[str]] = {
     "PENDING": frozenset({"PENDING", "RUNNING", "WAITING"}) | FINAL,
     "RUNNING": frozenset({"RUNNING", "WAITING"}) | FINAL,
@@ -43,12 +40,6 @@ class IdempotencyMismatch(Conflict):
 
     code: ClassVar[str] = "IDEMPOTENCY_MISMATCH"
     status: ClassVar[int] = 422
-
-
-class CursorInvalid(UserError):
-    """A cursor that no page gave."""
-
-    code: ClassVar[str] = "INVALID_CURSOR"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,13 +182,11 @@ class Records:
         """
         same = _same(tenant=tenant, user_hash=user_hash, session_id=session_id)
         fits = [*same, TaskRow.parent_id == parent_id, *_stands(state), *_begins(type_prefix)]
-        size = min(max(limit, 1), MAX_PAGE)
-        rest = [_older_than(cursor)] if cursor else []
-        newest = select(TaskRow).where(*fits, *rest).order_by(TaskRow.created_at.desc(), TaskRow.id.desc())
+        place = (TaskRow.created_at, TaskRow.id)
         async with self.db.reading() as session:
-            found = (await session.scalars(newest.limit(size + 1))).all()
+            rows, following = await newest(session, select(TaskRow).where(*fits), place, limit, cursor or None)
             total = await session.scalar(select(func.count()).select_from(TaskRow).where(*fits))
-        return Page(found[:size], _cursor(found[size - 1]) if len(found) > size else None, total or 0)
+        return Page(rows, following, total or 0)
 
     async def children(self, tenant: str, parent_id: str) -> Sequence[TaskRow]:
         """The tasks that this one started, in the order of rounds and steps; at most 1,000."""
@@ -223,8 +212,8 @@ class Records:
         async with self.db.reading() as session:
             if found := (await session.execute(first_open)).one_or_none():
                 fits.append(tuple_(*place) < tuple_(literal(found[0], Utc), literal(found[1])))
-            newest = select(TaskRow).where(*fits).order_by(*(column.desc() for column in place)).limit(1)
-            return (await session.scalars(newest)).one_or_none()
+            last = select(TaskRow).where(*fits).order_by(*(column.desc() for column in place)).limit(1)
+            return (await session.scalars(last)).one_or_none()
 
     async def changed(self, since: datetime) -> Sequence[Standing]:
         """How all tasks that people asked for stand whose rows were written after `since`, the oldest change first."""
@@ -311,18 +300,3 @@ def _seconds(*, is_sqlite: bool) -> ColumnElement[Any]:
     if is_sqlite:
         return (func.julianday(TaskRow.finished_at) - func.julianday(TaskRow.started_at)) * 86400
     return extract("epoch", TaskRow.finished_at - TaskRow.started_at)
-
-
-def _cursor(row: TaskRow) -> str:
-    return base64.urlsafe_b64encode(json.dumps([row.created_at.isoformat(), row.id]).encode()).decode().rstrip("=")
-
-
-def _older_than(cursor: str) -> ColumnElement[bool]:
-    try:
-        text, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if not last.isprintable():
-            raise ValueError("no database takes NUL or half of a surrogate pair")
-        place = tuple_(literal(datetime.fromisoformat(text).astimezone(UTC), Utc), literal(last))
-    except (ValueError, TypeError, AttributeError, OverflowError):
-        raise CursorInvalid(f"cursor {shown(cursor)} is not one that a page gave; leave it out to begin anew") from None
-    return tuple_(TaskRow.created_at, TaskRow.id) < place

@@ -1,19 +1,17 @@
 """The rows of conversations: for lists, and what a session wakes with."""
 
-import base64
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, select, tuple_, update
+from sqlalchemy import func, select, update
 
 from holdfast.contracts.session import SessionState
 from holdfast.errors import NotFound, shown
+from store.cursors import newest
 from store.database import Database
-from store.records import MAX_PAGE, CursorInvalid
-from store.tables import SessionRow, Utc
+from store.tables import SessionRow
 
 __all__ = ["SessionPage", "SessionRow", "Sessions"]
 
@@ -117,14 +115,11 @@ class Sessions:
             CursorInvalid: the cursor is not one that a page gave.
         """
         fits = [SessionRow.tenant == tenant, *([SessionRow.state == state] if state else [])]
-        size = min(max(limit, 1), MAX_PAGE)
-        rest = [_older_than(cursor)] if cursor else []
-        newest = select(SessionRow).where(*fits, *rest).order_by(SessionRow.seen_at.desc(), SessionRow.id.desc())
+        place = (SessionRow.seen_at, SessionRow.id)
         async with self._db.reading() as session:
-            found = (await session.scalars(newest.limit(size + 1))).all()
+            rows, following = await newest(session, select(SessionRow).where(*fits), place, limit, cursor or None)
             total = await session.scalar(select(func.count()).select_from(SessionRow).where(*fits))
-        following = _cursor(found[size - 1]) if len(found) > size else None
-        return SessionPage(found[:size], following, total or 0)
+        return SessionPage(rows, following, total or 0)
 
     async def surplus(self, tenant: str, most: int) -> Sequence[str]:
         """The ids of those active ones beyond `most` in which nothing was said for longest."""
@@ -135,18 +130,3 @@ class Sessions:
                 return []
             oldest = select(SessionRow.id).where(*active).order_by(SessionRow.seen_at, SessionRow.id)
             return (await session.scalars(oldest.limit(count - most))).all()
-
-
-def _cursor(row: SessionRow) -> str:
-    return base64.urlsafe_b64encode(json.dumps([row.seen_at.isoformat(), row.id]).encode()).decode().rstrip("=")
-
-
-def _older_than(cursor: str) -> ColumnElement[bool]:
-    try:
-        text, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if not last.isprintable():
-            raise ValueError("no database takes NUL or half of a surrogate pair")
-        place = tuple_(literal(datetime.fromisoformat(text).astimezone(UTC), Utc), literal(last))
-    except (ValueError, TypeError, AttributeError, OverflowError):
-        raise CursorInvalid(f"cursor {shown(cursor)} is not one that a page gave; leave it out to begin anew") from None
-    return tuple_(SessionRow.seen_at, SessionRow.id) < place

@@ -20,7 +20,8 @@ from holdfast.contracts.program import FINAL
 from holdfast.contracts.task import MAX_PROMPT_CHARACTERS, Body, Task, TaskRequest
 from holdfast.errors import NotFound, UserError, shown
 from holdfast.said import plain
-from store.records import MAX_PAGE, TaskRow
+from store.cursors import MAX_PAGE
+from store.records import TaskRow
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

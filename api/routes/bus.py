@@ -15,7 +15,8 @@ from holdfast.contracts.base import Contract, Json
 from holdfast.contracts.event import Event, EventPriority, Routed
 from holdfast.envelopes import BATCH, MAX_BATCH, STRUCTURED, binary, is_binary, many, one
 from holdfast.errors import InvalidRequest, NoTemporal, shown
-from store.events import MAX_PAGE, EventRow
+from store.cursors import MAX_PAGE
+from store.events import EventRow
 
 router = APIRouter(prefix="/events", tags=["events"])
 

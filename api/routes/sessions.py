@@ -31,7 +31,7 @@ from holdfast.contracts.task import TaskRequest
 from holdfast.conversing import settings_of
 from holdfast.errors import Conflict, InvalidRequest
 from holdfast.ids import user_hash
-from store.records import MAX_PAGE
+from store.cursors import MAX_PAGE
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
 

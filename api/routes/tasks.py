@@ -23,7 +23,8 @@ from holdfast.contracts.program import FINAL, TaskState
 from holdfast.contracts.task import Body as Fields
 from holdfast.contracts.task import Task, TaskRequest
 from holdfast.errors import Conflict
-from store.records import MAX_PAGE, TaskRow
+from store.cursors import MAX_PAGE
+from store.records import TaskRow
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
