@@ -26,13 +26,7 @@ from holdfast.temporal.connect import connect
 from holdfast.temporal.early import NothingEarly
 from holdfast.temporal.sandbox import restrictions
 from workflows import policies
-from workflows.backlog import BacklogWorkflow
-from workflows.event import EventWorkflow
-from workflows.flow import FlowWorkflow
-from workflows.program import ProgramWorkflow
-from workflows.scheduled import ScheduledWorkflow
-from workflows.session import SessionWorkflow
-from workflows.task import TaskWorkflow
+from workflows.ours import OURS
 
 QUEUES = (QUEUE_AGENTS, QUEUE_LLM, QUEUE_SKILLS, QUEUE_SANDBOX)
 GRACE = timedelta(seconds=10)
@@ -52,16 +46,7 @@ def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
 def workers(client: Client, queues: Sequence[str], found: Wired, settings: Settings) -> list[Worker]:
     """One Temporal worker a queue."""
     runner = SandboxedWorkflowRunner(restrictions=restrictions())
-    workflows = [
-        TaskWorkflow,
-        FlowWorkflow,
-        ProgramWorkflow,
-        SessionWorkflow,
-        BacklogWorkflow,
-        ScheduledWorkflow,
-        EventWorkflow,
-        *own_workflows(settings, queues),
-    ]
+    workflows = [*OURS, *own_workflows(settings, queues)]
     return [
         Worker(
             client,

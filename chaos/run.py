@@ -27,12 +27,7 @@ from holdfast.client.asynchronous import AsyncClient
 from holdfast.config import Settings
 from holdfast.errors import HoldfastError, UserError
 from holdfast.temporal.connect import converter
-from workflows.event import EventWorkflow
-from workflows.flow import FlowWorkflow
-from workflows.program import ProgramWorkflow
-from workflows.scheduled import ScheduledWorkflow
-from workflows.session import SessionWorkflow
-from workflows.task import TaskWorkflow
+from workflows.ours import OURS
 
 T = TypeVar("T")
 
@@ -223,10 +218,7 @@ def _settled(world: World) -> list[str]:
 
 async def _replayed(found: dict[str, Evidence], kept: Path) -> list[str]:
     """Histories that the workflows of this code do not replay, and why. They are kept as files."""
-    replayer = Replayer(
-        workflows=[TaskWorkflow, FlowWorkflow, ProgramWorkflow, SessionWorkflow, ScheduledWorkflow, EventWorkflow],
-        data_converter=converter(),
-    )
+    replayer = Replayer(workflows=OURS, data_converter=converter())
     wrong: list[str] = []
     for one in found.values():
         for name, events in one.histories:

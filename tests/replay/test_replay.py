@@ -11,13 +11,8 @@ from temporalio.workflow import NondeterminismError
 from holdfast.temporal.connect import converter
 from holdfast.temporal.sandbox import PASSED_THROUGH
 from tests.replay.changed import ChangedWorkflow
-from workflows.backlog import BacklogWorkflow
-from workflows.event import EventWorkflow
-from workflows.flow import FlowWorkflow
+from workflows.ours import OURS
 from workflows.program import ProgramWorkflow
-from workflows.scheduled import ScheduledWorkflow
-from workflows.session import SessionWorkflow
-from workflows.task import TaskWorkflow
 
 FOLDER = Path(__file__).parent
 HISTORIES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -26,15 +21,7 @@ HISTORIES = sorted(path.stem for path in FOLDER.glob("*.json"))
 def replayer(program: type = ProgramWorkflow) -> Replayer:
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     return Replayer(
-        workflows=[
-            program,
-            TaskWorkflow,
-            FlowWorkflow,
-            BacklogWorkflow,
-            ScheduledWorkflow,
-            SessionWorkflow,
-            EventWorkflow,
-        ],
+        workflows=[program, *(one for one in OURS if one is not ProgramWorkflow)],
         data_converter=converter(),
         # In the SDK's sandbox, which workers leave out for speed: it finds clocks, randomness and I/O.
         unsandboxed_workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
