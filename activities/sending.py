@@ -11,11 +11,8 @@ from temporalio.exceptions import ApplicationError
 from activities.alive import beating
 from holdfast.catalogue import Library
 from holdfast.config import Settings
-from holdfast.contracts.agent import AgentSpec
-from holdfast.contracts.begin import Begin
 from holdfast.contracts.session import QUEUE_FULL, SESSION_SEND, SendRequest, Sent, SessionRef
-from holdfast.conversing import message_of, settings_of
-from holdfast.errors import UnknownAgent
+from holdfast.conversing import agent_of, message_of, settings_of
 from holdfast.temporal.sessions import send
 
 _PAUSE = timedelta(seconds=5)
@@ -39,21 +36,11 @@ class Sending:
         structlog.contextvars.bind_contextvars(trace_id=task.trace_id)
         ref = SessionRef(tenant=task.principal.tenant, session_id=session_id, trace_id=task.trace_id)
         async with beating():
-            agent = await asyncio.to_thread(self._agent, begin)
+            settings = settings_of(self._settings, await asyncio.to_thread(agent_of, begin, self._library))
             try:
-                return await send(
-                    self._client, ref, settings_of(self._settings, agent), message_of(begin, request.event)
-                )
+                return await send(self._client, ref, settings, message_of(begin, request.event))
             except WorkflowUpdateFailedError as exc:
                 raise _refused(exc) from exc
-
-    def _agent(self, begin: Begin) -> AgentSpec | None:
-        if begin.agent is None:
-            return None
-        try:
-            return self._library.current()[0].find_agent(begin.agent.brief.agent)
-        except UnknownAgent:
-            return None
 
 
 def _refused(exc: WorkflowUpdateFailedError) -> ApplicationError:

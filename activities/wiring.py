@@ -36,7 +36,7 @@ from activities.turns import Turns
 from activities.work import Steps
 from holdfast import __version__
 from holdfast.blobs import BlobStore
-from holdfast.catalogue import BUILTIN, Library
+from holdfast.catalogue import Library
 from holdfast.config import Settings
 from holdfast.contracts.llm import (
     LLM_ANSWER,
@@ -115,45 +115,7 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
                 blobs, settings.home, environ, _project_python(settings), workspace_bytes=settings.workspace_bytes
             )
             stack.push_async_callback(runner.close)
-            backlog = BacklogSkills(Records(database), Backlog(database))
-            engines: dict[str, Engine] = {RECALL: Recall(blobs), **backlog.engines()}
-            skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs), engines)
-            steps = Steps(Records(database), blobs, settings.max_file_bytes)
-            values = OwnFlows(blobs)
-            library = Library(
-                settings.project, BUILTIN, blobs, settings.undeclared_effect, own_workflows=settings.own_workflows
-            )
-            admission = Admission(settings, Records(database), library, blobs)
-            publisher = Publisher(database, blobs, library, ready(client))
-            admitting = Admitting(admission, publisher)
-            work = BacklogWork(client, blobs, Backlog(database), Sessions(database), Records(database), admission)
-            recorder = Recorder(Records(database), blobs, publisher)
-            routing = Routing(settings, client, admission, library, blobs, publisher)
-            at_hand: list[Callable[..., Any]] = [recorder.save_segment, recorder.save_record, routing.route]
-            auditor = Auditor(Audit(database), blobs, publisher)
-            at_hand += [
-                auditor.judge,
-                auditor.write,
-                admitting.admit,
-                steps.prepare,
-                steps.judge,
-                steps.collect,
-                values.read,
-                values.keep,
-            ]
-            sessions = Remembering(Sessions(database), blobs, client, settings.max_sessions, _default_model(settings))
-            at_hand += [sessions.load, sessions.save, sessions.note, Sending(settings, library, client).send]
-            found.activities[QUEUE_SKILLS] = [
-                skills.run,
-                skills.check,
-                Posting(settings, publisher).post,
-                work.take,
-                work.close,
-                *at_hand,
-            ]
-            found.activities[QUEUE_OWN] = [OwnAgents(skills).run]
-            # Local activities run where the workflow does: saves, what is between steps, and calls of light skills.
-            found.activities[QUEUE_AGENTS] = [skills.run, *at_hand]
+            found.activities |= _doing(settings, client, database, blobs, runner)
         if QUEUE_SANDBOX in queues:
             adapter = await choose(settings)
             own = Pool(adapter, TEMPLATE, settings.sandbox_max_sessions, settings.sandbox_warm)
@@ -164,6 +126,38 @@ async def wired(settings: Settings, client: Client, queues: Sequence[str]) -> As
             found.activities[QUEUE_SANDBOX] = [Programs(client, pools, blobs, settings.home).run]
         stack.enter_context(_seen(Workers(database), queues, found))
         yield found
+
+
+def _doing(
+    settings: Settings, client: Client, database: Database, blobs: BlobStore, runner: SkillRunner
+) -> dict[str, list[Callable[..., Any]]]:
+    """Skills, and what workflows write down and look up.
+
+    Local activities run where the workflow does: saves, what is between steps, and calls of light skills.
+    """
+    records, backlog, sessions = Records(database), Backlog(database), Sessions(database)
+    library = Library.of(settings, blobs)
+    admission, publisher = (
+        Admission(settings, records, library, blobs),
+        Publisher(database, blobs, library, ready(client)),
+    )
+    engines: dict[str, Engine] = {RECALL: Recall(blobs), **BacklogSkills(records, backlog).engines()}
+    skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs), engines)
+    work = BacklogWork(client, blobs, backlog, sessions, records, admission)
+    recorder, auditor = Recorder(records, blobs, publisher), Auditor(Audit(database), blobs, publisher)
+    steps, values = Steps(records, blobs, settings.max_file_bytes), OwnFlows(blobs)
+    memory = Remembering(sessions, blobs, client, settings.max_sessions, _default_model(settings))
+    routing = Routing(settings, client, admission, library, blobs, publisher)
+    at_hand: list[Callable[..., Any]] = [
+        *(recorder.save_segment, recorder.save_record, routing.route, auditor.judge, auditor.write),
+        *(Admitting(admission, publisher).admit, steps.prepare, steps.judge, steps.collect, values.read, values.keep),
+        *(memory.load, memory.save, memory.note, Sending(settings, library, client).send),
+    ]
+    return {
+        QUEUE_SKILLS: [skills.run, skills.check, Posting(settings, publisher).post, work.take, work.close, *at_hand],
+        QUEUE_OWN: [OwnAgents(skills).run],
+        QUEUE_AGENTS: [skills.run, *at_hand],
+    }
 
 
 def _thinking(asker: Asker, blobs: BlobStore, settings: Settings) -> list[Thinking]:

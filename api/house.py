@@ -14,7 +14,7 @@ from api.capacity import Capacity
 from api.reconcile import Reconciling
 from api.temporal import Temporal
 from holdfast.blobs import BlobStore
-from holdfast.catalogue import BUILTIN, Library
+from holdfast.catalogue import Library
 from holdfast.config import Settings
 from holdfast.contracts.principal import Tenant
 from store.admission import Admission
@@ -51,9 +51,7 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
     database = await Database.open(settings)
     blobs = BlobStore(settings.blobs)
     temporal = Temporal(settings)
-    library = Library(
-        settings.project, BUILTIN, blobs, settings.undeclared_effect, own_workflows=settings.own_workflows
-    )
+    library = Library.of(settings, blobs)
     try:
         records = Records(database)
         capacity = Capacity(records.in_work, settings.max_tasks, settings.max_tenant_tasks)

@@ -10,7 +10,6 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.house import House
 from api.temporal import answering, refusal
-from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.begin import Begin
 from holdfast.contracts.session import (
     QUERY_SESSION,
@@ -23,8 +22,8 @@ from holdfast.contracts.session import (
     SessionView,
 )
 from holdfast.contracts.task import TaskRequest
-from holdfast.conversing import message_of, settings_of
-from holdfast.errors import Conflict, NoTemporal, TooManyTasks, UnknownAgent
+from holdfast.conversing import agent_of, message_of, settings_of
+from holdfast.errors import Conflict, NoTemporal, TooManyTasks
 from holdfast.temporal.sessions import send
 from store.records import TaskRow
 from store.sessions import Sessions
@@ -75,7 +74,7 @@ async def handed(house: House, client: Client, begin: Begin, row: TaskRow) -> Se
     """
     assert row.session_id is not None
     ref = SessionRef(tenant=row.tenant, session_id=row.session_id, trace_id=row.trace_id)
-    settings = settings_of(house.settings, await asyncio.to_thread(_agent, house, begin))
+    settings = settings_of(house.settings, await asyncio.to_thread(agent_of, begin, house.library, _TRUST_SECONDS))
     if settings.mode == "chat":
         # Not even the agent of the first message takes those that name none: the same message again must mean the same.
         settings = settings.model_copy(update={"agent": ""})
@@ -84,15 +83,6 @@ async def handed(house: House, client: Client, begin: Begin, row: TaskRow) -> Se
             return await send(client, ref, settings, message_of(begin))
     except WorkflowUpdateFailedError as exc:
         raise _refused(exc) from exc
-
-
-def _agent(house: House, begin: Begin) -> AgentSpec | None:
-    if begin.agent is None:
-        return None
-    try:
-        return house.library.current(_TRUST_SECONDS)[0].find_agent(begin.agent.brief.agent)
-    except UnknownAgent:
-        return None
 
 
 def _refused(exc: WorkflowUpdateFailedError) -> Exception:

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from holdfast.agentcatalogue import add_agents
 from holdfast.blobs import BlobStore
+from holdfast.config import Settings
 from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.base import Origin
 from holdfast.contracts.flow import FlowSpec
@@ -198,6 +200,11 @@ class Library:
         self._loaded = Loaded(Catalogue())
         self._subscribers = Subscribers()
         self._looked_at = -math.inf
+
+    @classmethod
+    def of(cls, settings: Settings, blobs: BlobStore) -> Self:
+        """That of a project with its settings, over the built-in skills."""
+        return cls(settings.project, BUILTIN, blobs, settings.undeclared_effect, own_workflows=settings.own_workflows)
 
     def current(self, trust_seconds: float = 0.0) -> tuple[Catalogue, str, list[Problem]]:
         """The catalogue, its hash (stored in the blobs) and the folders that were left out. Costs a stat per file, but

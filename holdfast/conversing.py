@@ -2,6 +2,7 @@
 
 import time
 
+from holdfast.catalogue import Library
 from holdfast.config import Settings
 from holdfast.contracts.agent import AgentSession, AgentSpec
 from holdfast.contracts.begin import Begin
@@ -9,6 +10,7 @@ from holdfast.contracts.message import Part, TextPart
 from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.session import Message, SessionMode, SessionSettings
 from holdfast.contracts.work import TaskSpec
+from holdfast.errors import UnknownAgent
 
 OF_AGENT = "agent:"
 """Before the name of a continuous agent: the id of the session that its events go to."""
@@ -25,6 +27,16 @@ def settings_of(
         mode=mode, agent=agent.name if agent else "", model=model, idle_seconds=own.idle_seconds or idle
     )
     return found.model_copy(update={"kept": own.kept}) if own.kept else found
+
+
+def agent_of(begin: Begin, library: Library, trust_seconds: float = 0.0) -> AgentSpec | None:
+    """The agent of an admitted task, as the files now say it; None: it is no agent's, or that one is gone."""
+    if begin.agent is None:
+        return None
+    try:
+        return library.current(trust_seconds)[0].find_agent(begin.agent.brief.agent)
+    except UnknownAgent:
+        return None
 
 
 def message_of(begin: Begin, event: str = "") -> Message:
