@@ -18,6 +18,11 @@ from store.publishing import Publisher
 log = structlog.stdlib.get_logger(__name__)
 
 
+def later(exc: TooManyTasks) -> ApplicationError:
+    """Tried again when there is likely to be room."""
+    return ApplicationError(str(exc), type="TooManyTasks", next_retry_delay=timedelta(seconds=exc.retry_after))
+
+
 class Admitting:
     """Over the catalogue as it now is. What cannot begin, as it is, is an answer: `refused`."""
 
@@ -38,9 +43,7 @@ class Admitting:
                 log.info("task.refused", error=type(exc).__name__)
                 return Admitted(refused=Failure(type=exc.code, message=str(exc), details={"kind": "refused"}))
             except TooManyTasks as exc:
-                raise ApplicationError(
-                    str(exc), type="TooManyTasks", next_retry_delay=timedelta(seconds=exc.retry_after)
-                ) from exc
+                raise later(exc) from exc
             if row.state not in FINAL:
                 await self._publisher.submitted(row)
         return Admitted(begin=None if row.state in FINAL else begin, is_over=row.state in FINAL)

@@ -9,6 +9,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from activities.admitting import later
 from activities.alive import beating
 from activities.deliver import Delivery, Refused, deliver
 from holdfast.blobs import BlobStore
@@ -89,8 +90,7 @@ class Routing:
         try:
             begins, row, _ = await self._admission.admit(_request(event, whom), event.tenant, event.trace_id, cause)
         except TooManyTasks as exc:
-            pause = timedelta(seconds=exc.retry_after)
-            raise ApplicationError(str(exc), type="TooManyTasks", next_retry_delay=pause) from exc
+            raise later(exc) from exc
         if row.state not in FINAL:
             await self._publisher.submitted(row)
             await self._begun(begins, event, whom)
