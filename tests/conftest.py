@@ -5,21 +5,17 @@ from collections.abc import Callable, Iterator
 import pytest
 from temporalio.client import Client
 
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running
 
-pytest_plugins = ["tests.support.dockerd", "tests.support.offline", "tests.support.postgres"]
+pytest_plugins = ["tests.support.dockerd", "tests.support.offline", "tests.support.postgres", "tests.support.served"]
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A dev server and one worker, shared by all tests that kill neither."""
     one = Stack(tmp_path_factory.mktemp("holdfast ä"))
-    try:
-        one.start_server()
-        one.start_worker().wait_up()
+    with running(one):
         yield one
-    finally:
-        one.close()
 
 
 @pytest.fixture

@@ -96,12 +96,6 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[StubLlm]:
-    with StubLlm() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[House]:
     house = House(tmp_path_factory.mktemp("talk"), model)
     try:

@@ -15,11 +15,10 @@ import pytest
 from temporalio.client import Client
 
 from holdfast.ids import workflow_id
-from holdfast.temporal.connect import connect
-from tests.support.api import PROJECT, Api, problem
+from tests.support.api import PROJECT, Api, problem, until
 from tests.support.authors import fenced, plans
 from tests.support.skill_folders import write_files
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running
 from tests.support.stub_llm import Fault, StubLlm, calling
 from tests.support.stub_wires import Use
 
@@ -37,52 +36,14 @@ BAD = "x = skills.echo(i=1)\nresult = x['nothing']"
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[StubLlm]:
-    with StubLlm() as one:
-        yield one
-
-
-@pytest.fixture
-def stub(model: StubLlm) -> StubLlm:
-    """The model without what the last test taught it."""
-    model.reset()
-    return model
-
-
-@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("agent api")
     project = shutil.copytree(PROJECT, folder / "project")
     agents = {"agents/counter.yaml": COUNTER.format(url=model.url), "agents/talker.yaml": TALKER.format(url=model.url)}
     write_files(project, {"holdfast.yaml": "default_agent: counter\n", **agents})
     stack = Stack(folder / "home", project=project)
-    try:
-        stack.start_server()
-        stack.start_worker().wait_up()
+    with running(stack):
         yield stack
-    finally:
-        stack.close()
-
-
-@pytest.fixture(scope="module")
-def api(stack: Stack) -> Iterator[Api]:
-    api = Api(stack.home, stack.project, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
-    yield api
-    api.close()
-
-
-@pytest.fixture
-async def client(stack: Stack) -> Client:
-    return await connect(stack.settings)
-
-
-def until(look: Callable[[], Any], seconds: float = 40) -> Any:
-    """The first true answer."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"still {found!r}"
-        time.sleep(0.05)
-    return found
 
 
 def execute(api: Api, task: str, **fields: Any) -> dict[str, Any]:

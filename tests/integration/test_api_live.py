@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -11,9 +11,9 @@ import pytest
 from temporalio.client import Client
 
 from holdfast.ids import task_id_from_key, workflow_id
-from holdfast.temporal.connect import connect
 from tests.support.api import Api, problem
-from tests.support.stack import Stack
+from tests.support.api import until as until_within
+from tests.support.stack import Stack, running
 
 ASKING = """
 import asyncio
@@ -24,36 +24,14 @@ result = {"first": first["i"], "colour": colour, "who": inputs["user_email"] if 
 """
 
 
+until = partial(until_within, seconds=30)
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("live"))
-    try:
-        stack.start_server()
-        stack.start_worker().wait_up()
+    with running(stack):
         yield stack
-    finally:
-        stack.close()
-
-
-@pytest.fixture(scope="module")
-def api(stack: Stack) -> Iterator[Api]:
-    api = Api(stack.home, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
-    yield api
-    api.close()
-
-
-@pytest.fixture
-async def client(stack: Stack) -> Client:
-    return await connect(stack.settings)
-
-
-def until(look: Callable[[], Any], seconds: float = 30) -> Any:
-    """The first true answer."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"still {found!r}"
-        time.sleep(0.05)
-    return found
 
 
 def open_question(api: Api, task_id: str) -> dict[str, Any]:

@@ -1,16 +1,15 @@
 """Follow-up work of conversations: put aside by turns and people, taken up again, worked through whatever dies."""
 
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.support.api import PROJECT, Api, problem
+from tests.support.api import PROJECT, Api, problem, until
 from tests.support.skill_folders import write_files
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running
 from tests.support.stub_llm import Fault, StubLlm
 
 TALKER = """
@@ -24,19 +23,6 @@ OVER = ("DONE", "ERROR", "CANCELLED", "TIMED_OUT")
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[StubLlm]:
-    with StubLlm() as one:
-        yield one
-
-
-@pytest.fixture
-def stub(model: StubLlm) -> StubLlm:
-    """The model without what the last test taught it."""
-    model.reset()
-    return model
-
-
-@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("backlog")
     project = shutil.copytree(PROJECT, folder / "project")
@@ -45,28 +31,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[
         {"holdfast.yaml": "default_agent: talker\n", "agents/talker.yaml": TALKER.format(url=model.url)},
     )
     stack = Stack(folder / "home", project=project)
-    try:
-        stack.start_server()
-        stack.start_worker().wait_up()
+    with running(stack):
         yield stack
-    finally:
-        stack.close()
-
-
-@pytest.fixture(scope="module")
-def api(stack: Stack) -> Iterator[Api]:
-    api = Api(stack.home, stack.project, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
-    yield api
-    api.close()
-
-
-def until(look: Callable[[], Any], seconds: float = 40) -> Any:
-    """The first true answer."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"still {found!r}"
-        time.sleep(0.05)
-    return found
 
 
 def finished(api: Api, task_id: str) -> dict[str, Any]:

@@ -46,19 +46,6 @@ FAN = "name: fan\ncoordination_type: parallel\nsteps:\n" + "".join(
 )
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[StubLlm]:
-    with StubLlm() as one:
-        yield one
-
-
-@pytest.fixture
-def stub(model: StubLlm) -> StubLlm:
-    """The model without what the last test taught it."""
-    model.reset()
-    return model
-
-
 def asked_at(model: StubLlm) -> dict[str, str]:
     """What tells a worker that this is its model."""
     named = {"DEFAULT_LLM_PROVIDER": "openai-compatible", "DEFAULT_LLM_MODEL": "stub"}

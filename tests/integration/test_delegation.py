@@ -40,12 +40,6 @@ def agents(stub: StubLlm) -> dict[str, str | bytes]:
     return {f"agents/{name}.yaml": AGENT.format(name=name, url=stub.url, more=more) for name, more in AGENTS.items()}
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[StubLlm]:
-    with StubLlm() as one:
-        yield one
-
-
 @pytest.fixture
 def stub(model: StubLlm) -> StubLlm:
     model.reset()

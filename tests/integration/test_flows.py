@@ -87,12 +87,6 @@ steps:
 }
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[StubLlm]:
-    with StubLlm() as one:
-        yield one
-
-
 @pytest.fixture
 def stub(model: StubLlm) -> StubLlm:
     model.reset()

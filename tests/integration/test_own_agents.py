@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_agent_api import until
-from tests.support.api import PROJECT, Api
+from tests.support.api import PROJECT, Api, until
 from tests.support.own_project import FILES
 from tests.support.skill_folders import write_files
 from tests.support.stack import Stack, WorkerProcess
@@ -17,12 +16,6 @@ from tests.support.stub_llm import Fault, StubLlm
 pytestmark = pytest.mark.slow
 
 KEY = "sk-ant-of-a-test-0123456789"
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[StubLlm]:
-    with StubLlm() as one:
-        yield one
 
 
 @pytest.fixture
@@ -47,13 +40,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[
         yield stack
     finally:
         stack.close()
-
-
-@pytest.fixture(scope="module")
-def api(stack: Stack) -> Iterator[Api]:
-    api = Api(stack.home, stack.project, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
-    yield api
-    api.close()
 
 
 def done(api: Api, type: str, given: Any, tenant: str = "default", **fields: Any) -> dict[str, Any]:  # noqa: A002

@@ -22,10 +22,9 @@ from temporalio.exceptions import ApplicationError
 from holdfast.contracts.schedule import ScheduleSpec
 from holdfast.temporal import binary
 from holdfast.temporal import schedules as floor
-from holdfast.temporal.connect import connect
-from tests.support.api import PROJECT, Api, free_port, problem
+from tests.support.api import PROJECT, Api, free_port, problem, until
 from tests.support.skill_folders import write_files
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running
 from tests.support.stub_llm import StubLlm
 
 LLM = 'llm_config: {{provider: openai-compatible, model: stub, api_base: "{url}/v1"}}\nskills: []\n'
@@ -51,33 +50,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, stub: StubLlm) -> Iterator[S
     files = {"agents/nightly.yaml": NIGHTLY.format(url=stub.url), "agents/guard.yaml": GUARD.format(url=stub.url)}
     write_files(project, {**files, "flows/sweep.yaml": FLOW})
     stack = Stack(folder / "home", project=project)
-    try:
-        stack.start_server()
-        stack.start_worker().wait_up()
+    with running(stack):
         yield stack
-    finally:
-        stack.close()
-
-
-@pytest.fixture(scope="module")
-def api(stack: Stack) -> Iterator[Api]:
-    api = Api(stack.home, stack.project, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
-    yield api
-    api.close()
-
-
-@pytest.fixture
-async def client(stack: Stack) -> Client:
-    return await connect(stack.settings)
-
-
-def until(look: Any, seconds: float = 40) -> Any:
-    """The first true answer."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"still {found!r}"
-        time.sleep(0.05)
-    return found
 
 
 def made(api: Api, name: str, **fields: Any) -> dict[str, Any]:

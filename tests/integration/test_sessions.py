@@ -39,19 +39,6 @@ MANY = 3
 """MAX_SESSIONS of the worker."""
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[StubLlm]:
-    with StubLlm() as one:
-        yield one
-
-
-@pytest.fixture
-def stub(model: StubLlm) -> StubLlm:
-    """The model without what the last test taught it."""
-    model.reset()
-    return model
-
-
 def project(folder: Path, url: str) -> Path:
     made = shutil.copytree(PROJECT, folder / "project")
     agents = {"talker": TALKER, "doer": DOER, "brief": BRIEF, "watcher": WATCHER}
@@ -70,13 +57,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory, model: StubLlm) -> Iterator[
         yield stack
     finally:
         stack.close()
-
-
-@pytest.fixture(scope="module")
-def api(stack: Stack) -> Iterator[Api]:
-    api = Api(stack.home, stack.project, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}").start()
-    yield api
-    api.close()
 
 
 def new_session() -> str:

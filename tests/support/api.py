@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,15 @@ class Api:
             return self.http.get("/health/live").status_code == 200
         except httpx2.TransportError:
             return False
+
+
+def until(look: Callable[[], Any], seconds: float = 40) -> Any:
+    """The first true answer."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"still {found!r}"
+        time.sleep(0.05)
+    return found
 
 
 def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:

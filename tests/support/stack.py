@@ -199,6 +199,17 @@ class Stack:
         return [pid for pid, owner in _guests() if owner in owners and (idle or _is_locked_down(pid))]
 
 
+@contextlib.contextmanager
+def running(stack: Stack) -> Iterator[None]:
+    """With its server and one worker."""
+    try:
+        stack.start_server()
+        stack.start_worker().wait_up()
+        yield
+    finally:
+        stack.close()
+
+
 def _guests() -> list[tuple[int, str]]:
     """Every guest of this machine, and the worker whose number its bubblewrap bears as a title."""
     pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
