@@ -170,15 +170,17 @@ def test_all_forms_of_an_event_come_in(bus: Bus) -> None:
 
 
 def test_what_is_wrong_with_an_event_is_told_and_nothing_is_kept(bus: Bus) -> None:
-    before = bus.api.get("/events", limit=1000)["events"]
     send = bus.api.http.post
-    assert "wildcard" in problem(send("/events", json={"topic": "a.*"}), 422, "INVALID_REQUEST")["message"]
+    refused = {"topic": "refused.whole"}
+    assert "wildcard" in problem(send("/events", json={"topic": "refused.*"}), 422, "INVALID_REQUEST")["message"]
     assert "allowed" in problem(send("/events", json={"what": 1}), 422, "INVALID_REQUEST")["message"]
-    assert "event 1 of the batch" in send("/events", json=[{"topic": "a"}, {"topic": ""}]).json()["message"]
+    assert "event 1 of the batch" in send("/events", json=[refused, {"topic": ""}]).json()["message"]
     problem(send("/events", content=b"x", headers={"content-type": "text/plain"}), 415, "UNSUPPORTED_MEDIA_TYPE")
-    problem(send("/events", json={"topic": "a", "payload": "x" * 300_000}), 413, "TOO_LARGE")
+    problem(send("/events", json=refused | {"payload": "x" * 300_000}), 413, "TOO_LARGE")
     problem(bus.api.http.get("/events/nothing"), 404, "NOT_FOUND")
-    assert bus.api.get("/events", limit=1000)["events"] == before
+    # Events that tasks of other tests send meanwhile may come and go on.
+    kept = bus.api.get("/events", limit=1000)["events"]
+    assert kept and not [one for one in kept if one["topic"].startswith("refused") or not one["topic"]]
 
 
 def test_malformed_pattern_keeps_its_file_out_and_is_named(bus: Bus) -> None:
