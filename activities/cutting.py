@@ -1,24 +1,14 @@
-"""Messages made shorter: how many tokens one has, and its long texts cut to their beginning, with a handle."""
+"""Messages made shorter: their long texts cut to their beginning, with a handle."""
 
 import json
 from collections.abc import Callable
 
 from activities import conversation, notes
 from activities.notes import WORST_HANDLE, Keep
-from holdfast.contracts.message import BlobPart, CallPart, Message, Part, ResultPart, TextPart
-from holdfast.windows import estimate
+from holdfast.contracts.message import BlobPart, CallPart, Message, Part, TextPart
+from holdfast.windows import AROUND_MESSAGE, Read, estimate, tokens, wired
 
-Read = Callable[[str], bytes]
-
-IMAGE_TOKENS = 2000
-_AROUND_MESSAGE, _AROUND_CALL = 12, 24
-"""What a wire format puts around a message, and a call or its result."""
 _LEAST_CHARACTERS = 40
-
-
-def tokens(message: Message, read: Read | None = None) -> int:
-    """An estimate for a message. Files are read, or else have a token for three bytes."""
-    return _AROUND_MESSAGE + sum(_tokens(part, read) for part in message.parts)
 
 
 def capped(message: Message, longest: int, head: int, keep: Keep) -> Message:
@@ -55,7 +45,7 @@ def plain(message: Message, room: int, keep: Keep) -> Message:
     text = conversation.text(message.parts)
 
     def fits(characters: int) -> bool:
-        return _AROUND_MESSAGE + estimate(notes.Cut(text[:characters], len(text), WORST_HANDLE).text) <= room
+        return AROUND_MESSAGE + estimate(notes.Cut(text[:characters], len(text), WORST_HANDLE).text) <= room
 
     most = _most(0, len(text), fits)
     return conversation.of("user", notes.Cut(text[:most], len(text), keep(text)).text)
@@ -83,36 +73,12 @@ def _most(low: int, high: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-def _tokens(part: Part, read: Read | None) -> int:
-    match part:
-        case BlobPart():
-            return _tokens_of_blob(part, read)
-        case CallPart():
-            return _AROUND_CALL + estimate(part.id) + estimate(part.skill) + estimate(_json(part))
-        case ResultPart():
-            return _AROUND_CALL + estimate(part.id) + estimate(part.skill) + estimate(part.text)
-        case _:
-            return estimate(part.text)
-
-
-def _tokens_of_blob(part: BlobPart, read: Read | None) -> int:
-    if part.media_type.startswith("image/"):
-        return IMAGE_TOKENS
-    around = estimate(part.name or "") + _AROUND_CALL
-    return around + (estimate(read(part.ref).decode(errors="replace")) if read else part.size_bytes // 3)
-
-
-def _json(part: CallPart) -> str:
-    """As it travels: JSON within JSON."""
-    return json.dumps(json.dumps(part.arguments, ensure_ascii=False), ensure_ascii=False)
-
-
 def _length(part: Part) -> int:
     match part:
         case BlobPart():
             return part.size_bytes
         case CallPart():
-            return len(_json(part))
+            return len(wired(part))
         case _:
             return len(part.text)
 
@@ -122,7 +88,7 @@ def _cut(part: Part, longest: int, head: int, keep: Keep) -> Part:
         case BlobPart():
             return part
         case CallPart():
-            return part if len(_json(part)) <= longest else short_call(part, head, keep)
+            return part if len(wired(part)) <= longest else short_call(part, head, keep)
         case _:
             text = part.text if len(part.text) <= longest else notes.cut(part.text, head, keep)
             return part.model_copy(update={"text": text})

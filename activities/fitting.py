@@ -11,9 +11,9 @@ from itertools import groupby
 from math import ceil
 
 from activities import conversation, cutting
-from activities.cutting import Read, tokens
 from activities.notes import Keep
 from holdfast.contracts.message import Message, ResultPart
+from holdfast.windows import Read, tokens
 
 HEAD_CHARACTERS = 400
 """What is left of a long text in an older message."""

@@ -26,7 +26,7 @@ from holdfast.contracts.llm import Turn
 from holdfast.contracts.message import CallPart, Message, Part, ResultPart, TextPart
 from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.session import LLM_SUMMARY, Noted, NoteRequest, Summary, SummaryRequest
-from holdfast.windows import context_tokens
+from holdfast.windows import context_tokens, tokens
 
 RESULT_CHARACTERS, ANSWER_CHARACTERS = 2 << 10, 4 << 10
 """Of what a call gave, and of answers, so much stands in a transcript; the rest is read by a handle."""
@@ -130,7 +130,7 @@ class _Noting:
     def noted(self, whole: int) -> Noted:
         said = Message(role="user", parts=self._request.say)
         messages = [said, *self._replies()]
-        total = tokens_of(self._blobs, self._request.head) + sum(map(cutting.tokens, messages))
+        total = tokens_of(self._blobs, self._request.head) + sum(map(tokens, messages))
         words = conversation.text(self._request.say)
         head = conversation.add(self._blobs, self._request.head, messages, words, tokens=total)
         answer = self._answer[:_SHOWN_CHARACTERS] if self._request.state == "DONE" else ""
@@ -183,7 +183,7 @@ def tokens_of(blobs: BlobStore, head: Sha256 | None) -> int:
 
 
 def _tokens(turn: Turn) -> int:
-    return sum(map(cutting.tokens, turn.messages))
+    return sum(map(tokens, turn.messages))
 
 
 def _ended(request: NoteRequest) -> str:

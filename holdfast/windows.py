@@ -1,16 +1,25 @@
-"""Windows: how many tokens a model reads and writes at most, and how many a text has, near enough.
+"""Windows: how many tokens a model reads and writes at most, and how many a text or a message has, near enough.
 
 The numbers of known models are facts of autumn 2026; `llm_config.context_tokens` says another one.
 """
 
+import json
 import re
+from collections.abc import Callable
 from math import ceil
 
+from holdfast.contracts.message import BlobPart, CallPart, Message, Part, ResultPart
 from holdfast.contracts.model import ModelSettings
+
+Read = Callable[[str], bytes]
+"""The bytes of a blob, by its name."""
 
 UNKNOWN_TOKENS = 128_000
 LOCAL_TOKENS = 8192
 """Of a model on one's own machine: what its server was started with cannot be asked, and often it is no more."""
+IMAGE_TOKENS = 2000
+AROUND_MESSAGE, _AROUND_CALL = 12, 24
+"""What a wire format puts around a message, and a call or its result."""
 _LOCAL = ("ollama", "lmstudio", "lm-studio", "lm_studio", "vllm")
 
 _KNOWN: tuple[tuple[str, int], ...] = (
@@ -51,6 +60,16 @@ def context_tokens(settings: ModelSettings) -> int:
     return next((tokens for pattern, tokens in _KNOWN if re.search(pattern, name)), UNKNOWN_TOKENS)
 
 
+def tokens(message: Message, read: Read | None = None) -> int:
+    """An estimate for a message. Files are read, or else have a token for three bytes."""
+    return AROUND_MESSAGE + sum(_of_part(part, read) for part in message.parts)
+
+
+def wired(part: CallPart) -> str:
+    """The arguments of a call as they travel: JSON within JSON."""
+    return json.dumps(json.dumps(part.arguments, ensure_ascii=False), ensure_ascii=False)
+
+
 def estimate(text: str) -> int:
     """How many tokens a text has, rather too many than too few; never more than its bytes in UTF-8.
 
@@ -68,6 +87,25 @@ def estimate(text: str) -> int:
             _measured.clear()
         _measured[key] = _counted(text)
     return _measured[key]
+
+
+def _of_part(part: Part, read: Read | None) -> int:
+    match part:
+        case BlobPart():
+            return _of_blob(part, read)
+        case CallPart():
+            return _AROUND_CALL + estimate(part.id) + estimate(part.skill) + estimate(wired(part))
+        case ResultPart():
+            return _AROUND_CALL + estimate(part.id) + estimate(part.skill) + estimate(part.text)
+        case _:
+            return estimate(part.text)
+
+
+def _of_blob(part: BlobPart, read: Read | None) -> int:
+    if part.media_type.startswith("image/"):
+        return IMAGE_TOKENS
+    around = estimate(part.name or "") + _AROUND_CALL
+    return around + (estimate(read(part.ref).decode(errors="replace")) if read else part.size_bytes // 3)
 
 
 def _counted(text: str) -> int:

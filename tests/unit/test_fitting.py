@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities import conversation, cutting, fitting, notes
+from activities import conversation, fitting, notes
 from activities.fitting import fit
 from holdfast.contracts.message import BlobPart, CallPart, Message, Part, ResultPart, TextPart
 from holdfast.contracts.model import ModelSettings
-from holdfast.windows import LOCAL_TOKENS, UNKNOWN_TOKENS, context_tokens, estimate
+from holdfast.windows import LOCAL_TOKENS, UNKNOWN_TOKENS, context_tokens, estimate, tokens
 from providers.tools import paired
 
 HANDLE = re.compile(r'recall\(handle="(?P<handle>[0-9a-f]{64})", offset=(?P<offset>\d+)\)')
@@ -68,7 +68,7 @@ def page(number: int, characters: int) -> str:
 
 
 def total(messages: Sequence[Message]) -> int:
-    return sum(cutting.tokens(one, FILES.__getitem__) for one in messages)
+    return sum(tokens(one, FILES.__getitem__) for one in messages)
 
 
 def text(messages: Sequence[Message]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from activities import conversation, cutting, memory, notes
+from activities import conversation, memory, notes
 from activities.asking import Asked, Asker
 from activities.context import told_names
 from activities.conversation import Conversation
@@ -26,7 +26,7 @@ from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.principal import Principal, TaskRef
 from holdfast.contracts.session import Noted, NoteRequest, Summary, SummaryRequest
 from holdfast.errors import NoModel
-from holdfast.windows import estimate
+from holdfast.windows import estimate, tokens
 from providers.base import Known, ModelReply, ModelRequest
 from providers.table import Models
 from tests.support.stub_llm import Fault, StubLlm
@@ -118,7 +118,7 @@ def test_a_turn_is_what_the_person_and_the_model_said(blobs: BlobStore) -> None:
     ]
     assert conversation.read(blobs, second.head).said == ["My name is Alice.", "What is my name?"]
     assert (second.answer, second.is_full) == ('{"name": "Alice"}', False)
-    assert second.tokens == sum(map(cutting.tokens, conversation.read(blobs, second.head).messages))
+    assert second.tokens == sum(map(tokens, conversation.read(blobs, second.head).messages))
 
 
 def test_the_same_turn_at_the_same_head_has_the_same_new_head(blobs: BlobStore) -> None:
