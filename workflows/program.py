@@ -8,9 +8,7 @@ program runs again from its first line, and the journal answers what it asked be
 """
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
-from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -18,7 +16,6 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 from holdfast.contracts import program as contracts
 from holdfast.contracts.base import Failure, Sha256, Value
-from holdfast.contracts.budget import BUDGET_EXHAUSTED
 from holdfast.contracts.journal import JournalView
 from holdfast.contracts.model import Spent
 from holdfast.contracts.principal import PROGRAM
@@ -42,7 +39,6 @@ from holdfast.contracts.program import (
     TaskState,
     Version,
 )
-from holdfast.contracts.question import Question
 from holdfast.contracts.work import SIGNAL_REPORT
 from workflows import policies, saving
 from workflows.agentcalls import AgentCalls, place
@@ -53,9 +49,11 @@ from workflows.children import Children
 from workflows.effects import TASK_TIMEOUT, failure
 from workflows.endings import settled, through
 from workflows.journal import Journal
-from workflows.mending import Mender, NotMended
+from workflows.mending import NotMended
 from workflows.nesting import Nesting
-from workflows.questions import Questions, Unanswered, answer_of
+from workflows.parking import Parking
+from workflows.questions import Questions
+from workflows.repairs import Repairs, why_of
 from workflows.saving import Record
 
 Message = TypeVar("Message", ProgramJob, ProgramResult)
@@ -78,8 +76,6 @@ class ProgramWorkflow(Budgeted, Answering):
         )
         self.was = carried
         self.version = carried.version
-        self.repairs = carried.repairs
-        self.suspensions = carried.suspensions
         self.segments = list(carried.segments)
         self.questions = Questions(carried.questions, spec.task)
         of_agent = spec.author is not None
@@ -88,16 +84,14 @@ class ProgramWorkflow(Budgeted, Answering):
         self.children = Children(place(spec), self.purse, carried.reports)
         agents = AgentCalls(spec, place(spec), self.children, self._left)
         self.journal = Journal(spec, self.questions, carried, self.purse, agents)
-        self.mender = Mender(spec.author, carried, self.purse) if spec.author else None
-        self.parked_on = list(carried.parked_on)
-        self.wake_at = carried.wake_at
+        self.repairs = Repairs(spec, carried, self.purse, self.questions, self._record)
         self.state: TaskState = "RUNNING"
         self.box = BoxState(carried.generation)
+        self.parking = Parking(self.box, self.journal, spec.tuning, carried)
         self.nesting = Nesting(self.journal, self._holds_updates)
         # A report may have been on its way when the run before this one ended: a later run reports at once.
         self.reported: tuple[TaskState, int] = (self.state, 0 if spec.carried is None else -1)
         self.draining = False
-        self.mending = False
         self.closing = False
         self.final_source: Sha256 | None = None
         self.updates = 0
@@ -129,13 +123,13 @@ class ProgramWorkflow(Budgeted, Answering):
         if self.spec.call is not None:
             return await self._one_call(self.spec.call)
         while True:
-            if self.parked_on:
+            if self.parking.calls:
                 await self._wait()
             end = self._refused() or await self._run_box()
             self.journal.see(end.seen_from, end.seen)
             if end.outcome != "suspended":
-                self.parked_on = []
-            if end.outcome == "raised" and not (end.error and end.error.type == contracts.NO_SANDBOX):
+                self.parking.calls = []
+            if end.outcome == "raised":
                 end = await self._mended(end)
             if end.outcome != "suspended":
                 return await self._ended(end)
@@ -231,14 +225,12 @@ class ProgramWorkflow(Budgeted, Answering):
     async def _wait(self) -> None:
         """WAIT: no box. Until one of the calls that the program waits for is answered, or its own timer is due."""
         await self._record(self._parked())
-        left = None if self.wake_at is None else max(0.0, self.wake_at - workflow.now().timestamp())
         following = asyncio.create_task(self._follow_agents())
         try:
-            with contextlib.suppress(TimeoutError):
-                await workflow.wait_condition(lambda: self.journal.has_answer(self.parked_on), timeout=left)
+            await self.parking.over()
         finally:
             following.cancel()
-        self.parked_on, self.wake_at = [], None
+        self.parking.end()
         await self._record("RUNNING")
         await self._drain()
 
@@ -253,44 +245,22 @@ class ProgramWorkflow(Budgeted, Answering):
             await self._record(self._parked())
 
     async def _mended(self, end: ProgramEnd) -> ProgramEnd:
-        """REPAIR: `suspended` if there is a new version of the program to run, else the end that stands."""
-        if self.purse.is_used_up:
-            # No other text of the program mends that.
-            why = end.error.message if end.error else "the program failed"
-            return end.model_copy(update={"error": Failure(type=BUDGET_EXHAUSTED, message=why)})
-        if self.repairs >= self.limits.max_repairs or not (self.mender or self.spec.on_error == "ask"):
-            return end
-        self.repairs += 1
+        """`suspended` if there is a new version of the program to run, else the end that stands."""
+        if (final := self.repairs.final(end)) is not None:
+            return final
+        self.repairs.count += 1
         await self._drain()
-        self.mending = True
-        why = end.error.message if end.error else "the program failed"
+        why = why_of(end)
         try:
-            fields = await (self.mender.mend(self.version, why, self._left()) if self.mender else self._ask_mend(why))
+            self.version = await self.repairs.next_version(self.version, why, self._left())
         except NotMended as exc:
             if exc.failure.type == TASK_TIMEOUT:
                 self.expired = True
                 raise asyncio.CancelledError from exc
             error = Failure(type=exc.failure.type, message=f"{why}\nNot mended: {exc.failure.message}")
             return end.model_copy(update={"error": error})
-        finally:
-            self.mending = False
-        began = {"number": self.version.number + 1, "began_at": workflow.now().timestamp(), "why": why}
-        self.version = Version.model_validate({**fields, **began})
         self.journal.restart_order()
         return ProgramEnd(outcome="suspended")
-
-    async def _ask_mend(self, why: str) -> dict[str, object]:
-        question_id = f"repair.{self.repairs}"
-        now = workflow.now().timestamp()
-        self.questions.ask(Question(id=question_id, kind="repair", text=why, asked_at=now))
-        await self._record("WAITING")
-        closed = await self.questions.wait(question_id)
-        await self._record("RUNNING")
-        try:
-            answer = answer_of(closed)
-        except Unanswered as exc:
-            raise NotMended(exc.failure) from exc
-        return answer if isinstance(answer, dict) else {"source": str(answer)}
 
     async def _continue_as_new(self) -> None:
         """CAN: legal when nothing is left in this run. There is no await between the last look and the act."""
@@ -396,11 +366,11 @@ class ProgramWorkflow(Budgeted, Answering):
             generation=self.box.generation,
             runs=self.was.runs,
             spent=self._spent(),
-            llm=self.mender.llm if self.mender else [],
+            llm=self.repairs.llm,
             calls_done=self.journal.recorded,
             calls_open=len(self.journal.tasks),
-            repairs=self.repairs,
-            suspensions=self.suspensions,
+            repairs=self.repairs.count,
+            suspensions=self.parking.suspensions,
             box=self.box.is_up,
             source=self.version.source,
             questions=list(self.all_questions().all.values()),
@@ -425,9 +395,14 @@ class ProgramWorkflow(Budgeted, Answering):
     # --- watching -------------------------------------------------------------------------------------------------
 
     def _watching(self, story: "asyncio.Task[ProgramEnd]") -> list[Coroutine[Any, Any, None]]:
-        watching = [self._deadline(story), self._watch_idle(), self._watch_slow(), self._watch_faults(story)]
+        watching = [
+            self._deadline(story),
+            self.parking.watch_idle(),
+            self.parking.watch_slow(),
+            self._watch_faults(story),
+        ]
         if self.purse.is_open:
-            watching.append(self._watch_mending())
+            watching.append(self.repairs.watch())
         return watching if self.parent is None else [*watching, self._report()]
 
     async def _deadline(self, story: "asyncio.Task[ProgramEnd]") -> None:
@@ -440,43 +415,6 @@ class ProgramWorkflow(Budgeted, Answering):
         await workflow.sleep(self._left())
         self.expired = True
         story.cancel()
-
-    async def _watch_idle(self) -> None:
-        """Park a guest that is idle and has nothing but long calls open, once it has been so for a moment."""
-        while True:
-            await workflow.wait_condition(self._is_stuck)
-            if not await self._moves_on(self._marks()) and self._is_stuck():
-                self.parked_on, self.wake_at = sorted(self.journal.wanted), self.box.timer_at
-                self.suspensions += 1
-                self.box.park = "wait"
-
-    async def _moves_on(self, before: tuple[int, ...]) -> bool:
-        try:
-            await workflow.wait_condition(lambda: self._marks() != before, timeout=self.tuning.park_after_seconds)
-        except TimeoutError:
-            return False
-        return True
-
-    def _marks(self) -> tuple[int, ...]:
-        return *self.box.marks(), self.journal.changes
-
-    async def _watch_slow(self) -> None:
-        """Look again, now and then, whether what is open has become slow. One timer, whatever the number of calls."""
-        while True:
-            await workflow.wait_condition(lambda: self.box.is_up and not self.box.park and self.journal.short_open())
-            await workflow.sleep(timedelta(seconds=self.tuning.slow_after_seconds))
-
-    def _is_stuck(self) -> bool:
-        slow_after = self.tuning.slow_after_seconds
-        return self.box.is_resting(slow_after) and self.journal.waits_long(slow_after)
-
-    async def _watch_mending(self) -> None:
-        """A program that is to be mended, and waits for a top-up, waits as one does that is suspended."""
-        while True:
-            await workflow.wait_condition(lambda: self.mending and self.purse.waits)
-            await self._record("WAITING")
-            await workflow.wait_condition(lambda: not self.purse.waits)
-            await self._record("RUNNING")
 
     async def _watch_faults(self, story: "asyncio.Task[ProgramEnd]") -> None:
         """A bug in the journal must fail the workflow task, wherever the story stands."""
@@ -546,21 +484,21 @@ class ProgramWorkflow(Budgeted, Answering):
             version=self.version,
             generation=self.box.generation,
             runs=self.was.runs + 1,
-            repairs=self.repairs,
+            repairs=self.repairs.count,
             seed=self.was.seed,
             started_at=self.was.started_at,
             segments=self.segments,
             recorded=self.journal.recorded,
             seen_saved=self.journal.seen_saved,
             calls=self.journal.calls,
-            suspensions=self.suspensions,
+            suspensions=self.parking.suspensions,
             open_entries=self.journal.open_entries(),
             questions=self.questions.carried(),
-            parked_on=[] if self.journal.has_answer(self.parked_on) else self.parked_on,
-            wake_at=self.wake_at,
-            head=self.mender.head if self.mender else None,
+            parked_on=self.parking.still(),
+            wake_at=self.parking.wake_at,
+            head=self.repairs.head,
             spent=self.journal.spent,
-            llm=self.mender.llm if self.mender else [],
+            llm=self.repairs.llm,
             nested=self.journal.of_failed_parents(),
             budget=self.purse.carried(),
             reports=self.children.carried(),
@@ -576,14 +514,14 @@ class ProgramWorkflow(Budgeted, Answering):
             stdout=end.stdout if end else "",
             version=self.version.number,
             calls=self.journal.recorded,
-            repairs=self.repairs,
-            suspensions=self.suspensions,
+            repairs=self.repairs.count,
+            suspensions=self.parking.suspensions,
             generations=self.box.generation,
             runs=self.was.runs,
             journal=self.segments,
             source=self.final_source if self.spec.author and not self.spec.call else None,
             spent=self._spent(),
-            llm=self.mender.llm if self.mender else [],
+            llm=self.repairs.llm,
             budget=self.purse.state,
         )
         return _with_variables(result, end.variables if end and end.outcome == "done" else None)
@@ -591,7 +529,7 @@ class ProgramWorkflow(Budgeted, Answering):
     def _spent(self) -> Spent:
         """What the model took so far: by skills, and by repairs."""
         spent = self.journal.spent
-        for call in self.mender.llm if self.mender else []:
+        for call in self.repairs.llm:
             for usage in call.usage:
                 spent = spent.plus(usage)
         return spent
