@@ -23,7 +23,8 @@ MAX_FRAME_BYTES = 5 << 20
 MAX_DEPTH = 128
 """Below the recursion limits of everything that a frame's content meets later (pydantic-core: 200)."""
 
-_KINDS = frozenset({"ready", "calls", "session", "done", "raised"})
+_ONCE = frozenset({"ready", "session", "files", "done", "raised"})
+"""Kinds of frames that a guest of ours sends at most once."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -50,8 +51,8 @@ class Decoder:
         self._max_frame_bytes = max_frame_bytes
         self._line = bytearray()
         self._in_noise = False
-        self._pieces: list[bytes] = []
-        self._size = 0
+        # Not a list: of pieces of a byte each it would be many times as large as what they hold.
+        self._pieces = bytearray()
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
         """The frames that end within `data`.
@@ -105,19 +106,16 @@ class Decoder:
         return None
 
     def _keep(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size > self._max_frame_bytes:
+        if len(self._pieces) + len(piece) > self._max_frame_bytes:
             raise ProtocolViolation(f"a frame of the guest is larger than {self._max_frame_bytes} bytes")
-        if piece:
-            self._pieces.append(piece)
-        else:
+        self._pieces += piece
+        if not piece:
             # A flood of these would never add up to a limit.
             self.noise_bytes += len(MARK) + 3
 
     def _frame(self) -> dict[str, Any]:
-        text = b"".join(self._pieces)
+        text = bytes(self._pieces)
         self._pieces.clear()
-        self._size = 0
         return parse(text)
 
 
@@ -172,6 +170,7 @@ class Channel:
         self._noise_seen = 0
         self._sending = asyncio.Lock()
         self._received: deque[dict[str, Any]] = deque()
+        self._said: set[str] = set()
 
     async def ready(self, timeout_s: float = 30.0) -> str:
         """Wait until the guest is up, and tell its Python: its first frame is `ready`. To be called once, and first.
@@ -220,18 +219,27 @@ class Channel:
     async def _decoded(self, data: bytes) -> list[dict[str, Any]]:
         try:
             frames = self._decoder.feed(data)
+            printed = sum(map(self._output_bytes, frames))
         except ProtocolViolation:
             await self._box.kill()
             raise
         noise = self._decoder.noise_bytes
-        printed = sum(map(_printed_bytes, frames))
         self._box.count_output(noise - self._noise_seen + printed)
         self._noise_seen = noise
         return frames
 
+    def _output_bytes(self, frame: dict[str, Any]) -> int:
+        """What counts as output: all of a frame that our guest would not send, or else a flood of them were free.
 
-def _printed_bytes(frame: dict[str, Any]) -> int:
-    """What counts as output: all of a frame that is none of the guest's, or else a flood of them would cost nothing."""
-    if frame.get("t") == "out" and frame.keys() == {"t", "d"}:
-        return len(str(frame["d"]).encode())
-    return 0 if frame.get("t") in _KINDS else len(json.dumps(frame))
+        Raises:
+            ProtocolViolation: it has no kind.
+        """
+        kind = frame.get("t")
+        if not isinstance(kind, str):
+            raise ProtocolViolation(f"a frame of the guest has the kind {shown(kind)}; a word is expected")
+        if kind == "out" and frame.keys() == {"t", "d"} and isinstance(frame["d"], str) and frame["d"]:
+            return len(frame["d"].encode())
+        if kind == "calls" or (kind in _ONCE and kind not in self._said):
+            self._said.add(kind)
+            return 0
+        return len(json.dumps(frame))

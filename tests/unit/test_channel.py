@@ -1,13 +1,13 @@
 import json
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.base import ProtocolViolation
-from sandbox.channel import MAX_DEPTH, MAX_LINE_BYTES, Decoder, encode
+from sandbox.base import Box, ProtocolViolation
+from sandbox.channel import MAX_DEPTH, MAX_LINE_BYTES, Channel, Decoder, encode
 
 LETTERS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | LETTERS
@@ -162,3 +162,56 @@ def test_millions_of_empty_lines_cost_no_time():
         decoder.feed(b"\n" * 65536)
     assert decoder.noise_bytes == 6_553_600
     assert time.process_time() - before < 1.0
+
+
+class Told:
+    """A box that has said all that it will."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self.parts, self.printed, self.is_gone = [*parts], 0, False
+
+    async def read(self) -> bytes:
+        return self.parts.pop(0) if self.parts else b""
+
+    def count_output(self, size: int) -> None:
+        self.printed += size
+
+    async def kill(self) -> None:
+        self.is_gone = True
+
+
+async def heard(*texts: str) -> tuple[list[dict[str, Any]], int]:
+    """The frames that came through, and how much of them counts as output."""
+    box = Told(*map(frame, texts))
+    return [found async for found in Channel(cast(Box, box)).frames()], box.printed
+
+
+@pytest.mark.parametrize("kind", ["[]", "{}", "null", "1", "true", '[{"t":"done"}]'])
+async def test_a_frame_whose_kind_is_no_word_costs_the_guest_its_box(kind):
+    box = Told(frame(f'{{"t":{kind}}}'))
+    with pytest.raises(ProtocolViolation, match="a word is expected"):
+        await Channel(cast(Box, box)).receive()
+    assert box.is_gone
+
+
+async def test_what_is_printed_is_counted_and_what_our_guest_says_is_not():
+    said = ('{"t":"out","d":"\\u00e9x"}', '{"t":"calls"}', '{"t":"calls"}', '{"t":"files","paths":[]}', '{"t":"done"}')
+    frames, printed = await heard(*said)
+    assert (len(frames), printed) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        '{"t":"ready"}',
+        '{"t":"done"}',
+        '{"t":"files"}',
+        '{"t":"out","d":""}',
+        '{"t":"out","d":[]}',
+        '{"t":"out"}',
+        '{"t":""}',
+    ],
+)
+async def test_a_flood_of_frames_that_our_guest_would_not_send_counts_as_output(flood):
+    _, printed = await heard(*[flood] * 1000)
+    assert printed >= 999 * len('{"t": ""}')
