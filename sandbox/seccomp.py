@@ -24,7 +24,7 @@ NUMBER, ARCHITECTURE, ARGUMENT_0, ARGUMENT_1, ARGUMENT_2 = 0, 4, 16, 24, 32
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 X32_BIT = 0x40000000
 
-CLONE_NEWTIME, CLONE_NEWNS, CLONE_THREAD = 0x00000080, 0x00020000, 0x00010000
+CLONE_NEWTIME, CLONE_NEWNS, CLONE_THREAD, CLONE_FILES = 0x00000080, 0x00020000, 0x00010000, 0x00000400
 CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x02000000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 NEW_NAMESPACE = (
@@ -35,6 +35,7 @@ AF_UNIX = 1
 SOCK_DGRAM_BIT = 2
 """Set in SOCK_DGRAM and SOCK_RAW, not in SOCK_STREAM and SOCK_SEQPACKET."""
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, RLIMIT_NPROC = 1, 4, 6
+CLOSE_RANGE_UNSHARE = 2
 PID = 0x7FFF1DAB
 """No process has that number (the highest is 2^22): a mark to be replaced."""
 IOCTLS = {
@@ -121,6 +122,8 @@ def stage1(arch: str | None = None) -> bytes:
     # Requests without number: terminals that the worker may sit on, file systems, whatever a driver offers.
     rules.on("ioctl", _unless_any_equal(ARGUMENT_1, tuple(IOCTLS.values()), then=errno.EPERM))
     rules.on("fcntl", _if_any_equal(ARGUMENT_1, tuple(FCNTLS.values()), then=errno.EPERM))
+    # A thread with descriptors of its own: the limit on their number would hold once for each thread.
+    rules.on("close_range", _if_any_bit(ARGUMENT_2, CLOSE_RANGE_UNSHARE, then=errno.EPERM))
     # Limits of another process (of a worker with our uid, say) are not a box's to set.
     rules.on("prlimit64", _unless_equal(ARGUMENT_0, 0, then=errno.EPERM))
     # It ends a box whose worker is gone.
@@ -149,8 +152,7 @@ def stage2(arch: str | None = None) -> bytes:
     rules.on("fork", _refuse(errno.EPERM))
     rules.on("vfork", _refuse(errno.EPERM))
     rules.on("clone3", _refuse(errno.ENOSYS))
-    # A thread shares the address space and its limit; anything else that clone makes is a process.
-    rules.on("clone", _unless_any_bit(ARGUMENT_0, CLONE_THREAD, then=errno.EPERM))
+    rules.on("clone", _threads_only())
     return rules.ending_with([Instruction(RETURN, ALLOW)])
 
 
@@ -170,7 +172,7 @@ def without_namespaces(own_user: bool, arch: str | None = None) -> bytes:
     # One process, from the start: it is all that a kill has to reach, and all that a watchdog has to look at.
     rules.on("fork", _refuse(errno.EPERM))
     rules.on("vfork", _refuse(errno.EPERM))
-    rules.on("clone", _unless_any_bit(ARGUMENT_0, CLONE_THREAD, then=errno.EPERM))
+    rules.on("clone", _threads_only())
     # With another file's descriptor in flight, a file without a name escapes who counts what is on the disk.
     for name in ("sendmsg", "sendmmsg"):
         rules.on(name, _refuse(errno.EPERM))
@@ -229,9 +231,15 @@ def _if_any_bit(offset: int, bits: int, then: int) -> list[Instruction]:
     return [Instruction(LOAD, offset), test, *_refuse(then), Instruction(RETURN, ALLOW)]
 
 
-def _unless_any_bit(offset: int, bits: int, then: int) -> list[Instruction]:
-    test = Instruction(JUMP_ANY_BIT, bits, if_true=1, if_false=0)
-    return [Instruction(LOAD, offset), test, *_refuse(then), Instruction(RETURN, ALLOW)]
+def _threads_only() -> list[Instruction]:
+    """A thread shares address space, descriptors and their limits; anything else that clone makes is a process."""
+    return [
+        Instruction(LOAD, ARGUMENT_0),
+        Instruction(JUMP_ANY_BIT, CLONE_THREAD, if_false=1),
+        Instruction(JUMP_ANY_BIT, CLONE_FILES, if_true=1),
+        *_refuse(errno.EPERM),
+        Instruction(RETURN, ALLOW),
+    ]
 
 
 def _unless_equal(offset: int, value: int, then: int) -> list[Instruction]:

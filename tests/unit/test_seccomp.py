@@ -135,6 +135,16 @@ def test_stage_1_sets_limits_of_nobody_else_and_keeps_the_end_with_its_parent(ar
     assert of("prctl", arch, seccomp.PR_SET_PDEATHSIG) == errno.EPERM
 
 
+@pytest.mark.parametrize("arch", ARCHES)
+def test_no_thread_gets_descriptors_of_its_own(arch):
+    assert of("close_range", arch, 3, 100, 0) == of("close_range", arch, 3, 100, 4) == ALLOWED
+    for flags in (seccomp.CLOSE_RANGE_UNSHARE, seccomp.CLOSE_RANGE_UNSHARE | 4, 1 << 32 | 2):
+        assert of("close_range", arch, 3, 100, flags) == errno.EPERM, flags
+    apart = THREAD & ~seccomp.CLONE_FILES
+    assert of("clone", arch, apart, stage=2) == errno.EPERM
+    assert without_namespaces("clone", arch, apart) == errno.EPERM
+
+
 @pytest.mark.parametrize("stage", [seccomp.stage1, seccomp.stage2])
 def test_another_abi_is_killed(stage):
     assert verdict(stage("x86_64"), "aarch64", 0) == KILLED
