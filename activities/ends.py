@@ -20,6 +20,8 @@ INVALID = frozenset(
 )
 """Errors of kind `validation` (M-23): the program is wrong before it does anything, or in what it leaves."""
 
+_KIND_KEPT, _MESSAGE_KEPT = 200, 100_000
+
 _SETTINGS = {
     "memory": "limits.memory_bytes",
     "disk": "limits.disk_bytes",
@@ -35,15 +37,21 @@ def raised(kind: str, message: str, group: str = "execution", line: int | None =
 
 
 def told(frame: dict[str, Any]) -> ProgramEnd:
-    """What the guest itself reports."""
-    kind, line = str(frame.get("type")), frame.get("line")
+    """What the guest itself reports; not more of it than our guest would: a program can forge it."""
+    kind, line = str(frame.get("type"))[:_KIND_KEPT], frame.get("line")
     group = "validation" if kind in INVALID else "execution"
-    return raised(kind, str(frame.get("message")), group, line if isinstance(line, int) else None)
+    is_line = type(line) is int and 0 < line < 1 << 31
+    return raised(kind, str(frame.get("message"))[-_MESSAGE_KEPT:], group, line if is_line else None)
 
 
 def too_many_calls(limits: Limits) -> ProgramEnd:
     text = f"the program made more than {limits.max_calls} calls (limits.max_calls): ask for less, or raise it"
     return raised("CallLimit", text)
+
+
+def too_many_timers(most: int) -> ProgramEnd:
+    text = f"more than {most} timers of the program fired, or answers arrived, with no call between: wait less often"
+    return raised("TimerLimit", text)
 
 
 def too_much_output(limits: Limits) -> ProgramEnd:

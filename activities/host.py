@@ -5,6 +5,8 @@ own running time. It decides nothing else: what to run and when to stop is the w
 """
 
 import asyncio
+import io
+import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -28,9 +30,17 @@ IN_FLIGHT = 8
 BATCH = 100
 REPOLL_SECONDS = 0.01
 """How long an open call waits before it is asked for again: for the guest's next calls, and for more answers."""
+TIMER = -1
+"""Stands for a timer among the deliveries, see `sandbox/guest.py`."""
 REPORT_SECONDS = 0.2
 TICK_SECONDS = 0.1
 PRINTED_KEPT = 8192
+UNSAVED_SEEN = 200_000
+"""Deliveries that no message has carried yet. More of them were too large for Temporal (2 MB a payload)."""
+NUMBERS = 1 << 31
+LONGEST_TIMER_SECONDS = 1e9
+HASHED_AT_ONCE_BYTES = 64 * 1024
+"""Arguments beyond this are hashed beside the event loop: 5 MB of small lists take 11 s."""
 _CALLS_KEYS = {"t", "idle", "timer", "drops", "seen", "got", "calls"}
 
 
@@ -78,7 +88,7 @@ class Host:
         self.asked = 0
         self.ran_seconds = 0.0
         self.busy_since: float | None = time.monotonic()
-        self.printed, self.printed_bytes = "", 0
+        self.printed, self.printed_bytes = io.StringIO(), 0
         self.left: list[str] = []
         self.saved: dict[str, Json] | None = None
         self.end: asyncio.Future[ProgramEnd] = asyncio.get_running_loop().create_future()
@@ -126,7 +136,7 @@ class Host:
                 )
         for number in frame["drops"]:
             self._drop(int(number))
-        self.seen += [int(one) for one in frame["seen"]]
+        self._see(frame["seen"])
         self._rest(idle=bool(frame["idle"]) and frame.get("got") == self.sent, timer=frame.get("timer"))
         await self._answer(known, local)
         if self.new:
@@ -143,7 +153,7 @@ class Host:
         is_granted = name in self.granted
         # What is not granted goes to the workflow all the same: there it is refused, and recorded.
         arguments = found.bind(args, kwargs) if is_granted else {"args": args, "kwargs": kwargs}
-        digest = call_hash(self.job.scope, name, arguments)
+        digest = await _digest(self.job.scope, name, arguments)
         self.occurrences[digest] += 1
         one = call_id(digest, self.occurrences[digest])
         self.numbers[one], self.ids[number] = number, one
@@ -167,6 +177,18 @@ class Host:
         known = listed(sorted(self.granted))
         raise UnknownSkill(f"no skill named {shown(skill)};{suggestion(name, self.granted)} known: {known}")
 
+    def _see(self, deliveries: list[int]) -> None:
+        """
+        Raises:
+            ProtocolViolation: among them is an answer to a call that was never asked.
+        """
+        if not all(TIMER <= one < self.asked for one in deliveries):
+            raise ProtocolViolation("a calls frame of the guest tells of an answer to what was not asked")
+        if len(self.seen) - self.acknowledged + len(deliveries) > UNSAVED_SEEN:
+            return self._stop(ends.too_many_timers(UNSAVED_SEEN))
+        self.seen += deliveries
+        return None
+
     def _drop(self, number: int) -> None:
         one = self.ids.get(number)
         if one is None:
@@ -183,14 +205,17 @@ class Host:
         self.printed_bytes += len(text.encode("utf-8", "replace"))
         if self.printed_bytes > self.limits.output_bytes:
             self._stop(ends.too_much_output(self.limits))
-        self.printed = (self.printed + text)[-self.limits.result_bytes :]
+        self.printed.write(text)
+        if self.printed_bytes > self.limits.result_bytes:
+            # Too much for a result: only its end is ever told. Not cut each time before, which costs all of it.
+            self.printed = _text(self.printed.getvalue()[-PRINTED_KEPT:])
 
     async def _finish(self, frame: dict[str, Any]) -> None:
         if frame["t"] == "raised":
             return self._stop(ends.told(frame))
         if not frame.get("has_result") and self.printed_bytes > self.limits.result_bytes:
             return self._stop(ends.printed_too_much_for_a_result(self.limits, self.printed_bytes))
-        result = frame.get("result") if frame.get("has_result") else self.printed
+        result = frame.get("result") if frame.get("has_result") else self.printed.getvalue()
         value = await stored(self.blobs, result, INLINE_ANSWER_BYTES)
         unused = sorted(set(self.known.answers) - self.used)
         end = ProgramEnd(outcome="done", value=value, unused=unused)
@@ -322,7 +347,7 @@ class Host:
         running = 0.0 if self.busy_since is None else time.monotonic() - self.busy_since
         return end.model_copy(
             update={
-                "stdout": self.printed[-PRINTED_KEPT:],
+                "stdout": self.printed.getvalue()[-PRINTED_KEPT:],
                 "attempt": self.attempt,
                 "answered_from_journal": len(self.used),
                 "asked": self.asked,
@@ -331,6 +356,12 @@ class Host:
                 "run_seconds": round(self.ran_seconds + running, 3),
             }
         )
+
+
+async def _digest(scope: str, skill: str, arguments: dict[str, Any]) -> str:
+    if len(json.dumps(arguments)) <= HASHED_AT_ONCE_BYTES:
+        return call_hash(scope, skill, arguments)
+    return await asyncio.to_thread(call_hash, scope, skill, arguments)
 
 
 def _checked(frame: dict[str, Any]) -> dict[str, Any]:
@@ -344,8 +375,8 @@ def _checked(frame: dict[str, Any]) -> dict[str, Any]:
     if (
         frame.keys() != _CALLS_KEYS
         or not fits
-        or not all(type(one) is int for one in numbers)
-        or not isinstance(timer, int | float | None)
+        or not all(type(one) is int and abs(one) < NUMBERS for one in numbers)
+        or not (timer is None or (type(timer) in (int, float) and 0 <= timer <= LONGEST_TIMER_SECONDS))
     ):
         raise ProtocolViolation("a calls frame of the guest has the wrong shape")
     return frame
@@ -357,9 +388,15 @@ def _numbers(found: Any) -> list[Any]:
 
 def _is_call(call: Any) -> bool:
     match call:
-        case [int(), str(), list(), dict()]:
-            return True
+        case [int(number), str(), list(), dict()]:
+            return type(number) is int and 0 <= number < NUMBERS
     return False
+
+
+def _text(beginning: str) -> io.StringIO:
+    text = io.StringIO()
+    text.write(beginning)
+    return text
 
 
 def _payload(skill: str, error: Failure) -> dict[str, Any]:

@@ -12,6 +12,8 @@ RESERVED = frozenset({"executor", "inputs", "llm", "main", "result", "session", 
 """What a program's own namespace holds; a skill of that name could not be called."""
 
 _MAX_LISTED = 40
+_LONGEST_MISSPELT = 200
+"""Characters that are looked at for a suggestion: names come from programs too, and 5 MB of one take seconds."""
 
 
 def canonical_name(name: str) -> str:
@@ -46,7 +48,7 @@ def identifier(name: str) -> str:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """` did you mean 'x'?` with a leading space and the mark, or nothing, for the end of a message."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name[:_LONGEST_MISSPELT], list(known), n=1, cutoff=0.6)
     return f" did you mean {close[0]!r}?" if close else ""
 
 

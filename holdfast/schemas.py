@@ -62,6 +62,8 @@ class Schema:
             return [f"the schema refers to {exc.ref!r}, which is not in it"]
         except RecursionError:
             return [f"{root}: nested too deep"]
+        except OverflowError:
+            return [f"{root}: a number in it is beyond the range that can be checked"]
         return [_explained(error, root) for error in errors[:_MAX_ERRORS]]
 
     def with_defaults(self, value: Any) -> Any:
