@@ -14,9 +14,10 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.service import RPCError
 
 from bench.engines import Stored, WrongAnswer
-from bench.processes import Process, free_port
+from bench.processes import Process
 from bench.site import ROOT, Site
 from bench.task import Dialect, Task
+from holdfast.ports import free_port
 
 _FAILED = ("ERROR", "TIMED_OUT", "CANCELLED")
 _UP_S = 60

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -99,10 +98,3 @@ def peak_mb(pid: int) -> float:
     """The most memory that the process itself held since `forget_peak`, in MB (2**20 bytes), shared pages included."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

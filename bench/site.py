@@ -12,9 +12,10 @@ from pathlib import Path
 import httpx2
 from temporalio.client import Client
 
-from bench.processes import Process, free_port
+from bench.processes import Process
 from bench.stub import Asked
 from holdfast.config import Settings
+from holdfast.ports import free_port
 from holdfast.temporal import devserver
 
 ROOT = Path(__file__).resolve().parent.parent

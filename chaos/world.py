@@ -17,10 +17,10 @@ from temporalio.client import Client as Temporal
 from chaos.model import Model
 from cli import processes
 from cli.children import Child
-from cli.demo import free_ports
 from cli.stack import Say, Stack, answers, running
 from holdfast.config import Settings
 from holdfast.errors import HoldfastError
+from holdfast.ports import free_port
 from holdfast.temporal.connect import connect
 
 PROJECT = Path(__file__).parent / "project"
@@ -151,7 +151,7 @@ class World:
 
 def own(root: Path, settings: Settings, model: Model) -> Settings:
     """Settings of a world below `root`. The user's project, keys and models have no say in it."""
-    api, temporal, ui = free_ports(3)
+    api, temporal, ui = (free_port() for _ in range(3))
     home = root / "home"
     update = {
         "project": PROJECT,

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import shutil
-import socket
 from pathlib import Path
 
 from cli import model, screen
@@ -15,6 +14,7 @@ from cli.up import cancel_on_signals, leave
 from holdfast.config import Settings
 from holdfast.contracts.program import FINAL
 from holdfast.errors import Conflict, HoldfastError, NotFound
+from holdfast.ports import free_port
 
 
 def demo(settings: Settings, keep: bool) -> None:
@@ -25,7 +25,7 @@ def demo(settings: Settings, keep: bool) -> None:
 def own(settings: Settings) -> Settings:
     """Settings of the demo's own world: data folder, database and ports that no running `up` has."""
     home = settings.home / "demo"
-    api, temporal, ui = free_ports(3)
+    api, temporal, ui = (free_port() for _ in range(3))
     update = {
         "home": home,
         "host": "127.0.0.1",
@@ -37,15 +37,6 @@ def own(settings: Settings) -> Settings:
         "database_url": f"sqlite:///{home / 'holdfast.db'}",
     }
     return settings.model_copy(update=update)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listened at a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 async def _guarded(settings: Settings, keep: bool) -> int:

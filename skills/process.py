@@ -53,6 +53,7 @@ class RunnerProcess(asyncio.SubprocessProtocol):
         self._buffer = bytearray()
         self._tail = bytearray()
         self._answer: asyncio.Future[bytes] | None = None
+        self._is_killed = False
         self.gone = asyncio.Event()
         self.since = 0.0
 
@@ -103,10 +104,12 @@ class RunnerProcess(asyncio.SubprocessProtocol):
 
     def kill(self) -> None:
         """Kill the process and its group. What outlived the process itself, its watcher kills."""
+        self._is_killed = True
         if self.is_alive:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
-        if self._transport is not None:
+            for kill in (os.killpg, os.kill):
+                with suppress(ProcessLookupError, PermissionError):
+                    kill(self.pid, signal.SIGKILL)
+        elif self._transport is not None:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -127,6 +130,9 @@ class RunnerProcess(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         self.gone.set()
+        # Not earlier: a transport that is closed looks whether its process lives, and takes the exit code away.
+        if self._is_killed and self._transport is not None:
+            self._transport.close()
         # Its last words may still be in the pipe; a child of its own may hold the pipe open for ever.
         asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self._lost)
 

@@ -11,9 +11,10 @@ import pytest
 
 from holdfast import readiness
 from holdfast.config import Settings
+from holdfast.ports import free_port
 from store.database import Database
 from store.workers import Workers, WorkerSeen
-from tests.support.api import Api, free_port, problem
+from tests.support.api import Api, problem
 from tests.support.cli import Project
 from tests.support.skill_folders import write_files, write_skill
 from tests.support.stack import Stack

@@ -18,7 +18,8 @@ from api.server import serving
 from holdfast.config import Settings
 from holdfast.errors import HoldfastError, SettingsInvalid, StoreUnavailable
 from holdfast.ids import task_id_from_key
-from tests.support.api import ROOT, Api, free_port, problem
+from holdfast.ports import free_port
+from tests.support.api import ROOT, Api, problem
 
 TASK = {"type": "program", "program": "result = 1"}
 NOBODY = "01a21429-87d5-7bb0-adda-9fb2423d8db9"

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from cli.children import FIRST_PAUSE_S, Child, ChildFailed
-from cli.demo import free_ports
 from cli.flags import Flags, environment
 from cli.processes import boxes, descendants
 from cli.stack import PortTaken, refuse_taken
@@ -96,10 +95,6 @@ def test_a_taken_port_is_named_with_its_variable():
         port = taken.getsockname()[1]
         with pytest.raises(PortTaken, match=rf"port {port} on 127.0.0.1(.|\n)*set HOLDFAST_PORT"):
             refuse_taken("127.0.0.1", port, "HOLDFAST_PORT")
-
-
-def test_free_ports_are_distinct():
-    assert len(set(free_ports(5))) == 5
 
 
 @pytest.fixture

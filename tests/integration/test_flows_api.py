@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.support.api import Api, free_port, problem
+from holdfast.ports import free_port
+from tests.support.api import Api, problem
 from tests.support.cli import Project
 from tests.support.skill_folders import write_files
 

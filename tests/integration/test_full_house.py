@@ -14,7 +14,8 @@ import pytest
 from holdfast.client import AsyncClient, Client
 from holdfast.contracts.task import TaskRequest
 from holdfast.errors import NoTemporal, TooManyTasks
-from tests.support.api import Api, free_port, problem
+from holdfast.ports import free_port
+from tests.support.api import Api, problem
 
 TASK = {"type": "program", "program": "result = 1"}
 LIMIT = 3

@@ -20,9 +20,10 @@ from temporalio.client import Client, ScheduleBackfill, WorkflowExecutionStatus,
 from temporalio.exceptions import ApplicationError
 
 from holdfast.contracts.schedule import ScheduleSpec
+from holdfast.ports import free_port
 from holdfast.temporal import binary
 from holdfast.temporal import schedules as floor
-from tests.support.api import PROJECT, Api, free_port, problem, until
+from tests.support.api import PROJECT, Api, problem, until
 from tests.support.skill_folders import write_files
 from tests.support.stack import Stack, running
 from tests.support.stub_llm import StubLlm

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,15 +11,10 @@ from typing import Any
 
 import httpx2
 
+from holdfast.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 PROJECT = Path(__file__).parent / "project"
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Api:

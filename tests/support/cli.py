@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli.demo import free_ports
 from cli.processes import descendants
+from holdfast.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 UP = "Ctrl-C stops everything"
@@ -28,7 +28,7 @@ class Project:
     """A project folder, its ports, and the commands run in it."""
 
     folder: Path
-    ports: list[int] = field(default_factory=lambda: free_ports(3))
+    ports: list[int] = field(default_factory=lambda: [free_port() for _ in range(3)])
     up: "subprocess.Popen[bytes] | None" = None
 
     @property

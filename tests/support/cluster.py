@@ -25,9 +25,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from holdfast.contracts.program import QUEUE_AGENTS, QUEUE_LLM, QUEUE_SANDBOX, QUEUE_SKILLS
 from holdfast.errors import NoTemporal
+from holdfast.ports import free_port
 from holdfast.temporal import attributes, binary
 from tests.support import postgres
-from tests.support.stack import ROOT, Stack, free_port
+from tests.support.stack import ROOT, Stack
 
 QUEUES = (QUEUE_AGENTS, QUEUE_LLM, QUEUE_SKILLS, QUEUE_SANDBOX)
 READY_MADE = "HOLDFAST_TEST_TEMPORAL"

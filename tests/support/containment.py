@@ -21,6 +21,7 @@ from typing import Any
 
 import sandbox
 from holdfast.errors import HoldfastError
+from holdfast.ports import free_port
 from sandbox import procs
 from sandbox.base import BoxLimits, BoxLost, BoxSpec, ExportRefused, ProtocolViolation
 from sandbox.channel import Channel
@@ -70,7 +71,7 @@ class Canaries:
         self.abstract = socket.socket(socket.AF_UNIX)
         self.abstract_name = f"holdfast-{os.urandom(6).hex()}"
         self._listen(folder)
-        self.free = _free_port()
+        self.free = free_port()
         self.victim = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(3600)"])
         self.memory = ctypes.create_string_buffer(self.text.encode())
         self._plant_key()
@@ -146,12 +147,6 @@ class Canaries:
         self.victim.wait()
         for one in self.sockets.values():
             one.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _seen(path: Path) -> tuple[int, ...]:

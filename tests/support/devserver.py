@@ -1,20 +1,13 @@
 """Ports, settings and dev servers for tests."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from holdfast.config import Settings
+from holdfast.ports import free_port
 from holdfast.temporal.devserver import DevServer, start
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def settings_for(home: Path, **changes: Any) -> Settings:

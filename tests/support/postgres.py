@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from holdfast.ports import free_port
 
 ABSENT = "HOLDFAST_WITHOUT_POSTGRES"
 _OPTIONS = "-c fsync=off -c full_page_writes=off -c listen_addresses=127.0.0.1"
@@ -82,7 +83,7 @@ def running(options: str) -> Iterator[Cluster]:
             pytest.skip(f"no PostgreSQL, as {ABSENT}=1 says")
         pytest.fail(f"no PostgreSQL (initdb, pg_ctl); install it (Debian: postgresql), or set {ABSENT}=1")
     folder = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
-    cluster = Cluster(programs, folder, _free_port(), options)
+    cluster = Cluster(programs, folder, free_port(), options)
     try:
         cluster.start()
         yield cluster
@@ -99,10 +100,3 @@ def _programs() -> Path | None:
     folders = [Path(found).resolve().parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: -float(folder.parent.name))
     return next((folder for folder in folders if (folder / "initdb").is_file()), None)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from holdfast.contracts.program import (
     Tuning,
 )
 from holdfast.ids import new_task_id, new_trace_id
+from holdfast.ports import free_port
 from holdfast.temporal import devserver
 from holdfast.temporal.connect import connect
 from store.address import Address
@@ -41,12 +41,6 @@ from workflows import policies
 ROOT = Path(__file__).parents[2]
 PROJECT = Path(__file__).parent / "project"
 READY = b'"worker.up"'
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -9,9 +9,9 @@ from api.door import given_trace
 from api.guard import Guard, is_loopback
 from api.problems import Unauthorized
 from api.server import listen
-from cli.demo import free_ports
 from holdfast.config import Settings
 from holdfast.errors import Forbidden, SettingsInvalid
+from holdfast.ports import free_port
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -43,7 +43,7 @@ def test_other_names_are_refused_on_loopback(host: str) -> None:
 
 
 def test_answers_do_not_wait_for_the_caller_to_acknowledge() -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     listener = listen(Settings(project=Path(), home=Path(), port=port))
     with listener, socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

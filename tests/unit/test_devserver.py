@@ -10,10 +10,11 @@ from temporalio.common import SearchAttributeKey
 
 from holdfast.contracts.message import BlobPart, Message, TextPart
 from holdfast.errors import NoTemporal, SettingsInvalid
+from holdfast.ports import free_port
 from holdfast.temporal import attributes, binary
 from holdfast.temporal.connect import connect, connection, converter
 from holdfast.temporal.devserver import start
-from tests.support.devserver import free_port, settings_for
+from tests.support.devserver import settings_for
 
 CLOSED = "http://127.0.0.1:1"
 
