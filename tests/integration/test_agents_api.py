@@ -206,6 +206,7 @@ async def test_the_command_shows_agents_and_says_once_what_several_lack(own: Api
     assert (missing.returncode, "did you mean 'reviewer'?" in missing.stderr) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_worker_that_runs_says_what_its_environment_lacks(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "home")

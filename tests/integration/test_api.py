@@ -414,6 +414,7 @@ def test_skills_are_listed_briefly_and_told_in_full(api: Api) -> None:
     assert "code-analysis" in [skill["name"] for skill in api.get("/skills", tag=tag)]
 
 
+@pytest.mark.slow
 def test_broken_skill_is_named_and_a_new_one_appears_without_restart(tmp_path: Path) -> None:
     folder = tmp_path / "project ü" / "skills"
     folder.mkdir(parents=True)

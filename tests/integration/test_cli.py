@@ -155,6 +155,7 @@ def test_ctrl_c_at_a_terminal_detaches_and_says_how_to_come_back(running):
     assert json.loads(running.run("show", task, "--follow").stdout) == {"answer": 4}
 
 
+@pytest.mark.slow
 def test_every_view_of_a_task_can_be_read_by_programs(running):
     source = "result = skills.write_file(path='a.txt', content='x')['path']\n"
     task = running.run("exec", running.program(source), "--detach").stdout.strip()
@@ -202,6 +203,7 @@ def test_a_second_up_names_the_port_and_its_variable(running):
     assert "HOLDFAST_PORT" in ran.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_started_again_and_its_task_goes_on(running):
     task = running.run("exec", running.program(ASKS), "--detach").stdout.strip()
     (worker,) = running.processes("worker")

@@ -204,6 +204,7 @@ def _module(proxy: Path) -> Path:
     return proxy
 
 
+@pytest.mark.slow
 async def test_two_who_need_the_server_build_it_once(toolbox: Path) -> None:
     said: list[str] = []
     settings = settings_for(toolbox)
@@ -213,6 +214,7 @@ async def test_two_who_need_the_server_build_it_once(toolbox: Path) -> None:
     assert sorted(path.name for path in found[0].parent.iterdir()) == [".lock", f"temporal-{binary.VERSION}"]
 
 
+@pytest.mark.slow
 async def test_what_a_killed_build_left_is_removed(toolbox: Path) -> None:
     left = binary.cache_path().parent / ".new-left"
     left.mkdir(parents=True)

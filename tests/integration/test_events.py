@@ -334,6 +334,7 @@ def _ended_streams(api: Api) -> int:
     return sum('"http.request"' in line and "/events" in line for line in api.log.read_text().splitlines())
 
 
+@pytest.mark.slow
 async def test_watchers_that_go_leave_nothing_behind(stack: Stack, tmp_path: Path):
     api = Api(stack.home, TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}")
     api.log = tmp_path / "api.log"

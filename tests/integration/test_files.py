@@ -78,6 +78,7 @@ def test_uploads_that_cannot_be_kept_are_refused_with_the_reason(api: Api) -> No
     problem(api.http.get("/files/none"), 422, "INVALID_REQUEST")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length_told", [True, False])
 def test_a_file_above_the_limit_is_refused_and_nothing_of_it_stays(tmp_path: Path, length_told: bool) -> None:
     api = Api(tmp_path, MAX_FILE_BYTES=str(MB)).start()
@@ -265,6 +266,7 @@ def test_clients_send_and_fetch_files(api: Api, tmp_path: Path) -> None:
     assert asyncio.run(again()) == sent.model_copy(update={"name": "other.bin"})
 
 
+@pytest.mark.slow
 def test_the_command_line_sends_and_saves_files(api: Api, tmp_path: Path) -> None:
     project = Project(tmp_path, [api.port, 1, 2])
     (tmp_path / "data.csv").write_text("1,2")

@@ -38,6 +38,7 @@ async def test_a_busy_model_is_waited_for_as_long_as_it_says(
     assert 2.5 <= gap <= 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 529])
 async def test_waiting_for_a_busy_model_is_no_failure(stack: Stack, client: Client, stub: StubLlm, status: int) -> None:
     stub.rule(".", times=4, fault=Fault(status=status))

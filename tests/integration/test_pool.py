@@ -355,6 +355,7 @@ async def test_a_worker_killed_at_any_moment_leaves_nothing(uid: int | None, say
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_worker_that_ends_takes_its_idle_boxes_with_it(

@@ -101,6 +101,7 @@ async def test_many_chains_that_end_in_questions_all_come_to_their_question(stac
     assert set(stack.begins(handle).values()) == {1}
 
 
+@pytest.mark.slow
 async def test_a_large_gather_respects_the_history_bound(stack: Stack, client: Client) -> None:
     source = "import asyncio\nresult = sum(await asyncio.gather(*[skills.noop(i=i) for i in range(300)]))"
     handle = await stack.start(client, source, tuning={"bound_events": 200})

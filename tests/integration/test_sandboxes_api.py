@@ -48,6 +48,7 @@ def test_a_task_that_sets_its_time_has_that(api: Api) -> None:
     assert "ran 0.5 s of its own time" in str(error)
 
 
+@pytest.mark.slow
 def test_a_repeated_request_is_the_same_one_after_the_setting_has_changed(api: Api, stack: Stack) -> None:
     first = api.http.post("/tasks", json={"type": "program", "program": "result = 1", "idempotency_key": "again"})
     other = Api(Path(stack.home), TEMPORAL_ADDRESS=f"127.0.0.1:{stack.port}", SANDBOX_TIMEOUT="2500").start()
