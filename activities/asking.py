@@ -27,6 +27,8 @@ _LONGEST_PAUSE_SECONDS = 3600.0
 _MAX_GROWTH = 50
 """100 to this power is a float yet."""
 
+_TOLD = ("http_status", "tokens", "fitting_tokens")
+
 log = structlog.stdlib.get_logger(__name__)
 
 
@@ -173,7 +175,7 @@ class _Failures:
         log.warning("llm.failed", step=asked.step, error=type(exc).__name__, final=is_final, failures=self.count)
         return ApplicationError(
             str(exc),
-            {"code": exc.code, "retry_count": max(0, self.count - 1), **_status(exc)},
+            {"code": exc.code, "retry_count": max(0, self.count - 1), **told_of(exc)},
             type=type(exc).__name__,
             non_retryable=is_final,
             next_retry_delay=delay,
@@ -181,6 +183,7 @@ class _Failures:
         )
 
 
-def _status(exc: HoldfastError) -> dict[str, object]:
-    """The provider's HTTP status, where it sent an error in the place of a reply: that costs nothing."""
-    return {name: exc.details[name] for name in ("http_status",) if name in exc.details}
+def told_of(exc: HoldfastError) -> dict[str, object]:
+    """What programs and budgets are told of a failure: the provider's HTTP status, where it sent an error in the place
+    of a reply (that costs nothing), or how long a prompt was and may be."""
+    return {name: exc.details[name] for name in _TOLD if name in exc.details}

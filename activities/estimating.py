@@ -12,7 +12,7 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.asking import Asked, Asker
+from activities.asking import Asked, Asker, told_of
 from holdfast.contracts.base import ActivityRef
 from holdfast.contracts.budget import LLM_ESTIMATE, Estimate, EstimateRequest
 from holdfast.errors import HoldfastError
@@ -55,7 +55,7 @@ class Estimating:
         except _Measured as measured:
             return _sum(measured.bounds)
         except HoldfastError as exc:
-            details = {"code": exc.code}
+            details = {"code": exc.code, **told_of(exc)}
             raise ApplicationError(str(exc), details, type=type(exc).__name__, non_retryable=not exc.retryable) from exc
         raise AssertionError(f"{request.name} asked no model")
 

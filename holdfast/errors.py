@@ -11,7 +11,7 @@
     |  |- UnknownTaskType    a task's type that is none
     |  |- InvalidRequest     a field, a parameter or the JSON of a request is wrong
     |  |- InvalidCron        a schedule's cron is none: not five fields, or one of them is wrong
-    |  |- TooLarge           more bytes than are allowed
+    |  |- TooLarge           more bytes than are allowed, or a prompt that no model has room for
     |  |- NotFound           no task, question or blob of that id
     |  |- Conflict           same idempotency key with another body, or a task that is over
     |  `- Forbidden          missing or wrong key, Host or Origin

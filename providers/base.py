@@ -73,7 +73,7 @@ class ModelRequest:
 
     `tools` are told in the way that the wire format has for them, or, `in_words`, in the system text: then calls are
     to be read from the reply's text. `fit` is asked for each model anew, as each has a window of its own; without it
-    the messages go out as they are.
+    the messages go out as they are, to models whose window has room for all of them.
     """
 
     purpose: Purpose

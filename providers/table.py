@@ -13,11 +13,12 @@ from typing import Any
 
 from holdfast.contracts.model import ModelSettings
 from holdfast.errors import (
+    HoldfastError,
     ModelFailed,
     ModelRefused,
     ModelUnavailable,
     NoModel,
-    OperatorError,
+    TooLarge,
 )
 from providers.base import ModelReply, ModelRequest, OnDelta, Provider
 from providers.bounds import Bound, bound
@@ -95,12 +96,13 @@ class Models:
         Raises:
             ModelUnavailable, ModelBusy: of those that may come back, the one that asks for the shortest wait.
             ModelFailed, ModelRefused, NoModel: none may come back. The message says what each model said.
+            TooLarge: the messages may not be cut, and fit no model that could be asked; details are of the largest.
         """
-        problems: list[OperatorError] = []
+        problems: list[HoldfastError] = []
         for settings in models or [ModelSettings()]:
             try:
                 return _with_lost(await self._ask(settings, request, on_delta), problems)
-            except (NoModel, ModelUnavailable, ModelFailed) as exc:
+            except (NoModel, TooLarge, ModelUnavailable, ModelFailed) as exc:
                 problems.append(exc)
             except ModelRefused as exc:
                 problems.append(exc)
@@ -111,17 +113,17 @@ class Models:
         """The most that each of these models takes for this request; those that cannot be asked here are left out.
 
         Raises:
-            NoModel: none can. The message says what each lacks.
+            NoModel, TooLarge: none can. The message says what each lacks.
             ModelRefused: a part of the request can be shown to no model.
         """
         found: list[Bound] = []
-        problems: list[OperatorError] = []
+        problems: list[HoldfastError] = []
         for settings in models or [ModelSettings()]:
             try:
                 wanted, where = self._placed_at(settings)
                 fitting = fitted(replace(request, settings=wanted), where)
                 found.append(bound(settings, fitting, where))
-            except NoModel as exc:
+            except (NoModel, TooLarge) as exc:
                 problems.append(exc)
         if not found:
             raise _worth_waiting_for(problems)
@@ -205,13 +207,13 @@ class Models:
         return has_key(row, self._environ) if row.key_needed else named_somewhere
 
 
-def _with_lost(reply: ModelReply, problems: list[OperatorError]) -> ModelReply:
+def _with_lost(reply: ModelReply, problems: Sequence[HoldfastError]) -> ModelReply:
     """The reply, and how many models before it may want money for a reply that never came whole."""
     lost = sum(isinstance(one, ModelFailed) and "http_status" not in one.details for one in problems)
     return replace(reply, usage=reply.usage.model_copy(update={"lost": lost})) if lost else reply
 
 
-def _worth_waiting_for(problems: list[OperatorError]) -> OperatorError:
+def _worth_waiting_for(problems: Sequence[HoldfastError]) -> HoldfastError:
     """The one error that stands for all, with what each model said."""
     best = min(problems, key=_rank)
     if len(problems) == 1:
@@ -222,12 +224,15 @@ def _worth_waiting_for(problems: list[OperatorError]) -> OperatorError:
     return type(best)(message, **best.details)
 
 
-def _rank(problem: OperatorError) -> tuple[int, float]:
-    """First who may come back (the soonest first; who does not say when, is tried soon), then who failed."""
+def _rank(problem: HoldfastError) -> tuple[int, float]:
+    """First who may come back (the soonest first; who does not say when, is tried soon), then who failed, then who can
+    be asked for less (the one that reads most first)."""
     match problem:
         case ModelUnavailable():
             return 0, problem.retry_after or 0.0
         case ModelFailed():
             return 1, 0.0
+        case TooLarge(details={"fitting_tokens": int() as fitting}):
+            return 2, -fitting
         case _:
-            return 2, 0.0 if isinstance(problem, ModelRefused) else math.inf
+            return 3, 0.0 if isinstance(problem, ModelRefused) else math.inf

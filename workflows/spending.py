@@ -22,7 +22,7 @@ from workflows.ledger import NOTHING
 
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _MOST_GROWTH = 0.5, 3600.0, 50
 _UNPAID = frozenset(
-    {"ModelBusy", "ModelUnavailable", "ModelRefused", "NoModel", "SkillInputError", *policies.FINAL_ERRORS}
+    {"ModelBusy", "ModelUnavailable", "ModelRefused", "NoModel", "SkillInputError", "TooLarge", *policies.FINAL_ERRORS}
 )
 """Of these no request was answered."""
 

@@ -10,6 +10,7 @@ import pytest
 from temporalio.client import Client
 
 from holdfast.contracts.base import Value
+from holdfast.contracts.budget import Budget
 from holdfast.contracts.journal import JournalView
 from holdfast.contracts.program import (
     PROGRAM_WORKFLOW,
@@ -150,6 +151,47 @@ async def test_a_model_that_is_down_is_an_error_that_the_program_can_catch(
     assert "refused the key" in stack.value(await handle.result())
 
 
+SPLITTING = """
+text = "moon river " * 40_000
+try:
+    skills.rhyme(word=text)
+    result = "asked"
+except SkillError as exc:
+    size = exc.details["fitting_tokens"]
+    parts = [text[k : k + size] for k in range(0, 3 * size, size)]
+    found = [skills.rhyme(word=part)["rhyme"] for part in parts]
+    result = [exc.type, str(exc), exc.details["tokens"] > 100_000, found]
+"""
+
+
+@pytest.mark.parametrize(
+    "budget", [{}, {"budget": Budget(tokens=1_000_000), "is_budgeted": True}], ids=["free", "budget"]
+)
+async def test_a_text_that_is_too_long_for_the_model_is_split_by_the_program(
+    stack: Stack, client: Client, stub: StubLlm, budget: dict[str, Any]
+) -> None:
+    stub.rule("RHYME", '{"rhyme": "June"}')
+    result = await stack.run(client, SPLITTING, models=models(stub, context_tokens=8192), **budget)
+    kind, message, is_large, found = stack.value(result)
+    assert (kind, is_large, found) == ("TooLarge", True, ["June"] * 3)
+    assert "6144 fit (a window of 8192, less 2048 for the reply)" in message
+    assert "Split the text" in message
+    assert len(stub.requests) == 3
+    assert max(request.size_bytes for request in stub.requests) < 8192
+
+
+async def test_what_a_hybrid_asks_is_refused_before_it_is_sent_and_not_tried_again(
+    stack: Stack, client: Client, stub: StubLlm
+) -> None:
+    source = "try:\n    skills.judge(word='moon ' * 80_000)\nexcept SkillError as exc:\n    result = str(exc)"
+    handle = await stack.start(client, source, models=models(stub, context_tokens=8192))
+    assert "6144 fit (a window of 8192, less 2048 for the reply)" in stack.value(await handle.result())
+    assert stub.requests == []
+    found = await activities(handle)
+    assert (found["skill.run"], found["llm.ask"]) == (1, 1)
+    assert sum(stack.begins(handle).values()) == 1
+
+
 async def test_a_skill_alone_needs_no_box(stack: Stack, client: Client, stub: StubLlm) -> None:
     stub.rule(".", '{"rhyme": "June"}')
     arguments = {"word": "moon"}
@@ -167,6 +209,7 @@ async def test_a_skill_alone_needs_no_box(stack: Stack, client: Client, stub: St
     assert (await activities(handle))["program.run"] == 0
 
 
+@pytest.mark.slow
 async def test_a_long_wait_for_a_model_leaves_no_trace_in_the_history(
     stack: Stack, client: Client, stub: StubLlm
 ) -> None:

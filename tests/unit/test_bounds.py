@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cli.budget import answered
 from holdfast.contracts.message import BlobPart, Message, TextPart
 from holdfast.contracts.model import ModelSettings, Usage
-from holdfast.errors import ModelFailed, NoModel, UserError
+from holdfast.errors import ModelFailed, NoModel, TooLarge, UserError
 from providers.base import ModelReply, ModelRequest, Tool
 from providers.table import Models, _with_lost
 
@@ -75,6 +75,14 @@ def test_without_a_limit_of_its_own_a_reply_gets_one() -> None:
     [found] = models().bounds([GPT.model_copy(update={"max_tokens": None})], asks())
     assert found.settings.max_tokens == 4096
     assert found.tokens >= 4096
+
+
+def test_a_model_without_room_for_the_prompt_is_not_in_the_bound() -> None:
+    small, wide = (GPT.model_copy(update={"context_tokens": size}) for size in (8192, 100_000))
+    [found] = models().bounds([small, wide], asks("1" * 20_000))
+    assert found.settings.context_tokens == 100_000
+    with pytest.raises(TooLarge, match="about 20132 tokens; 8092 fit"):
+        models().bounds([small], asks("1" * 20_000))
 
 
 def test_a_price_that_nobody_knows_is_none_and_that_of_a_free_model_nothing() -> None:

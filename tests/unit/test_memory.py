@@ -25,7 +25,7 @@ from holdfast.contracts.message import CallPart, Message, Part, ResultPart, Text
 from holdfast.contracts.model import ModelSettings
 from holdfast.contracts.principal import Principal, TaskRef
 from holdfast.contracts.session import Noted, NoteRequest, Summary, SummaryRequest
-from holdfast.errors import NoModel
+from holdfast.errors import ModelUnavailable, NoModel, TooLarge
 from holdfast.windows import estimate, tokens
 from providers.base import Known, ModelReply, ModelRequest
 from providers.table import Models
@@ -296,6 +296,74 @@ async def test_a_window_without_room_says_what_takes_it(blobs: BlobStore, stub: 
     with pytest.raises(NoModel, match=r"window of 2048 tokens.*set llm_config\.context_tokens"):
         await sent(blobs, stub, brief(blobs, model(stub, context_tokens=2048), system=system))
     assert stub.requests == []
+
+
+# what may not be cut
+
+
+async def whole(blobs: BlobStore, words: str, *asked: ModelSettings, system: str = "") -> ModelReply:
+    """The reply to what the code of a skill asks."""
+    models = Models({}, ModelSettings())
+    try:
+        about = Asked(ref(), "skill:x", asked, 0)
+        return await Dialogue(Direct(models), blobs).one(
+            about, "ask", [conversation.of("user", words)], Known(), system
+        )
+    finally:
+        await models.close()
+
+
+async def test_a_prompt_without_room_is_refused_before_it_is_sent(blobs: BlobStore, stub: StubLlm) -> None:
+    small = model(stub, context_tokens=8192, max_tokens=1024)
+    with pytest.raises(TooLarge) as caught:
+        await whole(blobs, "row 1234567\n" * 40_000, small)
+    assert re.search(
+        r"model 'stub' has about 360132 tokens; 7168 fit \(a window of 8192, less 1024 for the reply\), so it was not "
+        r"asked\. Split the text, ask about each part",
+        str(caught.value),
+    )
+    assert caught.value.details == {"tokens": 360_132, "fitting_tokens": 7168}
+    assert not caught.value.retryable
+    assert stub.requests == []
+
+
+async def test_the_last_token_that_fits_is_sent_and_the_next_is_refused(blobs: BlobStore, stub: StubLlm) -> None:
+    """A digit is a token; 132 stand around a text, and a system text of 100."""
+    small = model(stub, context_tokens=2048, max_tokens=500)
+    await whole(blobs, "1" * (1548 - 232), small, system="2" * 100)
+    with pytest.raises(TooLarge, match="about 1549 tokens; 1548 fit"):
+        await whole(blobs, "1" * (1548 - 231), small, system="2" * 100)
+    (request,) = stub.requests
+    assert request.last == "1" * (1548 - 232)
+
+
+async def test_a_model_of_the_list_with_more_room_is_asked_instead(blobs: BlobStore, stub: StubLlm) -> None:
+    small, wide = (model(stub, model=str(size), context_tokens=size) for size in (8192, 100_000))
+    await whole(blobs, "1" * 50_000, small, wide)
+    (request,) = stub.requests
+    assert (request.model, len(request.last)) == ("100000", 50_000)
+
+
+async def test_of_models_without_room_the_one_that_reads_most_says_how_much(blobs: BlobStore, stub: StubLlm) -> None:
+    sizes = [model(stub, model=f"m{size}", context_tokens=size, max_tokens=100) for size in (2048, 8192, 4096)]
+    with pytest.raises(TooLarge, match=r"'m2048'.*1948 fit.*'m8192'.*8092 fit.*'m4096'.*3996 fit") as caught:
+        await whole(blobs, "1" * 50_000, *sizes)
+    assert caught.value.details == {"tokens": 50_132, "fitting_tokens": 8092}
+    assert stub.requests == []
+
+
+async def test_a_model_with_room_that_is_down_is_waited_for(blobs: BlobStore, stub: StubLlm) -> None:
+    down = model(stub, api_base="http://127.0.0.1:9/v1", context_tokens=100_000)
+    with pytest.raises(ModelUnavailable, match="about 50132 tokens"):
+        await whole(blobs, "1" * 50_000, model(stub, context_tokens=8192), down)
+
+
+async def test_a_model_that_refuses_does_not_hide_that_a_shorter_prompt_would_do(
+    blobs: BlobStore, stub: StubLlm
+) -> None:
+    stub.rule(".", fault=Fault(status=401))
+    with pytest.raises(TooLarge, match="refused the key"):
+        await whole(blobs, "1" * 50_000, model(stub, context_tokens=8192), model(stub, context_tokens=100_000))
 
 
 def test_the_bound_of_a_budget_is_that_of_the_fitted_request(blobs: BlobStore, stub: StubLlm) -> None:
