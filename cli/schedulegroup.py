@@ -93,6 +93,23 @@ def trigger(context: typer.Context, name: Name) -> None:
 
 
 @app.command()
+def backfill(
+    context: typer.Context,
+    name: Name,
+    first: Annotated[str, typer.Option("--from", metavar="TIME", help="Such as 2026-11-01T08:00; your time zone.")],
+    last: Annotated[str, typer.Option("--to", metavar="TIME", help="The end; both are included.")],
+    overlap: Annotated[
+        str, typer.Option(metavar="POLICY", help="allow_all begins all at once; buffer_all one behind the other.")
+    ] = "buffer_all",
+    as_json: Json = False,
+) -> None:
+    """Make up for times that are over; prints each with the id of its task. A time that has a task begins no other."""
+    from cli import schedules as group
+
+    group.backfill(context.obj.settings(), name, first, last, overlap, as_json)
+
+
+@app.command()
 def delete(context: typer.Context, name: Name) -> None:
     """Delete one that was made by hand. Tasks that it began go on."""
     from cli import schedules as group

@@ -12,7 +12,7 @@ from cli.request import json_flag
 from holdfast.client import wire
 from holdfast.client.asks import Ask, Row, row
 from holdfast.config import Settings
-from holdfast.errors import UserError
+from holdfast.errors import UserError, shown
 
 
 def list_(settings: Settings, as_json: bool) -> None:
@@ -60,6 +60,31 @@ def trigger(settings: Settings, name: str) -> None:
         )
     else:
         screen.result(found["task_id"])
+
+
+def backfill(settings: Settings, name: str, first: str, last: str, overlap: str, as_json: bool) -> None:
+    body = {"from": _moment("--from", first), "to": _moment("--to", last), "overlap": overlap}
+    with Client(settings) as client:
+        found = client.ask(Ask("POST", f"{_at(name)}/backfill", _body, body))["runs"]
+    if as_json:
+        screen.result(found)
+    elif found:
+        screen.rows([(_at_hand(run["due_at"]), run["task_id"]) for run in found])
+    else:
+        screen.say(f"{name} does not come in that range")
+
+
+def _moment(flag: str, text: str) -> str:
+    """With its time zone: that of who writes it, if it says none.
+
+    Raises:
+        UserError: it is no time.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.astimezone()).isoformat()
+    except (ValueError, OverflowError):
+        raise UserError(f"{flag}: found {shown(text)}; allowed are times such as 2026-11-01T08:00:00Z") from None
 
 
 def delete(settings: Settings, name: str) -> None:

@@ -10,7 +10,7 @@ from temporalio.exceptions import (
 
 from holdfast.contracts.begin import ADMIT, AdmitRequest, Admitted, Begin, Cause
 from holdfast.contracts.program import ProgramResult
-from holdfast.contracts.schedule import SCHEDULED_WORKFLOW, ScheduledEnd, ScheduledRun
+from holdfast.contracts.schedule import SCHEDULED_WORKFLOW, ScheduledEnd, ScheduledRun, run_id
 from holdfast.contracts.session import SESSION_SEND, SendRequest
 from holdfast.ids import task_id_from_key
 from workflows import policies
@@ -43,12 +43,18 @@ async def _admitted(run: ScheduledRun) -> Admitted:
         tenant=run.tenant,
         request={**run.request, "idempotency_key": workflow.info().workflow_id},
         trace_id=workflow.uuid4().hex,
-        cause=Cause(schedule=run.name),
+        cause=Cause(schedule=run.name, due_at=_due_at(run)),
     )
     admitted: Admitted = await workflow.execute_activity(
         ADMIT.name, request, result_type=Admitted, summary=run.name, **policies.SAVE
     )
     return admitted
+
+
+def _due_at(run: ScheduledRun) -> str | None:
+    """The server writes it behind the id, as `2026-11-26T08:00:00Z`. One that people started by hand has none."""
+    _, found, due_at = workflow.info().workflow_id.partition(f"{run_id(run.tenant, run.name)}-")
+    return due_at if found else None
 
 
 async def _sent(begin: Begin) -> ScheduledEnd:

@@ -3,11 +3,11 @@ changed in their files."""
 
 import asyncio
 import contextlib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from temporalio.client import Client
 
 from api.house import House, OurHouse, OurTenant
@@ -28,6 +28,8 @@ MAX_REQUEST_BYTES = 64 << 10
 _RECORD_SECONDS = 2.0
 _OWN = ("idempotency_key", "trace_id", "tenant_id", "user_id")
 """Of a request: each task gets its own, and nobody asks for it. A name or e-mail address would lie at the server."""
+
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 Name = Annotated[ScheduleName, Path(description="of the schedule")]
 
@@ -105,6 +107,30 @@ class Triggered(Contract):
     task_id: str | None
 
 
+class BackfillRequest(Body):
+    """Times that are over, both ends included. `overlap` holds for these tasks among each other and with those in work;
+    by default each waits for the one before."""
+
+    from_: Annotated[AwareDatetime, Field(alias="from")]
+    to: AwareDatetime
+    overlap: ThisOverlap = "buffer_all"
+
+
+class BackfillRun(Contract):
+    """A time of the schedule, and the task that it has: from before, or soon. Another overlap policy than the default
+    and `allow_all` leaves times out: their tasks are never found."""
+
+    task_id: str
+    due_at: datetime
+
+
+class Backfilled(Contract):
+    """`runs` are all times of the range, in order."""
+
+    name: str
+    runs: list[BackfillRun]
+
+
 @router.get("/schedules", operation_id="list_schedules")
 async def find(house: OurHouse, tenant: OurTenant) -> Schedules:
     """All schedules by name. One that was made a moment ago may be missing still."""
@@ -178,6 +204,28 @@ async def trigger(
     if run is not None:
         await _recorded(house, tenant, run.task_id)
     return Triggered(name=name, task_id=run.task_id if run else None)
+
+
+@router.post("/schedules/{name}/backfill", operation_id="backfill_schedule", status_code=202)
+async def backfill(name: Name, body: BackfillRequest, house: OurHouse, tenant: OurTenant) -> Backfilled:
+    """Begin its tasks of times that are over, at most 1,000, also while it is paused. A time that has its task already
+    begins no other, so repeating it is safe."""
+    _check_range(body.from_, body.to)
+    client = await house.temporal.client()
+    async with answering():
+        found = await floor.backfill(client, tenant, name, body.from_, body.to, body.overlap)
+    return Backfilled(name=name, runs=[BackfillRun(task_id=one.task_id, due_at=one.due_at) for one in found])
+
+
+def _check_range(first: datetime, last: datetime) -> None:
+    now = datetime.now(UTC)
+    if first < _EARLIEST:
+        raise InvalidRequest(f"from: found {first.isoformat()}; times begin in 1970", field="from")
+    if last > now:
+        text = f"to: found {last.isoformat()}, and now it is {now:%Y-%m-%dT%H:%M:%SZ}; allowed are times that are over"
+        raise InvalidRequest(f"{text}: the others begin by themselves", field="to")
+    if first >= last:
+        raise InvalidRequest(f"from {first.isoformat()} is not before to {last.isoformat()}; turn them", field="from")
 
 
 async def _recorded(house: House, tenant: str, task_id: str) -> None:

@@ -41,11 +41,13 @@ class Begin(Contract):
 
 class Cause(Contract):
     """What made a task begin, if no person did. `depth` counts the events before: one that a task of an event published
-    is one deeper."""
+    is one deeper. `due_at` is the time of the schedule that it was begun for, UTC: long ago, in a
+    backfill."""
 
     event_id: str | None = None
     topic: str | None = None
     schedule: str | None = None
+    due_at: str | None = None
     depth: int = 0
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -292,6 +293,72 @@ def test_a_schedule_of_another_tenant_is_not_there(api: Api) -> None:
     assert api.http.delete("/schedules/theirs", params={"tenant_id": "acme"}).status_code == 204
 
 
+def backfilled(api: Api, name: str, first: str, last: str, **fields: Any) -> list[dict[str, Any]]:
+    response = api.http.post(f"/schedules/{name}/backfill", json={"from": first, "to": last, **fields})
+    assert response.status_code == 202, response.text
+    found: list[dict[str, Any]] = response.json()["runs"]
+    return found
+
+
+@pytest.mark.slow
+def test_a_backfill_begins_each_time_of_its_range_once_and_both_ends_are_in_it(api: Api, stack: Stack) -> None:
+    made(api, "past", cron="0 8 * * *", timezone="Europe/Berlin", overlap="skip", enabled=False)
+    ends = ("2021-03-27T08:00:00+01:00", "2021-03-29T08:00:00+02:00")
+    runs = backfilled(api, "past", *ends)
+    due = ["2021-03-27T07:00:00Z", "2021-03-28T06:00:00Z", "2021-03-29T06:00:00Z"]
+    assert [run["due_at"] for run in runs] == due
+    tasks = [run["task_id"] for run in runs]
+    assert [ended(api, task)["state"] for task in tasks] == ["DONE"] * 3
+    assert [(run["due_at"], run["task_id"]) for run in shown(api, "past")["runs"]] == [*zip(due, tasks, strict=True)][
+        ::-1
+    ]
+    with sqlite3.connect(stack.home / "holdfast.db") as database:
+        causes = [database.execute("SELECT cause FROM tasks WHERE id = ?", [task]).fetchone()[0] for task in tasks]
+    assert [json.loads(cause) for cause in causes] == [{"schedule": "past", "due_at": at} for at in due]
+
+    assert backfilled(api, "past", *ends, overlap="allow_all") == runs
+    until(lambda: shown(api, "past")["starts"] == 6)
+    until(lambda: shown(api, "past")["running"] == [])
+    assert [what for what, task, *_ in stack.effects() if task in tasks] == ["begin", "end"] * 3
+    assert backfilled(api, "past", "2021-03-27T08:00:01+01:00", "2021-03-28T07:59:59+02:00") == []
+    gone(api, "past")
+
+
+def test_a_backfill_bounds_what_it_begins(api: Api) -> None:
+    made(api, "each-second", interval_seconds=1, enabled=False)
+    body = {"from": "2021-03-27T08:00:00Z", "to": "2021-03-27T08:16:40Z"}
+    told = problem(api.http.post("/schedules/each-second/backfill", json=body), 422, "INVALID_REQUEST")["detail"]
+    assert "more than 1000 times" in told
+    assert told.endswith("up to 2021-03-27T08:16:39+00:00"), "with both ends that are 1,000"
+    assert shown(api, "each-second")["starts"] == 0
+    problem(api.http.post("/schedules/each-second/backfill", json=body, params={"tenant_id": "acme"}), 404, "NOT_FOUND")
+    gone(api, "each-second")
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"from": "2021-01-02T00:00:00Z"}, "is not before"),
+        ({"from": "2021-01-01T01:00:00+01:00", "to": "2021-01-01T00:00:00Z"}, "is not before"),
+        ({"to": "2991-01-01T00:00:00Z"}, "begin by themselves"),
+        ({"from": "0001-01-01T00:00:00+14:00"}, "1970"),
+        ({"to": "9999-12-31T23:59:59-14:00"}, "begin by themselves"),
+        ({"from": "2021-01-01T00:00:00"}, "from: found '2021-01-01T00:00:00'; input should have timezone info"),
+        ({"from": "yesterday"}, "from: found 'yesterday'"),
+        ({"overlap": "never"}, "overlap"),
+        ({"since": 1}, "since: no such field"),
+    ],
+)
+def test_a_wrong_backfill_is_told_by_its_field(api: Api, fields: dict[str, Any], says: str) -> None:
+    body = {"from": "2021-01-01T00:00:00Z", "to": "2021-01-01T12:00:00Z", **fields}
+    assert says in problem(api.http.post("/schedules/wrong/backfill", json=body), 422, "INVALID_REQUEST")["detail"]
+
+
+def test_an_unknown_schedule_is_not_backfilled(api: Api) -> None:
+    body = {"from": "2021-01-01T00:00:00Z", "to": "2021-01-01T12:00:00Z"}
+    assert "'nobody'" in problem(api.http.post("/schedules/nobody/backfill", json=body), 404, "NOT_FOUND")["detail"]
+
+
 @pytest.mark.slow
 def test_schedules_need_temporal_and_the_api_does_not(tmp_path: Path, stub: StubLlm) -> None:
     project = write_files(tmp_path / "project", {"agents/nightly.yaml": NIGHTLY.format(url=stub.url)})
@@ -565,6 +632,9 @@ def test_our_command_line_makes_and_drives_them(api: Api, stack: Stack) -> None:
     assert "paused" in holdfast("show", "daily")
     task_id = holdfast("trigger", "daily").strip()
     assert ended(api, task_id)["state"] == "DONE"
+    [line] = holdfast("backfill", "daily", "--from", "2021-01-01T08:00Z", "--to", "2021-01-01T09:00Z").splitlines()
+    assert ended(api, line.split()[-1])["state"] == "DONE"
+    assert "--from: found 'noon'" in holdfast("backfill", "daily", "--from", "noon", "--to", "2021-01-01", code=2)
     holdfast("resume", "daily")
     assert "4 fields" in holdfast("create", "bad", "x", "--cron", "0 0 * *", code=2)
     assert "agents/nightly.yaml" in holdfast("delete", "nightly", code=2)
