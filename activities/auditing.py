@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 from temporalio import activity
@@ -106,14 +105,24 @@ def _names(request: JudgeCall, arguments: Json) -> dict[str, Json]:
 
 
 def _judged(request: JudgeCall, arguments: Json, names: dict[str, Json]) -> Judged:
-    found: dict[str, Any] = {"shown": _shown(arguments) if request.arguments.ref else ""}
-    for number, rule in enumerate(request.rules):
+    rule, why = _first(request.rules, names)
+    above: dict[str, int] = {}
+    for agent, rules in request.above.items():
+        place, doubt = _first(rules, names)
+        if place is not None and rules[place].policy == "always":
+            above[agent], why = place, why or doubt
+    grants = (number for number, when in enumerate(request.grants) if not when or _is_true(when, names))
+    shown = _shown(arguments) if request.arguments.ref else ""
+    return Judged(rule=rule, above=above, grant=next(grants, None), shown=shown, why=why)
+
+
+def _first(rules: list[ApprovalRule], names: dict[str, Json]) -> tuple[int | None, str]:
+    """The place of the first rule that holds, and why nobody can tell whether it does."""
+    for number, rule in enumerate(rules):
         holds, why = _holds(rule, names)
         if holds:
-            found |= {"rule": number, "why": why}
-            break
-    grants = (number for number, when in enumerate(request.grants) if not when or _is_true(when, names))
-    return Judged(grant=next(grants, None), **found)
+            return number, why
+    return None, ""
 
 
 def _holds(rule: ApprovalRule, names: dict[str, Json]) -> tuple[bool, str]:

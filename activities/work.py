@@ -137,6 +137,7 @@ class Steps:
             depth=request.depth,
             is_budgeted=request.is_budgeted,
             max_file_bytes=self._max_file_bytes,
+            above=request.above,
         )
         return start_child(child, Catalogue.open(self._blobs, request.catalogue), request.catalogue, self._blobs)
 

@@ -6,8 +6,10 @@ from fnmatch import fnmatchcase
 from pydantic import ValidationError
 
 from holdfast import cel
+from holdfast.contracts.agent import AgentSpec
 from holdfast.contracts.approval import APPROVE, DENY, AgentApproval, ApprovalRule, Decision
 from holdfast.contracts.base import Json
+from holdfast.contracts.skill import SkillFacts
 from holdfast.errors import shown
 from holdfast.names import listed, suggestion
 
@@ -62,6 +64,25 @@ def rules_for(name: str, of_agent: Iterable[AgentApproval], own: ApprovalRule | 
         ApprovalRule.model_validate(one.model_dump(exclude={"skill"})) for one in of_agent if fits(one.skill, name)
     ]
     return _needed([*rules, *([own] if own else [])])
+
+
+def watched(facts: SkillFacts, agent: AgentSpec, above: Iterable[AgentSpec]) -> SkillFacts:
+    """With the rules for calls by this agent: its own before the skill's, and beside them those of each agent above."""
+    rules = rules_for(facts.name, agent.approvals, next(iter(facts.approval), None))
+    others = {one.name: found for one in above if (found := rules_for(facts.name, one.approvals, None))}
+    return facts.model_copy(update={"approval": rules, "above": others})
+
+
+def on_behalf(above: Sequence[str], agent: str) -> list[str]:
+    """The agents on whose behalf the children of this one work: those above it, and itself."""
+    return [*dict.fromkeys([*above, *([agent] if agent else [])])]
+
+
+def lenience(rule: ApprovalRule) -> tuple[bool, float]:
+    """What of rules that ask is smaller lets less pass if nobody answers: the call is not made, or made later."""
+    if rule.on_timeout != "proceed" or rule.deadline_seconds is None:
+        return False, 0.0
+    return True, -rule.deadline_seconds
 
 
 def fits(pattern: str, name: str) -> bool:

@@ -1,6 +1,6 @@
 """From a step to the child that does it: the same checks as for a task that a person sends."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,8 @@ _TYPES: Mapping[str, str] = {"agent": "agent:", "skill": "skill:", "flow": "work
 
 @dataclass(frozen=True)
 class Child:
-    """A step that begins: what it is given, and what it has of its parent. `models` are asked instead of its own."""
+    """A step that begins: what it is given, and what it has of its parent. `models` are asked instead of its own.
+    `above`: see `TaskSpec`."""
 
     step: StepSpec
     given: Json
@@ -31,6 +32,7 @@ class Child:
     depth: int
     is_budgeted: bool
     max_file_bytes: int
+    above: Sequence[str] = ()
 
 
 def start_child(child: Child, catalogue: Catalogue, sha: str, blobs: BlobStore) -> Start:
@@ -47,7 +49,7 @@ def start_child(child: Child, catalogue: Catalogue, sha: str, blobs: BlobStore) 
     request = TaskRequest(**fields)
     if child.models:
         request = request.model_copy(update={"model": child.models[0]})
-    wanted = Wanted(request, child.given, child.task, catalogue, sha, blobs, "", child.max_file_bytes)
+    wanted = Wanted(request, child.given, child.task, catalogue, sha, blobs, "", child.max_file_bytes, child.above)
     begins = start(wanted)
     return Start(begins.workflow, _of_parent(begins, child), begins.type, begins.name, begins.summary, begins.source)
 

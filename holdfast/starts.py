@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from holdfast.approvals import rules_for
+from holdfast.approvals import watched
 from holdfast.blobs import BlobStore
 from holdfast.contracts.agent import AgentSpec, Strategy
 from holdfast.contracts.base import INLINE_ARGUMENT_BYTES, NATIVE_BYTES, Json, Value
@@ -31,7 +31,7 @@ from holdfast.ids import call_hash, call_id, canonical
 from holdfast.names import RECALL, canonical_name, listed
 from holdfast.said import brief, said
 from holdfast.schemas import compiled
-from holdfast.snapshot import Catalogue, CatalogueSkill
+from holdfast.snapshot import Catalogue, CatalogueSkill, as_skill
 from holdfast.source import Source, check, describe, normalise
 from holdfast.typecheck import check_calls
 
@@ -52,7 +52,8 @@ _ONLY_FOR: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """A request and what it is checked against. `inputs` is its input without e-mail addresses."""
+    """A request and what it is checked against. `inputs` is its input without e-mail addresses. `above`: see
+    `TaskSpec`."""
 
     request: TaskRequest
     inputs: Json
@@ -62,6 +63,7 @@ class Wanted:
     blobs: BlobStore
     default_agent: str
     max_file_bytes: int
+    above: Sequence[str] = ()
 
     def files_ref(self) -> str | None:
         """See `given.files_ref`."""
@@ -211,7 +213,7 @@ def _typed(asked: str, name: str) -> str:
 def _agent(wanted: Wanted, name: str) -> Start:
     request, agent = wanted.request, _found(wanted.catalogue, name or wanted.default_agent)
     text = brief(wanted.inputs) if agent.strategy == "class" else said(wanted.inputs)
-    skills = _allowed(wanted.catalogue, agent, request.skills)
+    skills = _allowed(wanted, agent)
     strategy = _strategy(request, agent, bool(skills))
     skills = _with_recall(wanted, skills, strategy)
     if request.files and strategy in ("direct", "loop", "delegate", "class"):
@@ -234,6 +236,8 @@ def _agent(wanted: Wanted, name: str) -> Start:
         max_plan_steps=agent.limits.max_plan_steps,
         budget=agent.budget,
         clarification=agent.clarification,
+        above=[*wanted.above],
+        team=_team(wanted, agent) if strategy == "delegate" else [],
     )
     summary = f"agent {agent.name}: {brief(wanted.inputs)}"
     return Start(TASK_WORKFLOW, spec.pinned(), spec.type, agent.name, summary)
@@ -269,12 +273,14 @@ def _found(catalogue: Catalogue, name: str) -> AgentSpec:
     return agent
 
 
-def _allowed(catalogue: Catalogue, agent: AgentSpec, names: list[str] | None) -> list[SkillFacts]:
+def _allowed(wanted: Wanted, agent: AgentSpec) -> list[SkillFacts]:
     """What the task may use: the agent's skills, and agents as such; or those of them that the request names. Engine
     skills are named, by one of them."""
+    catalogue, names = wanted.catalogue, wanted.request.skills
     own = [*_granted(catalogue, agent.skills), *catalogue.callable_agents(agent)]
-    if agent.approvals:
-        own = [_watched(catalogue, agent, facts) for facts in own]
+    above = _above(wanted, agent)
+    if agent.approvals or above:
+        own = [watched(facts, agent, above) for facts in own]
     if names is None:
         return own if agent.skills is not None else [facts for facts in own if facts.kind != "engine"]
     named = {facts.name for facts in _granted(catalogue, names)}
@@ -284,10 +290,17 @@ def _allowed(catalogue: Catalogue, agent: AgentSpec, names: list[str] | None) ->
     return [facts for facts in own if facts.name in named]
 
 
-def _watched(catalogue: Catalogue, agent: AgentSpec, facts: SkillFacts) -> SkillFacts:
-    """With the agent's rules of approval before the skill's own."""
-    rules = rules_for(facts.name, agent.approvals, catalogue.find(facts.name).spec.approval)
-    return facts.model_copy(update={"approval": rules})
+def _above(wanted: Wanted, agent: AgentSpec) -> list[AgentSpec]:
+    """The other agents on whose behalf this one works, if they have rules of approval."""
+    above = [wanted.catalogue.find_agent(name) for name in wanted.above]
+    return [one for one in above if one is not agent and one.approvals]
+
+
+def _team(wanted: Wanted, agent: AgentSpec) -> list[SkillFacts]:
+    """Those to whom it may delegate whose names rules of approval mean."""
+    above = _above(wanted, agent)
+    team = [watched(as_skill(one).facts(), agent, above) for one in wanted.catalogue.team(agent)]
+    return [facts for facts in team if facts.is_watched]
 
 
 def _brief(wanted: Wanted, agent: AgentSpec, skills: list[SkillFacts]) -> Brief:

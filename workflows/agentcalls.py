@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from holdfast.approvals import on_behalf
 from holdfast.contracts.base import Value
 from holdfast.contracts.flow import PREPARE, Around, Prepared, PrepareStep, StepSpec
 from holdfast.contracts.journal import Entry
@@ -69,6 +70,7 @@ class AgentCalls:
             left_seconds=max(0.001, self._left()),
             depth=spec.depth + 1,
             is_budgeted=spec.is_budgeted,
+            above=on_behalf(spec.above, spec.by),
         )
         options: dict[str, Any] = {"result_type": Prepared, "summary": f"prepare {entry.id}"}
         prepared: Prepared = await saving.locally(PREPARE.name, request, **options)

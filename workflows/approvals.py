@@ -1,6 +1,6 @@
 """Calls that wait for a person's word. What was decided once holds for the task: no call is asked about twice."""
 
-from holdfast.approvals import decision_of
+from holdfast.approvals import decision_of, lenience
 from holdfast.contracts.approval import (
     APPROVAL_DENIED,
     APPROVAL_JUDGE,
@@ -14,7 +14,7 @@ from holdfast.contracts.approval import (
     Judged,
 )
 from holdfast.contracts.base import Failure, Json
-from holdfast.contracts.program import ProgramSpec
+from holdfast.contracts.principal import TaskRef
 from holdfast.contracts.question import AnswerMessage, Question
 from holdfast.contracts.skill import SkillCall, SkillFacts
 from workflows import saving
@@ -28,9 +28,8 @@ class Approvals:
     A question's id is that of its call. It is open data: it outlives the box, the worker and continue-as-new.
     """
 
-    def __init__(self, spec: ProgramSpec, questions: Questions, carried: ApprovalState) -> None:
-        self._task, self._questions = spec.task, questions
-        self._agent = spec.author.brief.agent if spec.author else spec.agent
+    def __init__(self, task: TaskRef, agent: str, questions: Questions, carried: ApprovalState) -> None:
+        self._task, self._agent, self._questions = task, agent, questions
         self._approved = dict.fromkeys(carried.approved)
         self._denied = dict(carried.denied)
         self._grants = {grant.question_id: grant for grant in carried.grants}
@@ -43,7 +42,7 @@ class Approvals:
             NotBegun: nobody wants the call any more.
         """
         one = call.call_id
-        if not facts.approval or one in self._approved:
+        if not facts.is_watched or one in self._approved:
             return None
         if one in self._denied:
             return _failure(call, self._denied[one])
@@ -82,20 +81,26 @@ class Approvals:
         """Whether a question is open now; no: the call needs no word, or a grant covers it."""
         while True:
             grants = [grant for grant in self._grants.values() if grant.skill == call.skill and grant.uses]
-            judged = await self._judged(call, facts.approval, grants)
-            rule = facts.approval[judged.rule] if judged.rule is not None else None
-            if rule is None or rule.policy == "never":
+            judged = await self._judged(call, facts.approval, grants, facts.above)
+            asking = asking_of(facts, judged)
+            if asking is None:
                 return False
             if judged.grant is None:
-                self._questions.ask(self._question(call, facts, rule, judged, asked_at))
+                self._questions.ask(self._question(call, facts, *asking, judged, asked_at))
                 return True
             # Another call may have had its last use meanwhile.
             if self._use(grants[judged.grant].question_id):
                 self._approved[call.call_id] = None
                 return False
 
-    async def _judged(self, call: SkillCall, rules: list[ApprovalRule], grants: list[Grant]) -> Judged:
-        if not (rules[0].when or call.arguments.ref or any(grant.when for grant in grants)):
+    async def _judged(
+        self,
+        call: SkillCall,
+        rules: list[ApprovalRule],
+        grants: list[Grant],
+        above: dict[str, list[ApprovalRule]] | None = None,
+    ) -> Judged:
+        if not (above or rules[0].when or call.arguments.ref or any(grant.when for grant in grants)):
             return Judged(rule=0, grant=0 if grants else None)
         request = JudgeCall(
             task=self._task,
@@ -103,6 +108,7 @@ class Approvals:
             skill=call.skill,
             arguments=call.arguments,
             rules=rules,
+            above=above or {},
             grants=[grant.when for grant in grants],
         )
         text = f"may it be made? {summary(call)}"
@@ -116,10 +122,11 @@ class Approvals:
         return grant.uses > 0
 
     def _question(
-        self, call: SkillCall, facts: SkillFacts, rule: ApprovalRule, judged: Judged, asked_at: float
+        self, call: SkillCall, facts: SkillFacts, rule: ApprovalRule, by: str, judged: Judged, asked_at: float
     ) -> Question:
         who = f"agent {self._agent!r}" if self._agent else "a program"
         why = judged.why or (f"calls with {rule.when} need a word" if rule.when else "every call of it needs a word")
+        why += f", says agent {by!r}" if by else ""
         arguments: dict[str, Json] = {"arguments": call.arguments.inline}
         if call.arguments.ref:
             arguments = {"arguments_shown": judged.shown, "arguments_size_bytes": call.arguments.size_bytes}
@@ -160,6 +167,17 @@ class Approvals:
             if judged.grant is not None and self.is_open(one) and self._use(grant.question_id):
                 said: dict[str, Json] = {"decision": APPROVE, "reason": f"covered by the answer to {grant.question_id}"}
                 self._questions.answer(AnswerMessage(question_id=one, value=said, by=grant.by))
+
+
+def asking_of(facts: SkillFacts, judged: Judged) -> tuple[ApprovalRule, str] | None:
+    """The rule by which a person is asked, and the agent above whose it is; "": it is the agent's own, or the skill's.
+
+    Where several ask, it is the one that lets least pass when nobody answers. None: none of them asks.
+    """
+    own = facts.approval[judged.rule] if judged.rule is not None else None
+    found = [(own, "")] if own is not None and own.policy == "always" else []
+    found += [(facts.above[agent][place], agent) for agent, place in judged.above.items()]
+    return min(found, key=lambda one: lenience(one[0]), default=None)
 
 
 def _decision(closed: Question) -> Decision:

@@ -6,9 +6,12 @@ The master's own steps are children too, with its own skills; they never delegat
 """
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from temporalio import workflow
 
+from holdfast.approvals import on_behalf
 from holdfast.contracts.base import Failure, Json, Value
 from holdfast.contracts.flow import Around, FlowState, StepRun, StepSpec
 from holdfast.contracts.llm import (
@@ -28,6 +31,7 @@ from holdfast.contracts.work import TaskSpec
 from holdfast.names import canonical_name
 from workflows.children import Failed
 from workflows.clarifying import UNASKED, told
+from workflows.gate import Gate
 from workflows.steps import Steps
 from workflows.talk import Talk
 from workflows.work import Work
@@ -53,6 +57,7 @@ class Delegation:
         self._steps: Steps | None = None
         self._plan_id = ""
         self._shown: list[str] = []
+        self._gate = Gate(spec, work.questions)
 
     # --- the story ------------------------------------------------------------------------------------------------
 
@@ -146,7 +151,15 @@ class Delegation:
             said_as="plain",
             part=lambda step, _iteration, _attempt: f"{self.master}-{step.name}",
             runs=self._over.values(),
+            above=on_behalf(spec.above, spec.brief.agent),
+            before=self._word,
         )
+
+    def _word(self, step: StepSpec) -> Coroutine[Any, Any, None] | None:
+        """A person's word, where rules say that the step's agent needs one, and the step will not be left out."""
+        assert self._steps is not None
+        is_left_out = any(self._steps.runs[one].state != "done" for one in step.depends_on)
+        return None if is_left_out else self._gate.word(step, self._planned[step.name].task)
 
     def _step(self, name: str) -> StepSpec:
         planned = self._planned[name]

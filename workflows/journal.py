@@ -35,7 +35,7 @@ class Journal:
         self._facts = {facts.name: facts for facts in (*spec.skills, SkillFacts(name=MODEL, kind="prompt"))}
         self._questions = questions
         self._effects = Effects(questions, spec, purse)
-        self.approvals = Approvals(spec, questions, carried.approvals)
+        self.approvals = Approvals(spec.task, spec.by, questions, carried.approvals)
         self.entries: dict[str, Entry] = {entry.id: entry for entry in carried.nested}
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.unsaved: list[str] = []
@@ -287,7 +287,7 @@ class Journal:
             case SkillFacts(kind="own"):
                 return await run_own(self._call(entry, facts), facts)
         call = self._call(entry, facts)
-        if facts.approval and (why := await self.approvals.refusal(call, facts, entry.asked_at)):
+        if facts.is_watched and (why := await self.approvals.refusal(call, facts, entry.asked_at)):
             return SkillAnswer(error=why)
         if facts.kind == "agent":
             return await self._agents.answer(entry)

@@ -301,6 +301,7 @@ def _program(spec: TaskSpec) -> ProgramSpec:
         is_budgeted=spec.is_budgeted,
         agent=spec.brief.agent,
         clarification=spec.clarification,
+        above=spec.above,
     )
 
 

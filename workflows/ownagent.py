@@ -40,6 +40,7 @@ def own_program(spec: TaskSpec, left_seconds: float) -> ProgramSpec:
         depth=spec.depth,
         is_budgeted=spec.is_budgeted,
         clarification=spec.clarification,
+        above=spec.above,
     ).pinned()
 
 

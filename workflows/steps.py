@@ -5,7 +5,7 @@ whether its condition holds, a local activity says (`work.prepare`): nothing is 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Literal
 
 from temporalio import workflow
@@ -39,6 +39,8 @@ _MANY = 20
 """Outputs that a step is handed in one history event; a step with more of them before it gets those that it names."""
 
 Part = Callable[[StepSpec, int, int], str]
+Before = Callable[[StepSpec], Coroutine[Any, Any, None] | None]
+"""What a step waits for people for before it begins, if anything; it fails if that raises `Failed`."""
 
 
 class Broken(Failed):
@@ -81,8 +83,11 @@ class Steps:
         part: Part = part_of,
         runs: Iterable[StepRun] = (),
         is_full: Callable[[], bool] = lambda: False,
+        above: Sequence[str] = (),
+        before: Before = lambda _step: None,
     ) -> None:
         self._work, self._around, self._part, self._is_full = work, around, part, is_full
+        self._before = before
         self._steps = {step.name: step for step in steps}
         self._max_parallel, self._iteration, self._on_failure = max_parallel, iteration, on_failure
         self._request: dict[str, Any] = {
@@ -92,6 +97,7 @@ class Steps:
             "depth": depth,
             "is_budgeted": is_budgeted,
             "said_as": said_as,
+            "above": [*above],
         }
         self._undoing = {undo for step in self._steps.values() if (undo := self._undo_of(step))}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -186,6 +192,7 @@ class Steps:
     async def _one(self, step: StepSpec) -> None:
         self._set(step.name, state="running", started_at=_now())
         try:
+            await self._allowed(step)
             await self._tried(step)
         except Failed as exc:
             self._set(step.name, state="failed", error=exc.failure, ended_at=_now())
@@ -194,6 +201,12 @@ class Steps:
             if exc.failure.type == TASK_TIMEOUT and self._work.left() <= 0:
                 raise Failed(self._work.overdue()) from exc
             raise Broken(step, exc) from exc
+
+    async def _allowed(self, step: StepSpec) -> None:
+        if (word := self._before(step)) is not None:
+            self._set(step.name, state="waiting")
+            await word
+            self._set(step.name, state="running")
 
     async def _tried(self, step: StepSpec) -> None:
         """The step, as often as its retry allows."""

@@ -205,6 +205,7 @@ class TaskWorkflow(Work):
             is_budgeted=spec.is_budgeted,
             clarification=spec.clarification,
             variables=spec.variables,
+            above=spec.above,
         ).pinned()
 
     # --- what others see ------------------------------------------------------------------------------------------

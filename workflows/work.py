@@ -141,7 +141,8 @@ class Work(Budgeted, Answering):
         """WAITING: all that is under way waits for people."""
         if self.children.are_open:
             return self.children.standing(self.state)
-        return "WAITING" if self.blocked or self.purse.waits else "RUNNING"
+        waits = self.blocked or self.purse.waits or any(one.kind == "approval" for one in self.questions.open)
+        return "WAITING" if waits else "RUNNING"
 
     async def _report(self) -> None:
         """Tell the parent how this task stands, whenever that or what is asked of people changes."""

@@ -69,21 +69,25 @@ class ApprovalState(Contract):
 
 
 class JudgeCall(Contract):
-    """Input of `approval.judge`: does a call need a word, and does a grant cover it? `grants` are their CEL."""
+    """Input of `approval.judge`: does a call need a word, and does a grant cover it? `grants` are their CEL; `above` as
+    in `SkillFacts`."""
 
     task: TaskRef
     agent: str = ""
     skill: str
     arguments: Value
     rules: list[ApprovalRule]
+    above: dict[str, list[ApprovalRule]] = {}
     grants: list[str] = []
 
 
 class Judged(Contract):
-    """The places of the first rule and the first grant that hold. `shown` is the beginning of arguments that travel by
+    """The places of the first rule and the first grant that hold. `above`: the agents above whose rules ask, and the
+    place of the rule that does. `shown` is the beginning of arguments that travel by
     reference: who allows a call must see it. `why` tells of an expression that could not be evaluated."""
 
     rule: int | None = None
+    above: dict[str, int] = {}
     grant: int | None = None
     shown: str = ""
     why: str = ""

@@ -138,6 +138,7 @@ class PrepareStep(Contract):
 
     `said_as` is how the parent passes things on when the step has no `input` of its own: `flow` is P's pass-through
     (a mapping with original input, previous_output, previous_feedback), `plain` hands on `around.input` as it is.
+    `above` are the agents on whose behalf the step is done: see `TaskSpec`.
     """
 
     task: TaskRef
@@ -151,6 +152,7 @@ class PrepareStep(Contract):
     depth: int = 0
     is_budgeted: bool = False
     position: int = 0
+    above: list[str] = []
 
 
 class Prepared(Contract):

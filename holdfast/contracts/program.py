@@ -86,7 +86,7 @@ class ProgramSpec(Contract):
     is reported to the task's workflow. With a `call` there is no program: that one call is the whole work. `adapter` is
     the sandbox that its agent asks for; "": the worker's own. `depth` counts the tasks above it. `budget` is that of a
     root; `is_budgeted`: some budget holds for the tree, and its root is asked before anything is spent. `reports_to`:
-    see `TaskSpec`. `variables` is the mapping that the program finds as `session`.
+    see `TaskSpec`. `variables` is the mapping that the program finds as `session`. `above`: see `TaskSpec`.
     """
 
     task: TaskRef
@@ -114,7 +114,13 @@ class ProgramSpec(Contract):
     variables: Value | None = None
     agent: str = ""
     clarification: Clarification = Clarification()
+    above: list[str] = []
     carried: "Carried | None" = None
+
+    @property
+    def by(self) -> str:
+        """The agent whose calls these are; "": nobody's."""
+        return self.author.brief.agent if self.author else self.agent
 
     def pinned(self) -> "ProgramSpec":
         """The same with every default written out: a later release's defaults must not reach a running task."""

@@ -26,7 +26,8 @@ MODEL = "llm"
 
 class SkillFacts(Contract):
     """The little that a workflow must know of a skill to schedule it. Part of the catalogue snapshot. Without rules in
-    `approval`, no call of it needs a person's word."""
+    `approval` and `above`, no call of it needs a person's word. `above` are rules of the agents on whose behalf it is
+    called, by agent: if any of them asks, a person is asked, whatever `approval` says."""
 
     name: str
     effect: Effect = "pure"
@@ -37,6 +38,12 @@ class SkillFacts(Contract):
     has_check: bool = False
     weight: Weight = "normal"
     approval: list[ApprovalRule] = []
+    above: dict[str, list[ApprovalRule]] = {}
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a call of it may need a person's word."""
+        return bool(self.approval or self.above)
 
 
 class SkillCall(Contract):

@@ -22,6 +22,8 @@ class TaskSpec(Contract):
     root; `is_budgeted`: some budget holds for the tree, and its root is asked before anything is spent. `reports_end`:
     its parent does not wait for it, and hears of its end by `program_report`. `reports_to` is the workflow of the
     session whose turn it is: it hears how the task stands. `variables` are those of the session.
+    `above` are the agents on whose behalf it is done, the first one first: their rules of approval hold, too. `team`
+    are those to whom a master delegates, and whose steps may need a person's word.
     """
 
     brief: Brief
@@ -46,6 +48,8 @@ class TaskSpec(Contract):
     reports_to: str = ""
     variables: Value | None = None
     clarification: Clarification = Clarification()
+    above: list[str] = []
+    team: list[SkillFacts] = []
     carried: "TaskCarried | None" = None
 
     def pinned(self) -> "TaskSpec":

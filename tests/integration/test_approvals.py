@@ -1,5 +1,6 @@
 """Calls that wait for a person's word: in programs, loops and flows, nested, and of agents."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,8 +8,8 @@ import pytest
 
 from tests.support.api import problem
 from tests.support.asking import House, wait
-from tests.support.authors import plans
-from tests.support.stub_llm import calling
+from tests.support.authors import DELEGATE, MERGE, PLAN, PROGRAM, fenced, plans
+from tests.support.stub_llm import Reply, Request, calling
 from tests.support.stub_wires import Use
 
 pytestmark = pytest.mark.slow
@@ -185,6 +186,101 @@ def test_agent_that_is_called_as_a_skill_and_a_nested_call_go_the_same_way(house
     house.answer(nested, asked["id"], "approve").raise_for_status()
     assert house.ended(nested)["output"] == {"bought": 500}
     assert house.made(nested) == 1
+
+
+def tells(house: House, agent: str, step: str, reply: Reply, times: int | None = None) -> None:
+    """What the model says to this step of this agent."""
+
+    def fits(request: Request) -> bool:
+        return f"You are {agent}." in request.system and step in request.last
+
+    house.stub.rule(fits, reply, times=times)
+
+
+def programs(house: House, agent: str, source: str, *skills: str) -> None:
+    tells(house, agent, PLAN, json.dumps({"selected_skills": skills}))
+    tells(house, agent, PROGRAM, fenced(source))
+
+
+def delegates(house: House, master: str, *tasks: str, step: str = DELEGATE) -> None:
+    steps = [{"task": task, "delegateTo": "worker"} for task in tasks]
+    tells(house, master, step, f"<plan>{json.dumps({'steps': steps})}</plan>")
+
+
+CAREFUL = "result = [skills.note(i=i)['i'] for i in (8, 7)] + [skills.wipe(i=1)['i']]"
+
+
+def test_rules_of_a_master_bind_its_subagents_and_lift_none_of_theirs(house: House) -> None:
+    """`note` with 7 is the master's business; that it trusts `wipe` is not the worker's."""
+    delegates(house, "master", "Do it")
+    programs(house, "worker", CAREFUL, "note", "wipe")
+    task_id = house.ask("agent:master", "go")
+    [asked] = house.open(task_id)
+    assert (asked["details"]["skill"], asked["details"]["arguments"]) == ("note", {"i": 7})
+    assert asked["details"]["why"] == "calls with arguments.i == 7 need a word, says agent 'master'"
+    assert asked["text"].startswith("May agent 'worker' call note(i=7)?")
+    assert house.made(task_id) == 1
+    house.answer(task_id, asked["id"], "approve").raise_for_status()
+    [asked] = house.open(task_id)
+    assert (asked["details"]["skill"], house.made(task_id)) == ("wipe", 2)
+    house.answer(task_id, asked["id"], "approve").raise_for_status()
+    assert house.ended(task_id)["output"] == [8, 7, 1]
+    assert house.made(task_id) == 3
+
+
+def test_rules_bind_agents_that_are_called_as_skills_however_deep(house: House) -> None:
+    programs(house, "patron", "result = skills.clerk(task='do it')", "clerk")
+    tells(house, "clerk", "", calling(Use("worker", {"task": "do it"})), times=1)
+    tells(house, "clerk", "", "done")
+    programs(house, "worker", "result = [skills.note(i=i)['i'] for i in (8, 7, 7)]", "note")
+    task_id = house.ask("agent:patron", "go")
+    [asked] = house.open(task_id)
+    assert asked["details"]["why"].endswith("says agent 'patron'")
+    assert house.made(task_id) == 1
+    house.answer(task_id, asked["id"], {"decision": "approve", "grant": {"uses": 1}}).raise_for_status()
+    assert house.ended(task_id)["output"] == "done"
+    assert house.made(task_id) == 3
+
+
+def test_rules_of_an_agent_are_its_own_when_nobody_is_above_it(house: House) -> None:
+    programs(house, "worker", "result = skills.note(i=7)['i']", "note")
+    task_id = house.ask("agent:worker", "go")
+    assert (house.ended(task_id)["output"], house.questions(task_id)) == (7, [])
+
+
+def test_delegated_step_waits_for_a_word_where_a_rule_names_its_agent(house: House) -> None:
+    delegates(house, "chooser", "Look", "Pay Ann", "Pay Bob")
+    programs(house, "worker", "result = inputs['task']")
+    tells(house, "chooser", MERGE, "all paid")
+    task_id = house.ask("agent:chooser", "go")
+    asked = house.open(task_id, 2)
+    assert {one["details"]["arguments"]["task"] for one in asked} == {"Pay Ann", "Pay Bob"}
+    wait(lambda: house.api.get(f"/tasks/{task_id}")["state"] == "WAITING")
+    assert [one["id"] for one in house.api.get("/tasks", parent_id=task_id)] == [f"{task_id}/chooser-worker"]
+    grant = {"decision": "approve", "grant": {"uses": 1, "when": "arguments.task.contains('Bob')"}}
+    paying = next(one for one in asked if one["details"]["arguments"]["task"] == "Pay Ann")
+    house.answer(task_id, paying["id"], grant).raise_for_status()
+    assert house.ended(task_id)["output"] == "all paid"
+    assert {one["state"] for one in house.questions(task_id)} == {"answered"}
+    rows = house.api.get("/audit", task_id=task_id)["entries"]
+    assert [row["details"]["skill"] for row in rows] == ["worker", "worker"]
+
+
+def test_denied_step_never_begins_and_is_planned_anew(house: House) -> None:
+    delegates(house, "chooser", "Pay Ann")
+    tells(house, "chooser", "wrong account", '{"answer": "nobody was paid"}')
+    task_id = house.ask("agent:chooser", "go")
+    [asked] = house.open(task_id)
+    house.answer(task_id, asked["id"], {"decision": "deny", "reason": "wrong account"}).raise_for_status()
+    task = house.ended(task_id)
+    assert (task["state"], house.api.get("/tasks", parent_id=task_id)) == ("DONE", [])
+    [step] = task["workflow_state"]["state_data"]["step_results"]
+    assert (step["status"], "not allowed" in step["error"]) == ("failed", True)
+    cancelled = house.ask("agent:chooser", "go")
+    house.open(cancelled)
+    house.api.http.post(f"/tasks/{cancelled}/cancel").raise_for_status()
+    assert house.ended(cancelled)["state"] == "CANCELLED"
+    assert [one["state"] for one in house.questions(cancelled)] == ["withdrawn"]
 
 
 def test_approved_and_granted_survives_continue_as_new(house: House) -> None:

@@ -28,6 +28,7 @@ from holdfast.contracts.program import PROGRAM_WORKFLOW, QUEUE_AGENTS, Ask
 from holdfast.contracts.question import AnswerMessage, Question
 from holdfast.contracts.schedule import SCHEDULED_WORKFLOW, ScheduledRun, run_id
 from holdfast.contracts.session import SessionRef, SessionSettings, SessionView
+from holdfast.contracts.skill import SkillFacts
 from holdfast.contracts.work import TaskSpec
 from holdfast.conversing import message_of
 from holdfast.ids import call_hash, call_id, new_trace_id, task_id_from_key
@@ -242,6 +243,32 @@ async def record_delegation(stack: Stack, stub: StubLlm) -> None:
     handle = await stack.start(client, program, skills=["code-reviewer"], models=models(stub), tuning=_RENEWED)
     await _over(handle)
     await _save(client, handle, "called-agent")
+
+
+async def record_delegation_with_a_word(stack: Stack, stub: StubLlm) -> None:
+    """Steps of a master that need a word: by its rule, by one of an agent above; one is denied, and planned anew."""
+    client = await stack.client()
+    steps = '[{"task": "Count", "delegateTo": "code-reviewer"}, {"task": "Sum", "delegateTo": "code-reviewer"}]'
+    says(stub, "Delegation step", f'{{"steps": {steps}}}')
+    says(stub, "These steps failed", '{"answer": "that is all"}')
+    says(stub, "Merging step", "counted")
+    says(stub, "Planning step", '{"answer": "two"}')
+    rules = [ApprovalRule(when="arguments.task == 'Count'")]
+    team = [
+        SkillFacts(name="code-reviewer", kind="agent", effect="once", approval=rules, above={"chief": [ApprovalRule()]})
+    ]
+    spec = task_spec(stack, "count", models(stub), skills=[], strategy="delegate", team=team, above=["chief"])
+    brief = spec.brief.model_copy(update={"subagents": ["code-reviewer"]})
+    handle = await begin(client, spec.model_copy(update={"brief": brief}))
+
+    async def asks() -> list[Question]:
+        found = [one for one in (await progress(handle)).questions if one.state == "open"]
+        return found if len(found) == 2 else []
+
+    for question, word in zip(await until(asks), ("approve", "deny"), strict=True):
+        await handle.execute_update("answer", AnswerMessage(question_id=question.id, value=word))
+    await _over(handle)
+    await _save(client, handle, "delegate-approval")
 
 
 _RENEWED = {"bound_events": 20, "park_after_seconds": 0.1}
@@ -459,6 +486,8 @@ def main() -> None:
             asyncio.run(record_budgets(thinking, stub))
         with StubLlm() as stub:
             asyncio.run(record_delegation(stack, stub))
+        with StubLlm() as stub:
+            asyncio.run(record_delegation_with_a_word(stack, stub))
         asyncio.run(record_backlog(stack))
         with StubLlm() as stub:
             asyncio.run(record_sessions(thinking, stub))

@@ -62,6 +62,7 @@ def test_every_way_through_the_workflow_is_recorded() -> None:
         "loop-cancelled",
         "loop-hybrid",
         "delegate",
+        "delegate-approval",
         "called-agent",
         "called-agent-2",
         "approvals",

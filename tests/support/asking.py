@@ -40,6 +40,8 @@ llm_config: {{provider: openai-compatible, model: stub, api_base: "{url}/v1"}}
 skills: [note, pay, wipe, ask]
 {more}
 """
+_RULES = "approvals: [{skill: no*, when: 'arguments.i == 7'}, {skill: wipe, policy: never}]"
+_CHOICE = """approvals: [{skill: worker, when: "arguments.task.startsWith('Pay')"}]"""
 
 
 def _skill(name: str, effect: str, approval: str = "") -> dict[str, str | bytes]:
@@ -48,7 +50,10 @@ def _skill(name: str, effect: str, approval: str = "") -> dict[str, str | bytes]
 
 
 def files(url: str) -> dict[str, str | bytes]:
-    """`note` needs nobody, `wipe` always somebody, `pay` from 100 on; `buyer`, in Python, pays in its code."""
+    """`note` needs nobody, `wipe` always somebody, `pay` from 100 on; `buyer`, in Python, pays in its code.
+
+    `master` delegates to `worker`, and `patron` calls `clerk`, which calls `worker`: master and patron want a word for 7.
+    """
 
     def agent(name: str, strategy: str = "ptc", more: str = "") -> dict[str, str | bytes]:
         return {f"agents/{name}.yaml": _AGENT.format(name=name, strategy=strategy, url=url, more=more)}
@@ -64,6 +69,11 @@ def files(url: str) -> dict[str, str | bytes]:
         **agent("looper", "loop", "approvals: [{skill: note, when: 'arguments.i == 7'}, {skill: wip*, policy: never}]"),
         **agent("caller", "loop", "subagents: [plain]\napprovals: [{skill: plain}]"),
         **agent("plain", "direct"),
+        **agent("master", "delegate", f"system_prompt: You are master.\nsubagents: [worker]\n{_RULES}"),
+        **agent("chooser", "delegate", f"system_prompt: You are chooser.\nsubagents: [worker]\n{_CHOICE}"),
+        **agent("patron", more=f"system_prompt: You are patron.\nsubagents: [clerk]\n{_RULES}"),
+        **agent("clerk", "loop", "system_prompt: You are clerk.\nsubagents: [worker]"),
+        **agent("worker", more="system_prompt: You are worker."),
         **agent("boss", "direct", "event_subscriptions: [question.escalated]"),
         **agent("silent", more="clarification: {allowed: false}"),
         **agent("hasty", more="clarification: {timeout_seconds: 0.5, on_timeout: default, default: blue}"),

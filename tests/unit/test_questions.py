@@ -13,13 +13,15 @@ from temporalio.exceptions import ApplicationError
 from activities.auditing import Auditor, entries
 from holdfast.agentfiles import parse_agent
 from holdfast.agentforms import AgentFile
-from holdfast.approvals import check_when, decision_of, rule_of, rules_for
+from holdfast.approvals import check_when, decision_of, on_behalf, rule_of, rules_for, watched
 from holdfast.blobs import BlobStore
 from holdfast.config import Settings
-from holdfast.contracts.approval import AgentApproval, ApprovalRule, JudgeCall
+from holdfast.contracts.agent import AgentSpec
+from holdfast.contracts.approval import AgentApproval, ApprovalRule, JudgeCall, Judged
 from holdfast.contracts.base import Json, Value
 from holdfast.contracts.principal import Principal, TaskRef
 from holdfast.contracts.question import AnswerMessage, Clarification, Question, QuestionState
+from holdfast.contracts.skill import SkillFacts
 from holdfast.errors import SpecInvalid
 from holdfast.flowfiles import FlowFile, parse_flow
 from holdfast.forms import fault
@@ -29,6 +31,7 @@ from store.audit import Audit, NewEntry
 from store.database import Database
 from store.tables import AuditRow
 from tests.support.skill_folders import write_files, write_skill
+from workflows.approvals import asking_of
 from workflows.clarifying import UNANSWERED, clarified, of_call, told
 from workflows.questions import Questions, Unanswered, answer_of
 
@@ -128,6 +131,34 @@ def test_first_rule_of_the_agent_counts_before_the_skills_own() -> None:
     assert rules_for("pay", [], ApprovalRule()) == [ApprovalRule()]
 
 
+def test_rules_of_agents_above_stand_beside_an_agents_own() -> None:
+    own = AgentSpec(name="own", approvals=[AgentApproval(skill="pay", policy="never")])
+    trusting = AgentSpec(name="trusting", approvals=[AgentApproval(skill="*", policy="never")])
+    careful = AgentSpec(name="careful", approvals=[AgentApproval(skill="pa*", when="agent == 'own'")])
+    facts = watched(SkillFacts(name="pay", approval=[ApprovalRule()]), own, [trusting, careful])
+    assert (facts.approval, facts.above) == ([], {"careful": [ApprovalRule(when="agent == 'own'")]})
+    assert facts.is_watched
+    assert watched(SkillFacts(name="note", approval=[ApprovalRule()]), own, [trusting]).approval == [ApprovalRule()]
+    assert not watched(SkillFacts(name="note"), own, [trusting, careful]).is_watched
+    assert on_behalf(["a", "b"], "a") == ["a", "b"]
+    assert on_behalf(["a"], "b") == ["a", "b"]
+    assert on_behalf([], "") == []
+
+
+def test_of_several_rules_that_ask_the_one_that_lets_least_pass_counts() -> None:
+    soon = ApprovalRule(on_timeout="proceed", deadline_seconds=1)
+    later = ApprovalRule(on_timeout="proceed", deadline_seconds=60)
+    denied = ApprovalRule(deadline_seconds=60)
+    own = [ApprovalRule(policy="never", when="x"), soon]
+    facts = SkillFacts(name="pay", approval=own, above={"a": [later], "b": [denied], "c": [ApprovalRule()]})
+    assert asking_of(facts, Judged()) is None
+    assert asking_of(facts, Judged(rule=0)) is None
+    assert asking_of(facts, Judged(rule=1)) == (soon, "")
+    assert asking_of(facts, Judged(rule=0, above={"a": 0})) == (later, "a")
+    assert asking_of(facts, Judged(rule=1, above={"a": 0})) == (later, "a")
+    assert asking_of(facts, Judged(rule=1, above={"a": 0, "b": 0, "c": 0})) == (denied, "b")
+
+
 def test_decisions_are_words_or_mappings_and_nothing_else() -> None:
     assert decision_of("deny").decision == "deny"
     grant = decision_of({"decision": "approve", "grant": {"uses": 5, "when": "true"}}).grant
@@ -191,6 +222,22 @@ async def test_what_cannot_be_evaluated_lets_no_call_pass(database: Database, tm
     assert await judged(("never", "arguments.lost"), ("always", "arguments.lost")) == (1, None)
     assert await judged(("always", "tenant == 'acme' && user_hash != '' && skill == 'pay'")) == (0, None)
     assert await judged(("always", ""), grants=("arguments.lost", "arguments.n > 9", "arguments.n == 5")) == (0, 2)
+
+
+async def test_every_agent_above_whose_rules_ask_is_named(database: Database, tmp_path: Path) -> None:
+    auditor = Auditor(Audit(database), BlobStore(tmp_path / "blobs"), None)  # type: ignore[arg-type]
+    lets_pass = ApprovalRule(policy="never", when="arguments.n == 5")
+    above = {
+        "trusting": [lets_pass, ApprovalRule()],
+        "careful": [ApprovalRule(policy="never", when="arguments.n > 9"), ApprovalRule(when="agent == 'own'")],
+        "unsure": [ApprovalRule(when="arguments.lost")],
+        "other": [ApprovalRule(when="arguments.n > 9")],
+    }
+    call = JudgeCall(task=TASK, agent="own", skill="pay", arguments=Value(inline={"n": 5}), rules=[], above=above)
+    found = await auditor.judge(call)
+    assert (found.rule, found.above) == (None, {"careful": 1, "unsure": 0})
+    assert "nobody can tell" in found.why
+    assert (await auditor.judge(call.model_copy(update={"rules": [lets_pass], "above": {}}))).above == {}
 
 
 # the audit record
