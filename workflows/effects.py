@@ -23,8 +23,8 @@ from holdfast.contracts.skill import (
     SkillFacts,
 )
 from workflows import policies
-from workflows.budget import ONE_CALL, Purse, Refused
-from workflows.ledger import NOTHING
+from workflows.budget import Purse, Refused
+from workflows.ledger import NOTHING, ONE_CALL
 from workflows.questions import Questions
 from workflows.spending import paid
 

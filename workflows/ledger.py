@@ -10,7 +10,7 @@ from decimal import ROUND_UP, Decimal
 from holdfast.contracts.base import Failure, Json
 from holdfast.contracts.budget import PRICE_UNKNOWN, STOP, Amount, Budget, BudgetState, LedgerState, Reserve
 
-NOTHING = Amount()
+NOTHING, ONE_CALL = Amount(), Amount(calls=1)
 _BILLIONTH, _NONE = Decimal("1e-9"), Decimal(0)
 _UNITS = ("tokens", "usd", "calls")
 _SHARE, _MOST_LENT = 64, 100
