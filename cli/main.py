@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Never, cast
 
 import typer
 
-from cli import auditgroup, eventgroup, flowgroup, schedulegroup, skillgroup, workergroup
+from cli import auditgroup, backloggroup, eventgroup, flowgroup, schedulegroup, skillgroup, workergroup
 
 if TYPE_CHECKING:
     from holdfast.client import asks
@@ -366,6 +366,7 @@ app.add_typer(skillgroup.app, name="skills", rich_help_panel=TASKS)
 app.add_typer(flowgroup.app, name="flows", rich_help_panel=TASKS)
 app.add_typer(schedulegroup.app, name="schedules", rich_help_panel=TASKS)
 app.add_typer(eventgroup.app, name="events", rich_help_panel=TASKS)
+app.add_typer(backloggroup.app, name="backlog", rich_help_panel=TASKS)
 app.add_typer(auditgroup.app, name="audit", rich_help_panel=CARE)
 app.add_typer(workergroup.app, name="workers", rich_help_panel=CARE)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field, StringConstraints
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -22,15 +22,15 @@ from holdfast.contracts.backlog import (
     SIGNAL_STOP,
     Item,
     ItemState,
+    Next,
     WorkSpec,
     WorkView,
 )
-from holdfast.contracts.base import Contract
 from holdfast.contracts.budget import Budget
 from holdfast.contracts.principal import SessionId
 from holdfast.contracts.program import QUEUE_AGENTS, TASK_TIMEOUT
 from holdfast.contracts.task import AskedBudget, Body
-from holdfast.errors import Conflict, NotFound
+from holdfast.errors import Conflict, HoldfastError, NoTemporal, NotFound
 from holdfast.ids import new_trace_id
 from holdfast.temporal import attributes
 from store.backlog import Backlog
@@ -60,13 +60,6 @@ class Note(Body):
     """What came of an item, or why it cannot be done."""
 
     note: Annotated[str, StringConstraints(max_length=MAX_NOTE)] = ""
-
-
-class Next(Contract):
-    """`item` is null if none is open; `open` counts those that still are."""
-
-    item: Item | None
-    open: int
 
 
 class Work(Body):
@@ -160,8 +153,8 @@ async def look(session: OurSession, house: OurHouse) -> WorkView:
             else:
                 view = await handle.result()
             return view
-    except RPCError as exc:
-        raise _unless_unknown(exc, session) from exc
+    except (RPCError, WorkflowQueryFailedError) as exc:
+        raise _untold(exc, session) from exc
 
 
 @router.delete("/work", operation_id="stop_backlog_work", status_code=202)
@@ -172,7 +165,7 @@ async def stop(session: OurSession, house: OurHouse) -> WorkView:
         async with answering():
             await handle.signal(SIGNAL_STOP)
     except RPCError as exc:
-        raise _unless_unknown(exc, session) from exc
+        raise _untold(exc, session) from exc
     return await look(session, house)
 
 
@@ -191,10 +184,12 @@ async def _handle(house: House, session: SessionRow) -> Any:
     return client.get_workflow_handle(workflow_id, result_type=WorkView)
 
 
-def _unless_unknown(exc: RPCError, session: SessionRow) -> Exception:
-    if exc.status != RPCStatusCode.NOT_FOUND:
-        return exc
-    return NotFound(f"nobody works the backlog of session {session.id!r}; `POST /sessions/<id>/work` begins")
+def _untold(exc: RPCError | WorkflowQueryFailedError, session: SessionRow) -> HoldfastError:
+    """Nobody works; or a worker has yet to begin with it, or to come back, so that none can tell."""
+    if isinstance(exc, RPCError) and exc.status == RPCStatusCode.NOT_FOUND:
+        return NotFound(f"nobody works the backlog of session {session.id!r}; `POST /sessions/<id>/work` begins")
+    text = f"no worker can tell how the work of session {session.id!r} stands ({str(exc)[:200]})"
+    return NoTemporal(f"{text}; is one running?")
 
 
 def _options(spec: WorkSpec) -> dict[str, Any]:

@@ -180,11 +180,11 @@ def send(request: TaskRequest) -> Ask[Task]:
     """With a key of its own, where the request has none, so that one that got lost is sent again and stays one task."""
     body = request.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     key = {} if request.idempotency_key else {"Idempotency-Key": uuid4().hex}
-    return Ask("POST", "/tasks", _one(Task), body, headers=key)
+    return Ask("POST", "/tasks", model_of(Task), body, headers=key)
 
 
 def task(task_id: str, wait_s: float = 0) -> Ask[Task]:
-    return _of(task_id, "", _one(Task), wait_s)
+    return _of(task_id, "", model_of(Task), wait_s)
 
 
 def at(task_id: str, below: str = "") -> tuple[str, dict[str, str | float]]:
@@ -204,15 +204,15 @@ def tasks(limit: int, path: str | None = None) -> Ask[tuple[list[Task], str | No
 
 
 def steps(task_id: str) -> Ask[list[Step]]:
-    return _of(task_id, "/steps", _many(Step))
+    return _of(task_id, "/steps", models_of(Step))
 
 
 def program(task_id: str) -> Ask[Version]:
-    return _of(task_id, "/program", _one(Version))
+    return _of(task_id, "/program", model_of(Version))
 
 
 def journal(task_id: str) -> Ask[JournalExport]:
-    return _of(task_id, "/journal", _one(JournalExport))
+    return _of(task_id, "/journal", model_of(JournalExport))
 
 
 def result(task_id: str, wait_s: float = 0) -> Ask[Json]:
@@ -220,33 +220,33 @@ def result(task_id: str, wait_s: float = 0) -> Ask[Json]:
 
 
 def questions(task_id: str) -> Ask[list[Question]]:
-    return Ask("GET", f"/tasks/{task_id}/questions", _many(Question))
+    return Ask("GET", f"/tasks/{task_id}/questions", models_of(Question))
 
 
 def answer(task_id: str, question_id: str, value: Json) -> Ask[Question]:
     """Not safe to repeat: the first answer wins, and the second would be told that it came late."""
     path = f"/tasks/{task_id}/questions/{question_id}"
-    return Ask("POST", path, _one(Question), {"value": value}, is_safe=False)
+    return Ask("POST", path, model_of(Question), {"value": value}, is_safe=False)
 
 
 def reject(task_id: str, question_id: str) -> Ask[Question]:
     """The same: whoever comes second is told so."""
     path = f"/tasks/{task_id}/questions/{question_id}/reject"
-    return Ask("POST", path, _one(Question), {}, is_safe=False)
+    return Ask("POST", path, model_of(Question), {}, is_safe=False)
 
 
 def top_up(task_id: str, add: Budget) -> Ask[BudgetState]:
     """Not safe to repeat: it would be added twice."""
     body = {"add": add.model_dump(mode="json", exclude_none=True)}
-    return Ask("POST", f"/tasks/{task_id}/budget", _one(BudgetState), body, is_safe=False)
+    return Ask("POST", f"/tasks/{task_id}/budget", model_of(BudgetState), body, is_safe=False)
 
 
 def budget(task_id: str) -> Ask[BudgetState]:
-    return Ask("GET", f"/tasks/{task_id}/budget", _one(BudgetState))
+    return Ask("GET", f"/tasks/{task_id}/budget", model_of(BudgetState))
 
 
 def cancel(task_id: str) -> Ask[Task]:
-    return Ask("POST", f"/tasks/{task_id}/cancel", _one(Task), is_safe=False)
+    return Ask("POST", f"/tasks/{task_id}/cancel", model_of(Task), is_safe=False)
 
 
 def say(session_id: str, text: str, options: MessageOptions) -> Ask[MessageTaken]:
@@ -262,11 +262,11 @@ def say(session_id: str, text: str, options: MessageOptions) -> Ask[MessageTaken
     except ValidationError as exc:
         raise UserError("; ".join(problem(error) for error in exc.errors())) from None
     body = message.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    return Ask("POST", f"{_session(session_id)}/messages", _one(MessageTaken), body, headers=key)
+    return Ask("POST", f"{session_path(session_id)}/messages", model_of(MessageTaken), body, headers=key)
 
 
 def session(session_id: str) -> Ask[SessionShown]:
-    return Ask("GET", _session(session_id), _one(SessionShown))
+    return Ask("GET", session_path(session_id), model_of(SessionShown))
 
 
 def sessions(limit: int, path: str | None = None) -> Ask[tuple[list[SessionLine], str | None]]:
@@ -276,15 +276,15 @@ def sessions(limit: int, path: str | None = None) -> Ask[tuple[list[SessionLine]
 
 def messages(session_id: str, limit: int, path: str | None = None) -> Ask[tuple[list[Said], str | None]]:
     """A page, newest first, and the path of the next one."""
-    return Ask("GET", path or f"{_session(session_id)}/messages?limit={min(limit, PAGE)}", _page_of(Said))
+    return Ask("GET", path or f"{session_path(session_id)}/messages?limit={min(limit, PAGE)}", _page_of(Said))
 
 
 def close_session(session_id: str) -> Ask[SessionLine]:
     """Safe to repeat: a session that is closed stays so."""
-    return Ask("DELETE", _session(session_id), _one(SessionLine))
+    return Ask("DELETE", session_path(session_id), model_of(SessionLine))
 
 
-def _session(session_id: str) -> str:
+def session_path(session_id: str) -> str:
     return f"/sessions/{quote(session_id, safe='')}"
 
 
@@ -298,11 +298,11 @@ def upload(path: Path, name: str | None = None) -> Ask[Uploaded]:
         path.open("rb").close()
     except OSError as exc:
         raise UserError(f"cannot read {str(path)!r}: {exc.strerror}") from None
-    return Ask("POST", "/files", _one(Uploaded), file=path, params={"name": name or path.name})
+    return Ask("POST", "/files", model_of(Uploaded), file=path, params={"name": name or path.name})
 
 
 def files(task_id: str) -> Ask[list[File]]:
-    return _of(task_id, "/files", _many(File))
+    return _of(task_id, "/files", models_of(File))
 
 
 def download(task_id: str, name: str) -> Ask[bytes]:
@@ -335,11 +335,11 @@ def ready() -> Ask[Row]:
     return Ask("GET", "/health/ready", wire.json)
 
 
-def _one(kind: type[Model]) -> Callable[[httpx2.Response], Model]:
+def model_of(kind: type[Model]) -> Callable[[httpx2.Response], Model]:
     return lambda response: kind.model_validate(wire.body(response))
 
 
-def _many(kind: type[Model]) -> Callable[[httpx2.Response], list[Model]]:
+def models_of(kind: type[Model]) -> Callable[[httpx2.Response], list[Model]]:
     return lambda response: [kind.model_validate(item) for item in wire.body(response)]
 
 
@@ -361,7 +361,7 @@ async def _pieces_async(path: Path) -> AsyncIterator[bytes]:
 
 
 def _page_of(kind: type[Model]) -> Callable[[httpx2.Response], tuple[list[Model], str | None]]:
-    return lambda response: (_many(kind)(response), response.links.get("next", {}).get("url"))
+    return lambda response: (models_of(kind)(response), response.links.get("next", {}).get("url"))
 
 
 def _output(response: httpx2.Response) -> Json:

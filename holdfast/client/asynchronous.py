@@ -10,10 +10,12 @@ from typing import Self, TypeVar, Unpack
 
 import httpx2
 
-from holdfast.client import asks, stream, wire
+from holdfast.client import asks, backlogasks, stream, wire
 from holdfast.client.asks import AgentOptions, Ask, Limits, MessageOptions, Row, Rows
+from holdfast.client.backlogasks import BudgetOf
 from holdfast.client.stream import Event
 from holdfast.client.synchronous import LOOK_S, waited_for
+from holdfast.contracts.backlog import Item, ItemState, Next, WorkView
 from holdfast.contracts.base import Json
 from holdfast.contracts.budget import BudgetState
 from holdfast.contracts.chat import MessageTaken, Said, SessionLine, SessionShown
@@ -184,6 +186,40 @@ class AsyncClient:
     async def close_session(self, session_id: str) -> SessionLine:
         """End a conversation for good: it takes no more messages."""
         return await self.ask(asks.close_session(session_id))
+
+    async def backlog(self, session_id: str, state: ItemState | None = None) -> list[Item]:
+        """Follow-up work of a conversation: first what is to be done, in the order of adding, then what is over."""
+        return await self.ask(backlogasks.items(session_id, state))
+
+    async def add_to_backlog(self, session_id: str, text: str, key: str | None = None) -> Item:
+        """Put follow-up work at the end. With a `key`, it is added once, however often it is sent."""
+        return await self.ask(backlogasks.add(session_id, text, key))
+
+    async def take_from_backlog(self, session_id: str, key: str | None = None) -> Next:
+        """Take the oldest open item, so that nobody else does. With the same `key` it is the same item."""
+        return await self.ask(backlogasks.take(session_id, key))
+
+    async def finish_backlog_item(self, session_id: str, item_id: str, note: str = "") -> Item:
+        """Mark an item as done. The first word on it holds."""
+        return await self.ask(backlogasks.finish(session_id, item_id, note))
+
+    async def fail_backlog_item(self, session_id: str, item_id: str, note: str = "") -> Item:
+        """Mark an item as failed. The first word on it holds."""
+        return await self.ask(backlogasks.fail(session_id, item_id, note))
+
+    async def work_backlog(
+        self, session_id: str, max_items: int | None = None, budget: BudgetOf | None = None
+    ) -> WorkView:
+        """Begin to work through open items, each a turn: at most `max_items` (10), within a `budget` of all."""
+        return await self.ask(backlogasks.work(session_id, max_items, budget))
+
+    async def backlog_work(self, session_id: str) -> WorkView:
+        """The latest order to work: what it did, what that took, and why it `ended` (empty while it works)."""
+        return await self.ask(backlogasks.look(session_id))
+
+    async def stop_backlog_work(self, session_id: str) -> WorkView:
+        """Work no further item; the one in work is finished."""
+        return await self.ask(backlogasks.stop(session_id))
 
     async def upload(self, path: Path | str, name: str | None = None) -> Uploaded:
         """Send a file, which a task's `files` may name. `name`: what it is called in its program's folder."""

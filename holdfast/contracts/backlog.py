@@ -36,6 +36,13 @@ class Item(Contract):
     updated_at: datetime
 
 
+class Next(Contract):
+    """`item` is null if none is open; `open` counts those that still are."""
+
+    item: Item | None
+    open: int
+
+
 class WorkSpec(Contract):
     """Input of BacklogWorkflow. `budget` is that of all items together; `seconds` of it count from the start. Nobody is
     asked for a top-up of it."""

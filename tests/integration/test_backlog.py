@@ -1,12 +1,17 @@
 """Follow-up work of conversations: put aside by turns and people, taken up again, worked through whatever dies."""
 
+import asyncio
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from holdfast import AsyncClient, Client
+from holdfast.errors import Conflict, NotFound
 from tests.support.api import PROJECT, Api, problem, until
 from tests.support.skill_folders import write_files
 from tests.support.stack import Stack, running
@@ -81,6 +86,18 @@ def worked(api: Api, session: str) -> dict[str, Any]:
     return found
 
 
+def backlog_command(stack: Stack, api: Api, *words: str) -> "subprocess.Popen[str]":
+    """`holdfast backlog` in the project's folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "backlog", *words],
+        cwd=stack.project,
+        env=api.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def until_done(api: Api, session: str, least: int) -> None:
     until(lambda: [state for state, _ in items(api, session).values()].count("done") >= least, 90)
 
@@ -149,6 +166,34 @@ def test_no_session_no_backlog_and_none_of_another_tenant(api: Api, session: str
     problem(api.http.post(f"/sessions/{session}/backlog/beef/done"), 404, "NOT_FOUND")
     problem(api.http.post(f"/sessions/{session}/work", json={"max_items": 101}), 422, "INVALID_REQUEST")
     assert items(api, session) == {"one": ("open", "")}
+
+
+# -- from Python
+
+
+def test_both_clients_add_list_take_and_mark(api: Api, session: str) -> None:
+    with Client(str(api.http.base_url), "") as client:
+        first = client.add_to_backlog(session, "one", key="k")
+        assert client.add_to_backlog(session, "one", key="k") == first
+        client.add_to_backlog(session, "two")
+        taken = client.take_from_backlog(session)
+        assert (taken.item and taken.item.id, taken.open) == (first.id, 1)
+        assert client.finish_backlog_item(session, first.id, "well").note == "well"
+        with pytest.raises(Conflict, match="is done already"):
+            client.fail_backlog_item(session, first.id)
+        with pytest.raises(NotFound, match="nobody works the backlog"):
+            client.backlog_work(session)
+
+    async def rest() -> list[tuple[str, str]]:
+        async with AsyncClient(str(api.http.base_url), "") as client:
+            taken = await client.take_from_backlog(session)
+            assert taken.item is not None
+            await client.fail_backlog_item(session, taken.item.id, "no way")
+            assert (await client.take_from_backlog(session)).item is None
+            failed = await client.backlog(session, "failed")
+            return [(one.text, one.note) for one in failed]
+
+    assert asyncio.run(rest()) == [("two", "no way")]
 
 
 # -- working through it
@@ -228,13 +273,36 @@ def test_one_order_at_a_time_and_it_can_be_told_to_stop(api: Api, stub: StubLlm,
 
 
 @pytest.mark.slow
+def test_our_command_line_puts_aside_works_and_tells(api: Api, stub: StubLlm, stack: Stack, session: str) -> None:
+    def holdfast(command: str, *words: str, code: int = 0) -> tuple[str, str]:
+        process = backlog_command(stack, api, command, session, *words)
+        out, err = process.communicate(timeout=90)
+        assert process.returncode == code, (command, words, out, err)
+        return out, err
+
+    stub.rule(lambda request: "second" in request.last, fault=Fault(status=400))
+    stub.rule(lambda request: True, "Well done.", delay_s=1)
+    assert "nobody works the backlog" in holdfast("status", code=2)[1]
+    first = holdfast("add", "the first thing")[0].strip()
+    holdfast("add", "the second thing")
+    shown, told = holdfast("work", "--wait", "--max-tokens", "100000", code=1)
+    assert "1. the first thing" in told and "2. the second thing" in told
+    assert "done      Well done." in told and "nothing is open" in told
+    assert "1 of 2 items failed" in told
+    assert shown == holdfast("status")[0]
+    assert [line.split()[1] for line in holdfast("list")[0].splitlines()] == ["done", "failed"]
+    assert holdfast("next") == ("", "nothing is open\n")
+    assert "is done already" in holdfast("fail", first, code=2)[1]
+
+
+@pytest.mark.slow
 def test_a_killed_worker_and_server_leave_what_is_done_and_nothing_is_worked_twice(
     api: Api, stub: StubLlm, stack: Stack, session: str
 ) -> None:
     stub.rule(lambda request: True, "Done.", delay_s=0.4)
     texts = [f"thing {number}" for number in range(3)]
     add(api, session, *texts)
-    post(api, f"/sessions/{session}/work", status=202)
+    watching = backlog_command(stack, api, "work", session, "--wait")
     until_done(api, session, 1)
     stack.workers[-1].kill()
     assert stack.server is not None
@@ -246,6 +314,9 @@ def test_a_killed_worker_and_server_leave_what_is_done_and_nothing_is_worked_twi
     assert [(one["text"], one["state"]) for one in view["items"]] == [(text, "done") for text in texts]
     assert len({one["task_id"] for one in view["items"]}) == 3
     assert api.get(f"/sessions/{session}")["turns"] == 4
+    out, err = watching.communicate(timeout=60)
+    assert (watching.returncode, out.count("  done  ")) == (0, 3), (out, err)
+    assert all(f"{number}. thing {number - 1}" in err for number in (1, 2, 3)), err
 
 
 @pytest.mark.slow

@@ -36,6 +36,10 @@ class FakeApi:
     def refuses(self, method: str, path: str, status: int, code: str, message: str) -> None:
         self.says(method, path, problem(status, code, message), status=status)
 
+    def refuses_first(self, method: str, path: str, times: int, status: int, code: str, message: str) -> None:
+        """So often, before it says what it was told to."""
+        self._script[method, path][:0] = [(status, problem(status, code, message))] * times
+
     def streams(self, path: str, *connections: list["Event"]) -> None:
         """The events of each connection to a path, after which it is cut."""
         self._streams[path] = list(connections)
