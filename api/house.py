@@ -38,6 +38,8 @@ class House:
     admission: Admission
     schedules: Reconciling
     publisher: Publisher
+    starting: set[str] = field(default_factory=set)
+    """Ids of tasks that a request is starting now."""
     opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -57,7 +59,7 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
         capacity = Capacity(records.in_work, settings.max_tasks, settings.max_tenant_tasks)
         admission = Admission(settings, records, library, blobs)
         schedules, workers = Reconciling(library, temporal), Workers(database)
-        publisher = Publisher(database, blobs, library, temporal.client)
+        publisher = Publisher(database, blobs, library, temporal.client, settings.keep_events)
         async with schedules.watching():
             yield House(settings, records, workers, blobs, library, temporal, capacity, admission, schedules, publisher)
     finally:

@@ -1,9 +1,10 @@
 """From a request to a running task: checked first, then recorded, then started, so that no task is lost on the way."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from temporalio.client import Client
 from temporalio.service import RPCError
 
 from api import sessions
@@ -11,6 +12,7 @@ from api.capacity import Place
 from api.house import House
 from api.temporal import answering
 from holdfast.contracts.base import Failure
+from holdfast.contracts.begin import Begin
 from holdfast.contracts.program import FINAL
 from holdfast.contracts.session import Sent
 from holdfast.contracts.task import TaskRequest
@@ -20,6 +22,8 @@ from holdfast.log import get_logger
 from holdfast.temporal.begin import begin
 from store.admission import Checked
 from store.records import TaskRow
+
+_SOON = "starts when the server answers again"
 
 log = get_logger(__name__)
 
@@ -46,17 +50,19 @@ async def taken(house: House, request: TaskRequest, tenant: str, trace_id: str) 
         UserError: the request is wrong; nothing was kept.
         IdempotencyMismatch: the key was used for another request.
         TooManyTasks: there is no room for a new task; nothing was kept.
-        NoTemporal: not started. With a key, the same request again starts it.
+        NoTemporal: not started. One that is recorded, and not closed, is started when there is a server (see
+            `api.unbegun`), or by the same request with its key.
         Conflict: its session is closed.
     """
     request = await sessions.filled(house, request, tenant)
     async with _place(house, request, tenant) as place:
         async with house.capacity.checks:
             checked = await house.admission.checked(request, tenant, trace_id)
-        row, is_new = await house.records.create(checked.new)
+        row, is_new = await house.admission.record(checked)
         place.is_used = is_new
     if row.state not in FINAL and (is_new or row.state == "PENDING"):
-        return Taken(row, is_new, await _started(house, checked, row))
+        with _starting(house, row.id):
+            return Taken(row, is_new, await _started(house, checked, row))
     return Taken(row, is_new)
 
 
@@ -83,6 +89,15 @@ async def _is_known(house: House, request: TaskRequest, tenant: str) -> bool:
     return True
 
 
+@contextmanager
+def _starting(house: House, task_id: str) -> Iterator[None]:
+    house.starting.add(task_id)
+    try:
+        yield
+    finally:
+        house.starting.discard(task_id)
+
+
 async def _started(house: House, checked: Checked, row: TaskRow) -> Sent | None:
     begins = await house.admission.begin(checked, row)
     has_key = checked.wanted.request.idempotency_key is not None
@@ -94,18 +109,29 @@ async def _started(house: House, checked: Checked, row: TaskRow) -> Sent | None:
         raise _told(exc, has_key, row) from exc
     try:
         async with house.capacity.turn():
-            async with answering():
-                await house.publisher.submitted(row)
-            if row.session_id is not None:
-                return await sessions.handed(house, client, begins, row)
-            async with answering():
-                await begin(client, begins)
+            return await started(house, client, begins, row)
     except NoTemporal as exc:
         raise _told(exc, has_key, row) from exc
     except (RPCError, Conflict, TooManyTasks) as exc:
         if not (has_key and isinstance(exc, TooManyTasks)):
             await not_started(house, row, exc.message if isinstance(exc, RPCError) else str(exc))
         raise
+
+
+async def started(house: House, client: Client, begins: Begin, row: TaskRow) -> Sent | None:
+    """Start a task that is recorded, or hand it to its session: which turn of it it is. Repeating it changes nothing.
+
+    Raises:
+        NoTemporal: whether it was started is not known.
+        RPCError, WorkflowUpdateFailedError: Temporal refused it.
+        Conflict, TooManyTasks: its session did.
+    """
+    async with answering():
+        await house.publisher.submitted(row)
+    if row.session_id is not None:
+        return await sessions.handed(house, client, begins, row)
+    async with answering():
+        await begin(client, begins)
     return None
 
 
@@ -119,9 +145,9 @@ async def not_started(house: House, row: TaskRow, reason: str) -> TaskRow:
 
 def _told(exc: NoTemporal, has_key: bool, row: TaskRow) -> NoTemporal:
     if has_key:
-        advice = f"Send the same request again, with the same idempotency key: it starts task {row.id} once"
+        advice = f"Task {row.id} is recorded, and {_SOON}; the same request with the same idempotency key leads to it"
     elif row.state in FINAL:
         advice = "Nothing was started: send the request again. With an idempotency_key, repeating is always safe"
     else:
-        advice = f"Whether task {row.id} was started is not known: look at it before sending the request again"
+        advice = f"Task {row.id} is recorded, and {_SOON}: look at it before sending the request again"
     return NoTemporal(f"{exc}. {advice}", task_id=row.id)

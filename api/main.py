@@ -41,6 +41,7 @@ from api.routes import (
     workflows,
     ws,
 )
+from api.unbegun import watching
 from holdfast import __version__, log
 from holdfast.config import Settings
 
@@ -58,7 +59,7 @@ def create_app(settings: Settings, house: House | None = None) -> FastAPI:
         if house is not None:
             yield
             return
-        async with opened(settings) as app.state.house:
+        async with opened(settings) as app.state.house, watching(app.state.house):
             yield
 
     app = FastAPI(

@@ -13,6 +13,7 @@ from api.feed import Streams
 from api.guard import refuse_open_door
 from api.house import opened
 from api.main import create_app
+from api.unbegun import watching
 from holdfast import log
 from holdfast.config import Settings
 from holdfast.errors import OperatorError, SettingsInvalid
@@ -50,7 +51,7 @@ async def serving(settings: Settings) -> None:
     """The same inside of a running event loop; the caller owns the signals."""
     refuse_open_door(settings)
     with listen(settings) as listener:
-        async with opened(settings) as house:
+        async with opened(settings) as house, watching(house):
             await _Server(create_app(settings, house)).serve(sockets=[listener])
 
 

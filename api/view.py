@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from api.house import House
 from api.intake import not_started
 from api.progress import QUERY_SECONDS, Handle, handle_of, program_waits, query, whole
 from api.temporal import answering
+from api.unbegun import START_GRACE
 from api.waiting import waiting
 from holdfast import filenames
 from holdfast.contracts.base import Failure, Json
@@ -27,9 +28,6 @@ from holdfast.errors import NoTemporal
 from holdfast.ids import workflow_id
 from store.records import Changes, TaskRow
 from store.results import took
-
-_START_GRACE = timedelta(minutes=10)
-"""So long a recorded task may be unknown to Temporal: its start may be under way, or be repeated by its caller."""
 
 _LOOK_SECONDS = 0.1
 
@@ -124,7 +122,7 @@ async def _unknown(house: House, row: TaskRow) -> Seen:
             return Seen(row)
     except NoTemporal as exc:
         return Seen(row, note=str(exc))
-    if row.state == "PENDING" and datetime.now(UTC) - row.created_at > _START_GRACE:
+    if row.state == "PENDING" and datetime.now(UTC) - row.created_at > START_GRACE:
         return Seen(await not_started(house, row, "Temporal does not know it; send the request again"))
     # Not written down: TEMPORAL_ADDRESS may merely name the wrong server today.
     where = f"{house.settings.temporal_address!r}, namespace {house.settings.temporal_namespace!r}"

@@ -64,6 +64,16 @@ class Admission:
         # All that reads or writes files is in here, for a thread of its own.
         return await asyncio.to_thread(self._checked, request, tenant, trace_id, cause)
 
+    async def record(self, checked: Checked) -> tuple[TaskRow, bool]:
+        """The row of a task, and whether it is new, for one that starts it, and may die before: what starts it is kept
+        in the row until it has begun.
+
+        Raises:
+            IdempotencyMismatch: the key was used for another request.
+        """
+        begins = self._begin(checked.wanted, checked.start).model_dump(mode="json", exclude_unset=True)
+        return await self._records.create(replace(checked.new, begins=begins))
+
     async def begin(self, checked: Checked, row: TaskRow) -> Begin:
         """What starts a task. What the row pinned when it was made holds, also if this request is a later one with the
         same key."""
@@ -71,16 +81,19 @@ class Admission:
         begins = checked.start
         if (sha, trace_id) != (wanted.sha, wanted.task.trace_id):
             wanted, begins = await asyncio.to_thread(self._restored, wanted, sha, trace_id)
+        return self._begin(wanted, begins)
+
+    def _begin(self, wanted: Wanted, begins: Start) -> Begin:
         return begin_of(
             begins.spec,
             task=wanted.task,
             type=begins.type,
             name=begins.name,
             summary=begins.summary,
-            catalogue=sha,
-            session_id=row.session_id,
+            catalogue=wanted.sha,
+            session_id=wanted.request.session_id,
             priority=wanted.request.priority,
-            fairness_weight=self._settings.tenant_weights.get(row.tenant),
+            fairness_weight=self._settings.tenant_weights.get(wanted.task.principal.tenant),
         )
 
     async def _room(self, tenant: str, task_id: str) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, NamedTuple, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, extract, func, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, extract, func, literal, null, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from holdfast.contracts.program import FINAL, TaskState
@@ -64,6 +64,7 @@ class NewTask:
     input_ref: str | None = None
     callback_url: str | None = None
     cause: dict[str, Any] | None = None
+    begins: dict[str, Any] | None = None
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -223,6 +224,19 @@ class Records:
             rows = (await session.execute(select(*columns).where(*fits).order_by(TaskRow.updated_at))).all()
         return [Standing(*row) for row in rows]
 
+    async def unbegun(self, since: datetime, before: datetime, limit: int) -> Sequence[TaskRow]:
+        """Tasks made between these times that an API took, and of which it is not known that they began; the oldest
+        first."""
+        fits = (TaskRow.state == "PENDING", TaskRow.begins.is_not(null()), TaskRow.created_at.between(since, before))
+        this = select(TaskRow).where(*fits).order_by(TaskRow.created_at, TaskRow.id).limit(limit)
+        async with self.db.reading() as session:
+            return (await session.scalars(this)).all()
+
+    async def begun(self, tenant: str, task_id: str) -> None:
+        """What starts the task is needed no more. Every state but PENDING says so too."""
+        this = update(TaskRow).where(TaskRow.tenant == tenant, TaskRow.id == task_id)
+        await self.db.run(this.values(begins=None))
+
     async def tally(self, *, tenant: str | None = None, kind: str | None = None) -> Tally:
         """Counts of what people asked for, over all tenants or of one. CANCELLED and TIMED_OUT count as failed."""
         took = _seconds(is_sqlite=self.db.address.file is not None)
@@ -276,7 +290,7 @@ def _written(state: TaskState, changes: Changes) -> dict[str, Any]:
     now = datetime.now(UTC)
     values: dict[str, Any] = {"state": state, "updated_at": now}
     if state != "PENDING":
-        values["started_at"] = func.coalesce(TaskRow.started_at, literal(now, Utc))
+        values |= {"started_at": func.coalesce(TaskRow.started_at, literal(now, Utc)), "begins": None}
     if state in FINAL:
         values["finished_at"] = now
     return values | changes

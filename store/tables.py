@@ -81,6 +81,7 @@ class TaskRow(Base):
 
     `cost` is USD; null means that it is not known, also if only a part of it is not. `model` is `provider:model`.
     `callback_url` is told its end; `cause` is what made it begin, if no person did: a `contracts.begin.Cause`.
+    `begins` is the `contracts.begin.Begin` of a task that an API took, until it is known to have begun.
     """
 
     __tablename__ = "tasks"
@@ -133,6 +134,7 @@ class TaskRow(Base):
     budget: Mapped[dict[str, Any] | None]
     callback_url: Mapped[str | None] = mapped_column(Text)
     cause: Mapped[dict[str, Any] | None]
+    begins: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]

@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import json
+import os
 import shutil
+import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -290,6 +293,37 @@ def test_the_same_key_is_the_same_turn(api: Api, stub: StubLlm) -> None:
 
 
 @pytest.mark.slow
+def test_a_turn_that_waits_long_is_handed_over_again_and_stays_one_turn(api: Api, stack: Stack) -> None:
+    one = new_session()
+    asking = api.submit(ASKING, session_id=one)["id"]
+    waiting = api.submit("result = 'second'", session_id=one)["id"]
+    (question,) = asyncio.run(until(lambda: api.get(f"/tasks/{asking}/questions")))
+    assert made_longer_ago(stack, waiting), "it is kept how it begins"
+    asyncio.run(until(lambda: not kept_begin(stack, waiting)))
+    view = api.get(f"/sessions/{one}")
+    assert [turn["task_id"] for turn in [view["running"], *view["queued"]]] == [asking, waiting]
+    assert api.get(f"/tasks/{waiting}")["state"] == "PENDING"
+    assert api.http.post(f"/tasks/{asking}/questions/{question['id']}", json={"answer": "red"}).status_code == 200
+    assert [over(api, each)["output"] for each in (asking, waiting)] == ["red", "second"]
+    asyncio.run(until(lambda: api.get(f"/sessions/{one}")["turns"] == 2))
+    assert api.get(f"/sessions/{one}")["queued"] == []
+
+
+def made_longer_ago(stack: Stack, task_id: str) -> bool:
+    """Set back when a task was recorded, by a minute; whether it is kept how it begins."""
+    with contextlib.closing(sqlite3.connect(stack.home / "holdfast.db", timeout=10)) as database, database:
+        this = "UPDATE tasks SET created_at = datetime(created_at, '-1 minute') || '.000000' WHERE id = ?"
+        database.execute(this, (task_id,))
+    return kept_begin(stack, task_id)
+
+
+def kept_begin(stack: Stack, task_id: str) -> bool:
+    with contextlib.closing(sqlite3.connect(stack.home / "holdfast.db", timeout=10)) as database:
+        ((kept,),) = database.execute("SELECT begins IS NOT NULL FROM tasks WHERE id = ?", (task_id,))
+    return bool(kept)
+
+
+@pytest.mark.slow
 def test_tasks_of_every_endpoint_are_turns_and_programs_hand_variables_on(api: Api, stub: StubLlm) -> None:
     stub.rule(".", "yes")
     one = new_session()
@@ -457,3 +491,55 @@ def test_a_conversation_goes_on_after_everything_was_killed(doomed: Stack, stub:
         assert (answered.count("first"), answered.count("left"), answered.count("last")) == (1, 1, 1)
     finally:
         api.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_what_was_recorded_begins_once_though_its_api_was_killed_before_it_was_started(
+    doomed: Stack, stub: StubLlm
+) -> None:
+    """The server stands still, so that no start arrives; then it and the API are killed. Nobody sends anything again."""
+    stub.rule(".", lambda request: f"heard {request.last}")
+    one, address = new_session(), f"127.0.0.1:{doomed.port}"
+    doomed.start_worker().wait_up()
+    with contextlib.ExitStack() as stack:
+        killed = api_of(stack, doomed, address)
+        told(killed, one, "first")
+        assert doomed.server is not None
+        os.kill(doomed.server.pid, signal.SIGSTOP)
+        pool, lost = stack.enter_context(ThreadPoolExecutor(3)), []
+        program = {"type": "program", "program": "result = inputs['n'] + 1", "input": {"n": 41}}
+        asked = [("/tasks", program), *((f"/sessions/{one}/messages", {"text": text}) for text in ("second", "third"))]
+        for number, (path, body) in enumerate(asked, 1):
+            lost.append(pool.submit(killed.http.post, path, json=body))
+            tasks = asyncio.run(until(lambda number=number: pending(killed, number)))
+        assert killed.process is not None
+        killed.process.kill()
+        assert all(isinstance(each.exception(30), httpx2.TransportError) for each in lost)
+        doomed.server.kill()
+        doomed.start_server()
+        apis = [api_of(stack, doomed, address) for _ in range(2)]
+        assert [over(apis[0], task["id"], 90)["output"] for task in tasks] == ["heard third", "heard second", 42]
+        asyncio.run(until(lambda: apis[1].get(f"/sessions/{one}")["turns"] == 3))
+        assert [request.last for request in stub.requests] == ["first", "second", "third"]
+        ids = [f"default/{task['id']}" for task in tasks]
+        assert asyncio.run(until(lambda: counted(doomed, ids))) == dict.fromkeys(ids, 1)
+
+
+def api_of(stack: contextlib.ExitStack, doomed: Stack, address: str) -> Api:
+    api = Api(doomed.home, doomed.project, TEMPORAL_ADDRESS=address)
+    stack.callback(api.close)
+    return api.start()
+
+
+def pending(api: Api, number: int) -> list[dict[str, Any]]:
+    """Tasks that are recorded, and not begun; empty until they are so many."""
+    found: list[dict[str, Any]] = api.get("/tasks", state="PENDING")
+    return found if len(found) == number else []
+
+
+async def counted(stack: Stack, ids: list[str]) -> dict[str, int]:
+    """How many runs each workflow has; empty until all have one."""
+    client = await stack.client()
+    runs = {each: (await client.count_workflows(f"WorkflowId = '{each}'")).count for each in ids}
+    return runs if all(runs.values()) else {}

@@ -226,6 +226,20 @@ async def test_changed_tells_how_tasks_of_people_stand_since_then(records: Recor
     assert [one.id for one in await records.changed(running.updated_at)] == ["task-003"]
 
 
+async def test_unbegun_are_those_that_keep_what_starts_them_the_oldest_first(records: Records):
+    for number in range(6):
+        await records.create(new(number, begins=None if number == 1 else {"type": "program"}))
+    await records.begun("default", "task-002")
+    await records.change("default", "task-003", "RUNNING")
+    found = await records.unbegun(START, START + timedelta(seconds=4), 10)
+    assert [(row.id, row.begins) for row in found] == [
+        ("task-000", {"type": "program"}),
+        ("task-004", {"type": "program"}),
+    ]
+    assert [row.id for row in await records.unbegun(START, START + timedelta(minutes=1), 1)] == ["task-000"]
+    assert (await records.get("default", "task-003")).begins is None
+
+
 async def test_change_writes_state_fields_and_times(records: Records):
     await records.create(new())
     running = (await records.change("default", "task-000", "RUNNING", version=2)).row
@@ -410,6 +424,14 @@ async def test_worker_has_one_row_that_says_what_it_last_said(db: Database):
     assert (rows[1].queues, rows[1].adapters, rows[1].providers) == (["agents", "skills"], adapters, ["offline"])
     assert rows[1].seen_at == START + timedelta(seconds=5)
     assert [row.id for row in await workers.list(START + timedelta(seconds=6))] == ["host:2:0"]
+
+
+async def test_a_worker_that_was_not_seen_for_a_day_is_forgotten(db: Database):
+    workers, now = Workers(db), datetime.now(UTC)
+    for hours in (0, 23, 25, 1000):
+        await workers.seen(worker(f"host:{hours}:0"), now - timedelta(hours=hours))
+    assert await workers.forget() == 2
+    assert {row.id for row in await workers.list(START - timedelta(days=1000))} == {"host:0:0", "host:23:0"}
 
 
 # Migrations
