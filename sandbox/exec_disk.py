@@ -26,13 +26,13 @@ def breach(folder: Path, pid: int, limits: CommandLimits) -> Cause | None:
 
 
 def _nameless_bytes(pids: list[int], device: int) -> int:
-    """What files take that were removed, but are held open."""
+    """What files take that were removed, but are held open: by any thread, since each may have its own descriptors."""
     sizes = {}
-    for pid in pids:
+    for thread in (thread for pid in pids for thread in procs.threads(pid)):
         with contextlib.suppress(OSError):
-            for name in os.listdir(f"/proc/{pid}/fd"):
+            for name in os.listdir(f"{thread}/fd"):
                 with contextlib.suppress(OSError):
-                    found = os.stat(f"/proc/{pid}/fd/{name}")  # noqa: PTH116
+                    found = os.stat(f"{thread}/fd/{name}")  # noqa: PTH116
                     if stat.S_ISREG(found.st_mode) and found.st_dev == device and not found.st_nlink:
                         sizes[found.st_ino] = found.st_blocks * 512
     return sum(sizes.values())

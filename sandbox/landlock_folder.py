@@ -183,15 +183,16 @@ def _inside(folder: int, name: str, depth: int) -> Iterator[tuple[os.stat_result
 
 
 def _open_files(pid: int) -> Iterator[os.stat_result]:
+    folder = procs.telling(pid)
     with contextlib.suppress(OSError):
-        for name in os.listdir(f"/proc/{pid}/fd"):
+        for name in os.listdir(f"{folder}/fd"):
             with contextlib.suppress(OSError):
-                yield os.stat(f"/proc/{pid}/fd/{name}")  # noqa: PTH116
+                yield os.stat(f"{folder}/fd/{name}")  # noqa: PTH116
 
 
 def has_nameless_mapping(pid: int, base: Path) -> bool:
     """Whether the box has a file of its own in memory that has no name any more: its size cannot be told."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/maps", "rb") as maps:
+    with contextlib.suppress(OSError), open(f"{procs.telling(pid)}/maps", "rb") as maps:
         place = os.fsencode(base)
         return any(place in line and line.endswith(b" (deleted)\n") for line in maps)
     return False

@@ -7,7 +7,6 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
 _OURS = "holdfast-box"
 _serial = itertools.count(1)
@@ -33,14 +32,40 @@ def _children(pid: int) -> list[int]:
 
 
 def resident_bytes(pids: list[int]) -> int:
-    return sum(_resident(pid) for pid in pids)
+    """With their page tables: 60,000 single pages far from each other need 500 MB of these."""
+    return sum(_resident(telling(pid)) for pid in pids)
 
 
-def _resident(pid: int) -> int:
+def telling(pid: int) -> str:
+    """Its folder in /proc, or that of a thread: where the first one has ended alone, the process's own is empty."""
+    own = f"/proc/{pid}"
+    return own if _has_memory(own) else next(filter(_has_memory, threads(pid)), own)
+
+
+def threads(pid: int) -> list[str]:
+    """The folders in /proc of its threads."""
     try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * _PAGE
-    except (OSError, IndexError):
+        return [f"/proc/{pid}/task/{number}" for number in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
+
+
+def _has_memory(folder: str) -> bool:
+    try:
+        with open(f"{folder}/statm", "rb") as file:
+            return not file.read().startswith(b"0 ")
+    except OSError:
+        return False
+
+
+def _resident(folder: str) -> int:
+    try:
+        with open(f"{folder}/status", "rb") as file:
+            rows = dict(
+                line.split(b":", 1) for line in file.read().splitlines() if line.startswith((b"VmRSS", b"VmPTE"))
+            )
+            return sum(int(row.split()[0]) * 1024 for row in rows.values())
+    except (OSError, ValueError, IndexError):
         return 0
 
 

@@ -77,6 +77,21 @@ async def test_mapped_files_without_a_name_end_the_box():
     assert await landlock().outcome(source, BoxLimits(disk_bytes=4 << 20)) == ("ended", "disk")
 
 
+async def test_files_without_a_name_are_found_when_the_first_thread_has_ended_alone():
+    source = """
+        import ctypes, os, threading
+        def fill():
+            for _ in range(50):
+                file = os.open("x", os.O_CREAT | os.O_WRONLY)
+                os.unlink("x")
+                os.write(file, b"x" * (1 << 20))
+            threading.Event().wait(60)
+        threading.Thread(target=fill).start()
+        ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)
+    """
+    assert await landlock().outcome(source, BoxLimits(disk_bytes=4 << 20)) == ("ended", "disk")
+
+
 async def test_the_folder_of_a_dead_worker_is_cleared_away():
     folder = landlock_folder.claim(b"", None)
     title = procs.new_title().split("/")

@@ -367,6 +367,27 @@ def test_an_unknown_adapter_is_named(tmp_path):
         base.load("moon", Settings(project=tmp_path, home=tmp_path))
 
 
+SCATTERED = """
+import ctypes, threading
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+def scatter():
+    for n in range(60_000):
+        ctypes.memset(libc.mmap(0x100000000000 + (n << 30), 4096, 3, 0x32, -1, 0), 1, 1)
+    threading.Event().wait(60)
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="addresses and numbers of x86-64")
+async def test_page_tables_are_memory_of_the_box_also_when_its_first_thread_has_ended():
+    """60,000 single pages, a gigabyte apart, need 480 MB of them."""
+    source = f"{SCATTERED}threading.Thread(target=scatter).start(); libc.syscall(60, 0)"
+    async with running(source, BoxLimits(memory_bytes=256 << 20)) as (box, channel), asyncio.timeout(30):
+        assert await channel.receive() is None
+        assert box.cause == "memory"
+
+
 # what it costs
 
 
