@@ -139,7 +139,7 @@ def _doing(
     library = Library.of(settings, blobs)
     admission, publisher = (
         Admission(settings, records, library, blobs),
-        Publisher(database, blobs, library, ready(client)),
+        Publisher(database, blobs, library, ready(client), settings.keep_events),
     )
     engines: dict[str, Engine] = {RECALL: Recall(blobs), **BacklogSkills(records, backlog).engines()}
     skills = Skills(runner, blobs, settings.workspaces, settings.project, Nests(client, blobs), engines)
@@ -219,6 +219,8 @@ def _seen(workers: Workers, queues: Sequence[str], found: Wired) -> Any:
     )
 
     async def again() -> None:
+        with contextlib.suppress(StoreUnavailable):
+            await workers.forget()
         while True:
             # A database that is gone for a while comes back; who must know of it hears it from the activities.
             with contextlib.suppress(StoreUnavailable):

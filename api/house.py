@@ -59,7 +59,7 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
         capacity = Capacity(records.in_work, settings.max_tasks, settings.max_tenant_tasks)
         admission = Admission(settings, records, library, blobs)
         schedules, workers = Reconciling(library, temporal), Workers(database)
-        publisher = Publisher(database, blobs, library, temporal.client)
+        publisher = Publisher(database, blobs, library, temporal.client, settings.keep_events)
         async with schedules.watching():
             yield House(settings, records, workers, blobs, library, temporal, capacity, admission, schedules, publisher)
     finally:

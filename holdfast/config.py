@@ -8,6 +8,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -55,6 +56,7 @@ VARIABLES: dict[str, str] = {
     "SESSION_TIMEOUT": "session_timeout_ms",
     "MAX_SESSIONS": "max_sessions",
     "CONTINUOUS_AGENT_IDLE_TIMEOUT": "continuous_idle_seconds",
+    "HOLDFAST_KEEP_EVENTS": "keep_events_days",
     "HOLDFAST_WEBHOOK_SECRET": "webhook_secret",
     "HOLDFAST_WEBHOOKS_PRIVATE": "webhooks_private",
     "DEFAULT_LLM_PROVIDER": "default_llm_provider",
@@ -162,6 +164,9 @@ class Settings(BaseModel):
     continuous_idle_seconds: float = Field(
         default=600.0, gt=0, description="session_timeout_ms of continuous agents, in seconds"
     )
+    keep_events_days: int = Field(
+        default=30, ge=1, le=36_500, description="then an event is dropped from lists, and no repetition is known by it"
+    )
     webhook_secret: str | None = Field(default=None, description="signs what is posted to those that name no secret")
     webhooks_private: bool = Field(default=True, description="webhooks and callbacks may lead to private addresses")
     default_llm_provider: str | None = None
@@ -175,6 +180,10 @@ class Settings(BaseModel):
     own_workflows: bool | list[str] = Field(
         default=False, description="register the project's Temporal workflows: all of workflows/, or these files"
     )
+
+    @property
+    def keep_events(self) -> timedelta:
+        return timedelta(days=self.keep_events_days)
 
     @property
     def blobs(self) -> Path:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, Delete, delete, select, tuple_, update
 
 from holdfast.contracts.event import Event, Routed
 from holdfast.errors import NotFound, shown
@@ -14,6 +14,9 @@ from store.database import Database
 from store.tables import EventRow
 
 __all__ = ["EventPage", "EventRow", "Events"]
+
+_PRUNE_EVERY, _PRUNE_MOST = 100, 200
+"""Of the events that a process takes, with each hundredth old rows go: twice as many as came, in some 10 ms."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,16 @@ class EventPage:
 
 
 class Events:
-    """The rows of `events`. A row of another tenant is as good as none."""
+    """The rows of `events`. A row of another tenant is as good as none. Those that came longer ago than `keep` are
+    dropped as new ones come, once it is known what they started; None keeps all."""
 
-    def __init__(self, db: Database) -> None:
-        self.db = db
+    def __init__(self, db: Database, keep: timedelta | None = None) -> None:
+        self.db, self._keep = db, keep
+        self._taken = 0
 
     async def add(self, event: Event, body_ref: str) -> tuple[EventRow, bool]:
         """The event's row, and whether this call made it: the first event of an id is the one that counts."""
+        await self._prune()
         values = {
             "tenant": event.tenant,
             "id": event.id,
@@ -82,6 +88,12 @@ class Events:
                 before: dict[str, Any] = row.routed or {}
                 row.routed = {**before, "posted": {**before.get("posted", {}), url: outcome}}
 
+    async def _prune(self) -> None:
+        """Now and then; the first time at once, as a process may not live to take a hundred."""
+        if self._keep is not None and self._taken % _PRUNE_EVERY == 0:
+            await self.db.run(oldest(datetime.now(UTC) - self._keep))
+        self._taken += 1
+
     async def _one(self, tenant: str, fits: ColumnElement[bool], event_id: str) -> EventRow:
         latest = select(EventRow).where(EventRow.tenant == tenant, fits).order_by(EventRow.at.desc()).limit(1)
         async with self.db.reading() as session:
@@ -90,3 +102,11 @@ class Events:
             text = f"no event {shown(event_id)} of tenant {tenant!r}; `GET /events` lists those that there are"
             raise NotFound(text)
         return row
+
+
+def oldest(before: datetime, most: int = _PRUNE_MOST) -> Delete:
+    """Drops the oldest events that came before a time, all tenants', but none of which it is not known yet what it
+    started. Of several processes that do it at once each takes others."""
+    ids = (EventRow.tenant, EventRow.id)
+    old = select(*ids).where(EventRow.at < before, EventRow.routed.is_not(None)).order_by(EventRow.at).limit(most)
+    return delete(EventRow).where(tuple_(*ids).in_(old.with_for_update(skip_locked=True)))

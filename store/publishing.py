@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 from temporalio.client import Client
 
@@ -39,9 +40,14 @@ class Publisher:
     """Publishes what nobody hears at no cost: an event of ours is made only if somebody subscribed to its topic."""
 
     def __init__(
-        self, database: Database, blobs: BlobStore, library: Library, client: Callable[[], Awaitable[Client]]
+        self,
+        database: Database,
+        blobs: BlobStore,
+        library: Library,
+        client: Callable[[], Awaitable[Client]],
+        keep: timedelta | None = None,
     ) -> None:
-        self.events, self._records = Events(database), Records(database)
+        self.events, self._records = Events(database, keep), Records(database)
         self._blobs, self._library, self._client = blobs, library, client
 
     async def take(self, event: Event, sinks: Sequence[Sink] = ()) -> bool:

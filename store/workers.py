@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from store.database import Database
 from store.tables import WorkerRow
 
 __all__ = ["WorkerRow", "WorkerSeen", "Workers"]
+
+_KEPT = timedelta(days=1)
+"""Whoever was not seen for minutes is shown no more; the rest is for those who look into the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,3 +45,8 @@ class Workers:
         query = select(WorkerRow).where(WorkerRow.seen_at >= since).order_by(WorkerRow.started_at, WorkerRow.id)
         async with self.db.reading() as session:
             return (await session.scalars(query)).all()
+
+    async def forget(self) -> int:
+        """Drop the rows of those that were not seen for a day; how many there were. Each worker does so as it starts,
+        so no more stay than start in a day."""
+        return await self.db.run(delete(WorkerRow).where(WorkerRow.seen_at < datetime.now(UTC) - _KEPT))

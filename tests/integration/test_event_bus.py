@@ -5,11 +5,13 @@ import base64
 import hashlib
 import hmac
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -135,6 +137,38 @@ def test_event_starts_exactly_the_matching_agent_once_however_often_it_comes(bus
     assert bus.send("slack.command.ask", {"prompt": "again"}, event_id="ask-1")["duplicate"]
     mine = [one for one in bus.api.get("/tasks", type="agent:asked") if one["trace_id"] == seen["trace_id"]]
     assert len(mine) == 1
+
+
+@pytest.mark.slow
+async def test_event_whose_row_was_dropped_repeats_no_task(house: Stack, bus: Bus) -> None:
+    def sent() -> bool:
+        with closing(sqlite3.connect(house.home / "holdfast.db")) as database, database:
+            database.execute("DELETE FROM events WHERE id = 'dropped-1'")
+        duplicate: bool = bus.send("shop.order.paid", {"n": 1}, event_id="dropped-1")["duplicate"]
+        return duplicate
+
+    assert not sent()
+    first = bus.routed("dropped-1")["started"]
+    before = {task_id: bus.ended(task_id) for task_id in first.values()}
+    assert (sent(), bus.seen("dropped-1")["state"]) == (True, "accepted"), "Temporal knows its workflow"
+
+    # As the workflow of an event that Temporal knows no more would do it anew.
+    settings = house.settings
+    database, client, blobs = await Database.open(settings), await house.client(), BlobStore(settings.blobs)
+    library = Library(settings.project, BUILTIN, blobs)
+    admission, publisher = (
+        Admission(settings, Records(database), library, blobs),
+        Publisher(database, blobs, library, ready(client)),
+    )
+    routing = Routing(settings, client, admission, library, blobs, publisher)
+    event = Event(id="dropped-1", topic="shop.order.paid", data={"n": 1}, at=time.time(), trace_id=new_trace_id())
+    try:
+        again = await ActivityEnvironment().run(routing.route, EventJob(event=event))
+    finally:
+        await database.close()
+    assert (again.started, again.refused) == (first, {})
+    assert {task_id: bus.ended(task_id) for task_id in first.values()} == before
+    assert bus.seen("dropped-1")["started"] == first
 
 
 def test_wildcards_match_and_each_flow_is_started_once_per_event(bus: Bus) -> None:

@@ -426,6 +426,14 @@ async def test_worker_has_one_row_that_says_what_it_last_said(db: Database):
     assert [row.id for row in await workers.list(START + timedelta(seconds=6))] == ["host:2:0"]
 
 
+async def test_a_worker_that_was_not_seen_for_a_day_is_forgotten(db: Database):
+    workers, now = Workers(db), datetime.now(UTC)
+    for hours in (0, 23, 25, 1000):
+        await workers.seen(worker(f"host:{hours}:0"), now - timedelta(hours=hours))
+    assert await workers.forget() == 2
+    assert {row.id for row in await workers.list(START - timedelta(days=1000))} == {"host:0:0", "host:23:0"}
+
+
 # Migrations
 
 

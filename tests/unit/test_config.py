@@ -62,7 +62,9 @@ def test_every_variable_is_read(project: Path, monkeypatch: pytest.MonkeyPatch, 
     }
     given |= {"sandbox_workspace": "/srv/work", "sandbox_fallback": "True", "workspace_bytes": "5000000"}
     given |= {"webhooks_private": "True", "session_timeout_ms": "60000", "continuous_idle_seconds": "60.0"}
-    numeric = field.endswith(("port", "_ms", "_sessions", "_warm", "_file_bytes", "_tasks")) or field.startswith("db_")
+    numeric = field.endswith(
+        ("port", "_ms", "_sessions", "_warm", "_file_bytes", "_tasks", "_days")
+    ) or field.startswith("db_")
     monkeypatch.setenv(variable, given.get(field, "77" if numeric else "sqlite:///x"))
     settings = Settings.load(project)
     assert field in settings.model_fields_set
