@@ -1,8 +1,6 @@
 """Watch the backlog of a conversation being worked: each item as a task that is followed, then what came of it."""
 
 import time
-from collections.abc import Callable
-from typing import TypeVar
 
 from cli import screen
 from cli.client import Client
@@ -10,8 +8,6 @@ from cli.follow import Follower, at_a_terminal
 from cli.groups import gist
 from holdfast.contracts.backlog import Worked, WorkView
 from holdfast.errors import NoTemporal
-
-T = TypeVar("T")
 
 _LOOK_S = 0.5
 _SHOWN = 80
@@ -21,7 +17,7 @@ def watched(client: Client, session_id: str) -> WorkView:
     """The order to work once it has ended. KeyboardInterrupt flies: who watches may go at any time."""
     begun = over = 0
     while True:
-        view = _told(lambda: client.backlog_work(session_id))
+        view = _told(client, session_id)
         for number, item in enumerate(view.items[over:], over + 1):
             if number > begun:
                 begun = number
@@ -45,21 +41,21 @@ def _begin(client: Client, number: int, item: Worked) -> None:
     screen.say(f"{number}. {screen.first_line(item.text)}", "bold")
     if item.state == "taken":
         screen.say(f"   task {item.task_id}", "dim")
-        _told(Follower(client, item.task_id, inline=at_a_terminal()).run)
+        Follower(client, item.task_id, inline=at_a_terminal()).run()
 
 
 def _end(item: Worked) -> None:
     screen.say(f"    {item.state:<8}  {came(item.note)}".rstrip(), "yellow" if item.state == "failed" else "")
 
 
-def _told(look: Callable[[], T]) -> T:
-    """What is seen, as soon as somebody can tell. Without a worker or a server nobody can; that is said once."""
-    said: set[str] = set()
+def _told(client: Client, session_id: str) -> WorkView:
+    """How it stands, as soon as somebody can tell. Without a worker or a server nobody can; that is said once."""
+    said = ""
     while True:
         try:
-            return look()
+            return client.backlog_work(session_id)
         except NoTemporal as exc:
-            if str(exc) not in said:
-                said.add(str(exc))
-                screen.say(f"    !  {exc}", "yellow")
+            if str(exc) != said:
+                said = str(exc)
+                screen.say(f"    !  {said}", "yellow")
         time.sleep(_LOOK_S)

@@ -20,7 +20,7 @@ from cli.views import options
 from holdfast.contracts.program import FINAL
 from holdfast.contracts.question import Question
 from holdfast.contracts.task import Step, Task
-from holdfast.errors import UserError
+from holdfast.errors import NoTemporal, UserError
 
 _SHORTEST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 5.0
@@ -48,9 +48,9 @@ class Follower:
             while True:
                 began = time.monotonic()
                 task = self._client.task(self._id)
-                self._show(live, task)
+                is_shown = self._show(live, task)
                 self._notes(task)
-                if task.state in FINAL:
+                if task.state in FINAL and is_shown:
                     return task
                 self._questions(live, task)
                 # A task of thousands of calls has long step lists: never spend more than a fifth of the time on them.
@@ -72,8 +72,14 @@ class Follower:
             happened = self._news.wait(_REDRAW_S) or happened
             self._draw(live)
 
-    def _show(self, live: Live | None, task: Task) -> None:
-        groups = [group for group in grouped(self._client.steps(self._id)) if group.kind != "question"]
+    def _show(self, live: Live | None, task: Task) -> bool:
+        """False if nobody can tell its steps now. Without a worker, or a server, the task waits, and so do we."""
+        try:
+            steps = self._client.steps(self._id)
+        except NoTemporal as exc:
+            self._note(str(exc))
+            return False
+        groups = [group for group in grouped(steps) if group.kind != "question"]
         settled = self._printed + _settled(groups[self._printed :], task.state in FINAL)
         done, self._open = groups[self._printed : settled], groups[settled:]
         self._printed, self._phase = settled, task.phase
@@ -81,6 +87,7 @@ class Follower:
         self._draw(live)
         for group in done:
             screen.progress.print(self._styled(group))
+        return True
 
     def _draw(self, live: Live | None) -> None:
         """What is still open, and the end of what the model says."""
@@ -102,9 +109,12 @@ class Follower:
     def _notes(self, task: Task) -> None:
         """Why what we see may be old, and what is tried again: said once, not with each look."""
         for note in (task.note, *task.waiting):
-            if note and note not in self._told:
-                self._told.add(note)
-                screen.progress.print(f"    [bold yellow]![/]  {escape(note)}")
+            self._note(note)
+
+    def _note(self, note: str) -> None:
+        if note and note not in self._told:
+            self._told.add(note)
+            screen.progress.print(f"    [bold yellow]![/]  {escape(note)}")
 
     def _questions(self, live: Live | None, task: Task) -> None:
         for question in task.questions:

@@ -148,11 +148,15 @@ async def look(session: OurSession, house: OurHouse) -> WorkView:
     handle: Any = await _handle(house, session)
     try:
         async with answering():
-            if (await handle.describe()).status == WorkflowExecutionStatus.RUNNING:
-                view: WorkView = await handle.query(QUERY_WORK, result_type=WorkView)
-            else:
-                view = await handle.result()
-            return view
+            status = (await handle.describe()).status
+            if status == WorkflowExecutionStatus.COMPLETED:
+                result: WorkView = await handle.result()
+                return result
+            view: WorkView = await handle.query(QUERY_WORK, result_type=WorkView)
+            if status == WorkflowExecutionStatus.RUNNING:
+                return view
+            # Nobody here ends it so.
+            return view.model_copy(update={"ended": f"its workflow was ended in Temporal ({status.name.lower()})"})
     except (RPCError, WorkflowQueryFailedError) as exc:
         raise _untold(exc, session) from exc
 

@@ -273,6 +273,21 @@ def test_one_order_at_a_time_and_it_can_be_told_to_stop(api: Api, stub: StubLlm,
 
 
 @pytest.mark.slow
+async def test_work_that_is_terminated_in_temporal_has_ended(
+    api: Api, stub: StubLlm, stack: Stack, session: str
+) -> None:
+    stub.rule(lambda request: True, "Done.", delay_s=2)
+    add(api, session, "a")
+    post(api, f"/sessions/{session}/work", status=202)
+    until(lambda: api.get(f"/sessions/{session}/work")["items"])
+    client = await stack.client()
+    await client.get_workflow_handle(f"default/backlog:{session}").terminate("by hand")
+    view = worked(api, session)
+    assert view["ended"] == "its workflow was ended in Temporal (terminated)"
+    assert [one["text"] for one in view["items"]] == ["a"]
+
+
+@pytest.mark.slow
 def test_our_command_line_puts_aside_works_and_tells(api: Api, stub: StubLlm, stack: Stack, session: str) -> None:
     def holdfast(command: str, *words: str, code: int = 0) -> tuple[str, str]:
         process = backlog_command(stack, api, command, session, *words)
