@@ -62,6 +62,7 @@ NAME = "<program>"
 SECCOMP = {"x86_64": 317, "aarch64": 277}
 OUT = "out"
 """A folder of the workspace: what a program leaves in it is handed out when it is done."""
+PATH_BYTES = 1024 + len("out/")
 PACKAGES = os.path.join(os.path.dirname(__file__), "packages")  # noqa: PTH118, PTH120 (no pathlib in here)
 """Where an adapter puts the packages that are there for programs, if any, with a list of them."""
 HOST_GONE = 86
@@ -1063,7 +1064,7 @@ def done(value: Any, limit: int) -> str:
 
 def raised(kind: str, message: str, line: int | None = None) -> str:
     text = message[-100_000:].encode("utf-8", "backslashreplace").decode()
-    return to_json({"t": "raised", "type": kind, "message": text, "line": line})
+    return to_json({"t": "raised", "type": kind[:200], "message": text, "line": line})
 
 
 class Outputs:
@@ -1078,7 +1079,8 @@ class Outputs:
                 os.mkdir(OUT)  # noqa: PTH102
 
     def paths(self) -> list[str]:
-        """All but folders, relative to the workspace; at most one more than is allowed."""
+        """All but folders, relative to the workspace; at most one more than is allowed. One whose name is too long, or
+        no text, stands alone: for it all are refused, and a list of such names may be too large for a frame."""
         found: list[str] = []
         todo = [OUT] if self.limit else []
         while todo and len(found) <= self.limit:
@@ -1090,9 +1092,11 @@ class Outputs:
             except OSError:
                 # Closed, or too deep: let the host say so.
                 inside = None
-            if inside is None:
+            if inside is None and (len(os.fsencode(path)) > PATH_BYTES or not path.isprintable()):
                 # What is not UTF-8 becomes what no name may hold.
-                found.append(re.sub("[\ud800-\udfff]", "\x7f", path))
+                return [re.sub("[\ud800-\udfff]", "\x7f", path)]
+            if inside is None:
+                found.append(path)
             else:
                 todo += [f"{path}/{name}" for name in sorted(inside, reverse=True)]
         return found

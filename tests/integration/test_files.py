@@ -180,6 +180,10 @@ def test_a_suspended_program_hands_out_what_its_last_box_held(api: Api) -> None:
             "open('out/sparse', 'wb').truncate(30 << 20)\nopen('out/b', 'wb').write(bytes(3 << 20))",
             "31457280 bytes|2097152 are left",
         ),
+        (
+            "import os\np = 'out' + 12 * ('/' + 120 * 'é')\nos.makedirs(p)\nfor k in range(999): open(f'{p}/{k}', 'w')",
+            "is too long; at most 1024 bytes",
+        ),
     ],
     ids=[
         "link",
@@ -192,6 +196,7 @@ def test_a_suspended_program_hands_out_what_its_last_box_held(api: Api) -> None:
         "1001",
         "deep",
         "large",
+        "long",
     ],
 )
 def test_what_is_no_plain_small_file_with_a_name_is_refused(api: Api, program: str, reason: str) -> None:
