@@ -23,6 +23,7 @@ _NAME_ROUNDS = 5
 _KEPT_BYTES = 4096
 _WHY_SECONDS = 0.2
 _HEADER_BYTES = 4 << 20
+_CODE_BYTES = 16
 _KILLED = 137
 
 log = structlog.stdlib.get_logger(__name__)
@@ -130,7 +131,7 @@ class DockerBox:
         told, mark, rest = data.rpartition(self.last_word[:1])
         word = mark + rest
         is_last = word.startswith(self.last_word)
-        if is_last and word.endswith(b"\n"):
+        if is_last and (word.endswith(b"\n") or len(word) > len(self.last_word) + _CODE_BYTES):
             code = word[len(self.last_word) : -1]
             # A program can find the word in its memory, but what it says with it is only its own end.
             self.exit_code = int(code) if code.isdigit() and len(code) <= 3 else _KILLED
@@ -231,12 +232,16 @@ async def _all(stream: Stream, max_bytes: int) -> bytes:
 def _contents(answer: bytes, paths: Sequence[str], max_bytes: int) -> dict[str, bytes]:
     """Believe nothing: what answers runs in the box, as the user that the program runs as."""
     head, _, rest = answer.partition(b"\n")
+    if len(head) > _HEADER_BYTES:
+        raise ExportRefused(
+            f"export: the box answered with a list of files of {len(head)} bytes; {_HEADER_BYTES} will do"
+        )
     try:
         told = json.loads(head)
         if "refused" in told:
             raise ExportRefused(str(told["refused"])[:2000])
         sizes = [(str(path), int(size)) for path, size in told["files"]]
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise ExportRefused(f"export: the box answered {shown(head)} instead of a list of files") from None
     total = sum(size for _, size in sizes)
     if [path for path, _ in sizes] != list(dict.fromkeys(paths)) or min((size for _, size in sizes), default=0) < 0:
