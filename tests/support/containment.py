@@ -37,6 +37,7 @@ PATIENCE = 15.0
 LANES = 3
 KERNEL_MEMORY = 1500 << 20
 """What the machine may lose in free memory meanwhile: it has other things to do, too."""
+DESCRIPTORS = lockdown(LIMITS)["rlimits"]["NOFILE"]
 STRANGE = ("memfd:", "io_uring", "userfaultfd", "bpf", "perf_event", "pidfd", "fscontext", "landlock", "SYSV")
 USUAL = ("/", "/tmp", "/var/tmp", "/dev/shm", "/run", "/dev", "/usr/lib", "/etc")
 SYSV_KEY = 4711
@@ -44,6 +45,7 @@ NOTHING_LEFT = "all: nothing is left behind"
 
 CONCEDED = {
     "secrets: that a host's file is there": "landlock",
+    "secrets: where a host's link leads": "landlock",
     "secrets: which processes run": "landlock",
     "secrets: the host's name": "landlock",
 }
@@ -58,8 +60,10 @@ class Canaries:
         self.text = f"canary-{os.urandom(12).hex()}"
         self.secret, self.open, self.shared = folder / "canary", folder / "open", folder / "shared"
         self.open_file, self.guest = self.open / "file", folder / "guest.py"
+        self.link = folder / "link"
         shutil.copy(GUEST, self.guest)
         self.secret.write_text(self.text)
+        self.link.symlink_to(self.text)
         self.shared.write_text("shared")
         self.shared.chmod(0o666)
         self.open.mkdir()
@@ -107,7 +111,7 @@ class Canaries:
 
     def inputs(self, neighbour: list[str]) -> dict[str, Any]:
         return {
-            **{name: str(getattr(self, name)) for name in ("secret", "open", "open_file", "shared")},
+            **{name: str(getattr(self, name)) for name in ("secret", "open", "open_file", "shared", "link")},
             **{name: self.sockets[name].getsockname() for name in ("stream", "datagram")},
             **{name: self.sockets[name].getsockname()[1] for name in ("tcp", "udp")},
             "abstract": self.abstract_name,
@@ -238,15 +242,18 @@ class Run:
                 self._look_at(pid)
 
     def _look_at(self, pid: int) -> None:
+        held_open = set()
         for task in Path(f"/proc/{pid}/task").iterdir():
             rows = _rows(task / "status")
+            held_open |= _targets(task)
             held = (rows["CapEff"], rows["CapPrm"], rows["TracerPid"], rows["NoNewPrivs"], rows["Seccomp"])
             is_guest = rows["Seccomp"] != "0"
             if is_guest and (int(held[0], 16) or int(held[1], 16) or held[2:] != ("0", "1", "2")):
                 self.problems.append(f"a thread of {pid} has {held}")
-        targets = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+        if len(held_open) > DESCRIPTORS:
+            self.problems.append(f"its threads have {len(held_open)} different files open")
         maps = Path(f"/proc/{pid}/maps").read_text("utf-8", "replace")
-        found = [word for word in STRANGE if word in maps or any(word in target for target in targets)]
+        found = [word for word in STRANGE if word in maps or any(word in target for target in held_open)]
         if found:
             self.problems.append(f"process {pid} holds {found}")
 
@@ -258,6 +265,14 @@ class Run:
             with socket.socket(family) as one:
                 if one.connect_ex(address) == 0:
                     self.problems.append(f"it opened a door at {address}")
+
+
+def _targets(task: Path) -> set[str]:
+    """What a thread has open; one that has ended has nothing."""
+    found = set()
+    with contextlib.suppress(OSError):
+        found = {str(fd.readlink()) for fd in (task / "fd").iterdir()}
+    return found
 
 
 def _job(source: str, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,18 @@ What a program prints is no evidence; only a canary's text in it is. `look()` sa
 waits to be looked at from outside.
 """
 
-from tests.support.hostile import channel, exhaustion, kernel, life, network, paths, secrets, tricks
+from tests.support.hostile import (
+    channel,
+    exhaustion,
+    frames,
+    kernel,
+    life,
+    machinery,
+    network,
+    paths,
+    secrets,
+    tricks,
+)
 
 PRELUDE = """
 import ctypes, gc, json, mmap, os, signal, socket, struct, sys, threading, time
@@ -27,6 +38,6 @@ def look():
 """
 PROGRAMS: dict[str, str] = {
     f"{kind.__name__.rpartition('.')[2]}: {name}": text
-    for kind in (secrets, paths, network, kernel, exhaustion, life, channel, tricks)
+    for kind in (secrets, paths, network, kernel, exhaustion, life, channel, tricks, frames, machinery)
     for name, text in kind.PROGRAMS.items()
 }

@@ -53,6 +53,13 @@ look()
     "keys": "attempt(lambda: call(248, b'user', b'holdfast-mine', b'x', 1, -4), lambda: call(250, 1, 0), lambda: call(249, b'user', b'x', 0, 0))\nlook()",
     "calls of x32": "attempt(lambda: call(0x40000000 | 39), lambda: call(0x40000000 | 520))\nlook()",
     "calls of 32 bits": _CODE.format(machine=b"\xb8\x02\x00\x00\x00\xcd\x80\xc3"),
+    "a far call into 32 bits": _CODE.format(
+        machine=b"\x6a\x23\xe8\x00\x00\x00\x00\x83\x04\x24\x05\xcb\xb8\x14\x00\x00\x00\xcd\x80\xc3"
+    ),
+    "calls without a name": """
+for n in (423, 452, 453, 457, 462, 467, 500, 547, 1000, 0x3FFFFFFF, 0x7FFFFFFF): attempt(lambda: call(n, 0, 0, 0, 0, 0, 0))
+look()
+""",
     "machine code of its own": _CODE.format(machine=b"\xb8\x39\x00\x00\x00\x0f\x05\xc3"),
     "modules, swap, clocks and names": """
 for n, *a in ((175, b"", 0, b""), (313, 0, b"", 0), (176, b"x", 0), (167, b"x", 0), (169, 0xfee1dead, 672274793, 0), (227, 0, bytes(16)),

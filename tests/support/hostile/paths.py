@@ -80,4 +80,23 @@ look()
 attempt(lambda: open("export", "wb").truncate(1 << 40))
 look()
 """,
+    "out of an archive, and out of a database": """
+import io, sqlite3, tarfile
+there = inputs["open"] + "/x"
+packed = io.BytesIO()
+with tarfile.open(fileobj=packed, mode="w") as archive:
+    door = tarfile.TarInfo("door")
+    door.type, door.linkname = tarfile.SYMTYPE, inputs["open"]
+    archive.addfile(door)
+    for name in ("door/x", there, "../" * 20 + there):
+        one = tarfile.TarInfo(name)
+        one.size = 1
+        archive.addfile(one, io.BytesIO(b"x"))
+packed.seek(0)
+archive = tarfile.open(fileobj=packed)
+attempt(*(lambda one=one: archive.extract(one, "unpacked") for one in archive.getmembers()))
+base = sqlite3.connect(":memory:")
+for text in (f"attach '{there}' as x", f"vacuum into '{there}'", f"pragma temp_store_directory = '{inputs['open']}'"):
+    attempt(lambda: base.execute(text))
+""",
 }

@@ -70,4 +70,19 @@ for pid in range(1, inputs["highest_pid"] + 1):
 print("".join(f"<<pid {pid}>>" for pid in found))
 """,
     "the host's name": "print(f'<<{os.uname().nodename}>>')",
+    "where a host's link leads": "attempt(lambda: os.readlink(inputs['link']))",
+    "a file by way of the library": """
+import io, linecache, sqlite3, urllib.request, xml.sax, xml.sax.handler
+class Seen(xml.sax.handler.ContentHandler):
+    def characters(self, text): print(text, flush=True)
+def entity():
+    reader = xml.sax.make_parser()
+    reader.setContentHandler(Seen())
+    reader.setFeature(xml.sax.handler.feature_external_ges, True)
+    text = f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{inputs["secret"]}">]><a>&x;</a>'
+    reader.parse(io.StringIO(text))
+attempt(entity, lambda: urllib.request.urlopen("file://" + inputs["secret"]).read(), lambda: linecache.getline(inputs["secret"], 1),
+        lambda: sqlite3.connect(f"file:{inputs['secret']}?mode=ro&immutable=1", uri=True).execute("pragma schema_version").fetchall(),
+        lambda: ctypes.CDLL(inputs["secret"]), lambda: mmap.mmap(os.open(inputs["secret"], os.O_RDONLY), 0, prot=1).read())
+""",
 }
