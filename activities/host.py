@@ -35,8 +35,8 @@ TIMER = -1
 REPORT_SECONDS = 0.2
 TICK_SECONDS = 0.1
 PRINTED_KEPT = 8192
-UNSAVED_SEEN = 200_000
-"""Deliveries that no message has carried yet. More of them were too large for Temporal (2 MB a payload)."""
+UNSAVED_SEEN = 100_000
+"""Deliveries that no message has carried yet: with many more, one is too large for Temporal (2 MB), for ever."""
 NUMBERS = 1 << 31
 LONGEST_TIMER_SECONDS = 1e9
 HASHED_AT_ONCE_BYTES = 64 * 1024
@@ -76,6 +76,7 @@ class Host:
         self.drops: list[str] = []
         self.seen = list(known.seen)
         self.acknowledged = len(known.seen)
+        self.unseen: set[int] = set()
         self.order = 0
         self.in_flight = 0
         self.idle = False
@@ -180,17 +181,19 @@ class Host:
     def _see(self, deliveries: list[int]) -> None:
         """
         Raises:
-            ProtocolViolation: among them is an answer to a call that was never asked.
+            ProtocolViolation: among them is an answer that the guest was not given, or that it told of before.
         """
-        if not all(TIMER <= one < self.asked for one in deliveries):
-            raise ProtocolViolation("a calls frame of the guest tells of an answer to what was not asked")
+        for number in deliveries:
+            if number != TIMER and number not in self.unseen:
+                raise ProtocolViolation("a calls frame of the guest tells of an answer that it was not given")
+            self.unseen.discard(number)
         if len(self.seen) - self.acknowledged + len(deliveries) > UNSAVED_SEEN:
             return self._stop(ends.too_many_timers(UNSAVED_SEEN))
         self.seen += deliveries
         return None
 
     def _drop(self, number: int) -> None:
-        one = self.ids.get(number)
+        one = self.ids.pop(number, None)
         if one is None:
             return
         self.numbers.pop(one, None)
@@ -267,6 +270,7 @@ class Host:
                 rows.append([number, one.at, True, await loaded(self.blobs, one.value)])
         if rows:
             self.sent += len(rows)
+            self.unseen.update(row[0] for row in rows)
             self._work()
             await self.channel.send({"t": "answers", "answers": rows})
 

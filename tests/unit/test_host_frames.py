@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,21 +39,18 @@ class Said:
             yield frame
 
 
-async def hosted(blobs: BlobStore, *frames: dict[str, Any], **limits: Any) -> tuple[ProgramEnd, Said]:
+def host_of(blobs: BlobStore, frames: Sequence[dict[str, Any]], **limits: Any) -> tuple[Host, Said]:
     catalogue = Catalogue.open(blobs, Catalogue({}).save(blobs))
     task = TaskRef(task_id=new_task_id(), trace_id=new_trace_id())
-    job = ProgramJob(
-        task=task,
-        source="",
-        version=1,
-        generation=1,
-        seed=1,
-        started_at=0.0,
-        catalogue="0" * 64,
-        limits=Limits(**limits),
-    )
-    said = Said(list(frames))
-    return await Host(job, 1, said, cast(Updates, None), Known(), catalogue, blobs).run(), said
+    fields: dict[str, Any] = {"version": 1, "generation": 1, "seed": 1, "started_at": 0.0, "catalogue": "0" * 64}
+    job = ProgramJob(task=task, source="", limits=Limits(**limits), **fields)
+    said = Said([*frames])
+    return Host(job, 1, said, cast(Updates, None), Known(), catalogue, blobs), said
+
+
+async def hosted(blobs: BlobStore, *frames: dict[str, Any], **limits: Any) -> tuple[ProgramEnd, Said]:
+    one, said = host_of(blobs, frames, **limits)
+    return await one.run(), said
 
 
 @pytest.fixture
@@ -88,9 +85,28 @@ async def test_a_calls_frame_of_another_shape_is_a_violation(blobs: BlobStore, f
         await hosted(blobs, CALLS | forged, DONE)
 
 
-async def test_what_was_asked_may_be_told_as_seen(blobs: BlobStore) -> None:
-    end, _ = await hosted(blobs, CALLS | {"calls": [[0, "x", [], {}]], "seen": [-1, 0]}, DONE)
-    assert (end.outcome, end.seen) == ("done", [-1, 0])
+ASKED = CALLS | {"calls": [[0, "x", [], {}], [1, "x", [], {}]]}
+
+
+async def test_what_was_answered_may_be_told_as_seen(blobs: BlobStore) -> None:
+    end, said = await hosted(blobs, ASKED, CALLS | {"seen": [-1, 1, -1, 0]}, DONE)
+    assert (end.outcome, end.seen, len(said.heard)) == ("done", [-1, 1, -1, 0], 1)
+
+
+@pytest.mark.parametrize("seen", [[2], [0, 0], [1, -1, 0, 1]])
+async def test_an_answer_that_was_not_given_or_was_told_before_is_a_violation(
+    blobs: BlobStore, seen: list[int]
+) -> None:
+    with pytest.raises(ProtocolViolation, match="not given"):
+        await hosted(blobs, ASKED, CALLS | {"seen": seen}, DONE)
+
+
+async def test_a_call_is_given_up_once(blobs: BlobStore) -> None:
+    """Millions of times the same made a message that no server takes, and that was sent again for ever."""
+    one, _ = host_of(blobs, [CALLS | {"drops": [0] * 100_000}, CALLS | {"drops": [0, 7]}, DONE])
+    one.ids, one.numbers = {0: "a call"}, {"a call": 0}
+    await one.run()
+    assert (one.drops, one.numbers) == (["a call"], {})
 
 
 async def test_a_flood_of_deliveries_ends_the_program_and_is_not_kept(blobs: BlobStore) -> None:
