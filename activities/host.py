@@ -230,8 +230,8 @@ class Host:
     # running time
 
     def _rest(self, *, idle: bool, timer: float | None) -> None:
-        # A guest that waits for nothing lies: nothing would wake it, and none of its time would be counted.
-        idle = idle and (bool(self.numbers) or timer is not None)
+        # Only waiting for skills is free. With a timer alone, none of its time would be counted while it has its box.
+        idle = idle and bool(self.numbers)
         self.idle, self.timer, self.told_idle = idle, timer, False
         self.wakes_at = None if timer is None else time.monotonic() + timer
         if not idle:

@@ -30,6 +30,7 @@ class Said:
 
     def __init__(self, frames: list[dict[str, Any]]) -> None:
         self.all, self.heard = frames, list[dict[str, Any]]()
+        self.is_open = False
 
     async def send(self, frame: dict[str, Any]) -> None:
         self.heard.append(frame)
@@ -37,6 +38,8 @@ class Said:
     async def frames(self) -> AsyncIterator[dict[str, Any]]:
         for frame in self.all:
             yield frame
+        if self.is_open:
+            await asyncio.Event().wait()
 
 
 def host_of(blobs: BlobStore, frames: Sequence[dict[str, Any]], **limits: Any) -> tuple[Host, Said]:
@@ -99,6 +102,14 @@ async def test_an_answer_that_was_not_given_or_was_told_before_is_a_violation(
 ) -> None:
     with pytest.raises(ProtocolViolation, match="not given"):
         await hosted(blobs, ASKED, CALLS | {"seen": seen}, DONE)
+
+
+async def test_waiting_for_a_timer_alone_is_running_time(blobs: BlobStore) -> None:
+    """Else it would hold its box, and a place for another program, for as long as a task may take."""
+    one, said = host_of(blobs, [CALLS | {"idle": True, "timer": 86400.0}], run_seconds=0.5)
+    said.is_open = True
+    end = await asyncio.wait_for(one.run(), 30)
+    assert end.error and end.error.type == "ProgramTimeout"
 
 
 async def test_a_call_is_given_up_once(blobs: BlobStore) -> None:
