@@ -172,14 +172,32 @@ def _entries(folder: int, depth: int) -> Iterator[tuple[os.stat_result, int]]:
 
 def _inside(folder: int, name: str, depth: int) -> Iterator[tuple[os.stat_result, int]]:
     try:
-        inner = os.open(name, _OPEN, dir_fd=folder)
+        inner, mode = _opened(folder, name)
     except OSError:
         # Gone, or another thing by now: the next look sees what it is.
         return
     try:
         yield from _entries(inner, depth + 1)
     finally:
+        if mode is not None:
+            os.fchmod(inner, mode)
         os.close(inner)
+
+
+def _opened(folder: int, name: str) -> tuple[int, int | None]:
+    """A folder in a folder. One that is closed to its own user is opened, for what is in it counts too: then also the
+    mode that is to be given back to it."""
+    try:
+        return os.open(name, _OPEN, dir_fd=folder), None
+    except PermissionError:
+        # By descriptor: a name may lead to a file of ours by now.
+        place = os.open(name, os.O_PATH | _OPEN, dir_fd=folder)
+    try:
+        mode = stat.S_IMODE(os.fstat(place).st_mode)
+        os.chmod(f"/proc/self/fd/{place}", mode | 0o500)  # noqa: PTH101
+        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), mode
+    finally:
+        os.close(place)
 
 
 def _open_files(pid: int) -> Iterator[os.stat_result]:

@@ -240,6 +240,17 @@ async def files_without_a_name_are_bounded_too(place: Place) -> None:
 
 
 @check
+async def files_in_a_folder_that_may_not_be_read_are_bounded_too(place: Place) -> None:
+    source = """
+        import os, time
+        os.mkdir('d', 0o300)
+        for n in range(60): open(f'd/{n}', 'wb').write(b'x' * (1 << 20))
+        time.sleep(60)
+    """
+    assert await place.outcome(source, BoxLimits(disk_bytes=4 * MB)) in ("OSError", ("ended", "disk"))
+
+
+@check
 async def one_file_is_bounded(place: Place) -> None:
     same(await place.outcome("open('a', 'wb').truncate(5 << 20)", BoxLimits(disk_bytes=4 * MB)), "OSError")
 
