@@ -34,7 +34,7 @@ NEW_NAMESPACE = (
 AF_UNIX = 1
 SOCK_DGRAM_BIT = 2
 """Set in SOCK_DGRAM and SOCK_RAW, not in SOCK_STREAM and SOCK_SEQPACKET."""
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, RLIMIT_NPROC = 1, 4, 6
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, RLIMIT_NPROC = 1, 4, 22, 6
 CLOSE_RANGE_UNSHARE = 2
 PID = 0x7FFF1DAB
 """No process has that number (the highest is 2^22): a mark to be replaced."""
@@ -153,6 +153,9 @@ def stage2(arch: str | None = None) -> bytes:
     rules.on("vfork", _refuse(errno.EPERM))
     rules.on("clone3", _refuse(errno.ENOSYS))
     rules.on("clone", _threads_only())
+    # A filter of its own could log each call to the machine's audit log, and take kernel memory that nobody counts.
+    rules.on("seccomp", _refuse(errno.EPERM))
+    rules.on("prctl", _if_any_equal(ARGUMENT_0, (PR_SET_SECCOMP,), then=errno.EPERM))
     return rules.ending_with([Instruction(RETURN, ALLOW)])
 
 

@@ -38,6 +38,8 @@ LANES = 3
 KERNEL_MEMORY = 1500 << 20
 """What the machine may lose in free memory meanwhile: it has other things to do, too."""
 DESCRIPTORS = lockdown(LIMITS)["rlimits"]["NOFILE"]
+FILTERS = 3
+"""Of ours, or of ours and the engine's; a further one is the program's."""
 STRANGE = ("memfd:", "io_uring", "userfaultfd", "bpf", "perf_event", "pidfd", "fscontext", "landlock", "SYSV")
 USUAL = ("/", "/tmp", "/var/tmp", "/dev/shm", "/run", "/dev", "/usr/lib", "/etc")
 SYSV_KEY = 4711
@@ -250,6 +252,8 @@ class Run:
             is_guest = rows["Seccomp"] != "0"
             if is_guest and (int(held[0], 16) or int(held[1], 16) or held[2:] != ("0", "1", "2")):
                 self.problems.append(f"a thread of {pid} has {held}")
+            if int(rows.get("Seccomp_filters", 0)) > FILTERS:
+                self.problems.append(f"a thread of {pid} has {rows['Seccomp_filters']} filters")
         if len(held_open) > DESCRIPTORS:
             self.problems.append(f"its threads have {len(held_open)} different files open")
         maps = Path(f"/proc/{pid}/maps").read_text("utf-8", "replace")

@@ -172,6 +172,13 @@ def test_stage_2_starts_threads_and_nothing_else(arch):
 
 
 @pytest.mark.parametrize("arch", ARCHES)
+def test_stage_2_is_the_last_filter(arch):
+    assert of("seccomp", arch) == of("prctl", arch, seccomp.PR_SET_SECCOMP) == ALLOWED
+    assert of("seccomp", arch, stage=2) == of("prctl", arch, seccomp.PR_SET_SECCOMP, stage=2) == errno.EPERM
+    assert of("prctl", arch, PR_SET_NO_NEW_PRIVS, stage=2) == ALLOWED
+
+
+@pytest.mark.parametrize("arch", ARCHES)
 @pytest.mark.parametrize("stage", [seccomp.stage1, seccomp.stage2])
 def test_every_path_through_a_filter_ends(arch, stage):
     code = stage(arch)
