@@ -17,7 +17,11 @@ unset API_KEY HOLDFAST_URL HOLDFAST_HOME DATABASE_URL
 holdfast() { (cd "$work" && PYTHONPATH=$root exec "$python" -P -m cli.main "$@"); }
 
 stop() {
-    [ -z "$up" ] || { kill "$up" && wait "$up" || true; }
+    if [ -n "$up" ]; then
+        # Until it writes it is a copy of this shell, which may lose the signal when it forgets our traps.
+        until [ -e "$work/up.log" ]; do sleep 0.1; done
+        kill "$up" && wait "$up" || true
+    fi
     up=
 }
 
@@ -27,15 +31,16 @@ finish() {
 }
 
 start() {
-    ports=$(cd "$root" && "$python" -c 'from cli.demo import free_ports; print(*free_ports(3))')
+    ports=$(cd "$root" && "$python" -c 'from holdfast.ports import free_port; print(*(free_port() for _ in range(3)))')
     # shellcheck disable=SC2086  # three words on purpose
     set -- $ports
     export HOLDFAST_PORT="$1" TEMPORAL_ADDRESS="127.0.0.1:$2" HOLDFAST_TEMPORAL_UI_PORT="$3"
     touch "$work/holdfast.yaml"
+    rm -f "$work/up.log"
     # Not by the function: its process id would be that of a shell, and the signal would stop there.
     (cd "$work" && PYTHONPATH=$root exec "$python" -P -m cli.main up > "$work/up.log" 2>&1) &
     up=$!
-    until grep -q 'Ctrl-C stops everything' "$work/up.log"; do
+    until grep -qs 'Ctrl-C stops everything' "$work/up.log"; do
         kill -0 "$up" 2> /dev/null || { cat "$work/up.log" >&2; exit 1; }
         sleep 0.2
     done

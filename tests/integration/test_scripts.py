@@ -61,10 +61,13 @@ def test_a_script_that_is_stopped_leaves_nothing_running(tmp_path):
     command = [str(SCRIPTS / "test-ptc")]
     with subprocess.Popen(command, env=os.environ | {"TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
-        process.stderr.readline()
-        process.terminate()
-        process.stderr.read()
-        assert process.wait(60) == 130
+        try:
+            process.stderr.readline()
+            process.terminate()
+            process.stderr.read()
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
     assert list(tmp_path.iterdir()) == []
     assert [path for path in Path("/proc").glob("[0-9]*/cwd") if _link(path).startswith(str(tmp_path))] == []
 
