@@ -528,38 +528,40 @@ def in_an_hour() -> str:
     return formatdate(time() + 3600, usegmt=True)
 
 
-STATUSES: dict[str, tuple[Fault, type[OperatorError], float | None]] = {
-    "busy with seconds": (Fault(status=429, headers={"retry-after": "3"}), ModelBusy, 3.0),
-    "busy for long": (Fault(status=429, headers={"Retry-After": "36000"}), ModelBusy, 36000.0),
-    "busy with milliseconds": (
-        Fault(status=429, headers={"retry-after-ms": "1500", "retry-after": "2"}),
-        ModelBusy,
-        1.5,
-    ),
-    "busy until a date": (Fault(status=429, headers={"retry-after": in_an_hour()}), ModelBusy, 3600.0),
-    "busy until yesterday": (
-        Fault(status=429, headers={"retry-after": formatdate(time() - 86400, usegmt=True)}),
-        ModelBusy,
-        0.0,
-    ),
-    "busy with nonsense": (Fault(status=429, headers={"retry-after": "soon"}), ModelBusy, None),
-    "busy without a word": (Fault(status=429), ModelBusy, None),
-    "overloaded": (Fault(status=529), ModelBusy, None),
-    "fault of its own": (Fault(status=500), ModelFailed, None),
-    "not available": (Fault(status=503), ModelFailed, None),
-    "bad request": (Fault(status=400, message="max_tokens 900000 is above 64000"), ModelRefused, None),
-    "wrong key": (Fault(status=401), ModelRefused, None),
-    "forbidden": (Fault(status=403), ModelRefused, None),
-    "no such model": (Fault(status=404), ModelRefused, None),
-    "too large": (Fault(status=413), ModelRefused, None),
-    "no sense": (Fault(status=422), ModelRefused, None),
-}
+def statuses() -> dict[str, tuple[Fault, type[OperatorError], float | None]]:
+    """Made when they are asked for: some say a time."""
+    return {
+        "busy with seconds": (Fault(status=429, headers={"retry-after": "3"}), ModelBusy, 3.0),
+        "busy for long": (Fault(status=429, headers={"Retry-After": "36000"}), ModelBusy, 36000.0),
+        "busy with milliseconds": (
+            Fault(status=429, headers={"retry-after-ms": "1500", "retry-after": "2"}),
+            ModelBusy,
+            1.5,
+        ),
+        "busy until a date": (Fault(status=429, headers={"retry-after": in_an_hour()}), ModelBusy, 3600.0),
+        "busy until yesterday": (
+            Fault(status=429, headers={"retry-after": formatdate(time() - 86400, usegmt=True)}),
+            ModelBusy,
+            0.0,
+        ),
+        "busy with nonsense": (Fault(status=429, headers={"retry-after": "soon"}), ModelBusy, None),
+        "busy without a word": (Fault(status=429), ModelBusy, None),
+        "overloaded": (Fault(status=529), ModelBusy, None),
+        "fault of its own": (Fault(status=500), ModelFailed, None),
+        "not available": (Fault(status=503), ModelFailed, None),
+        "bad request": (Fault(status=400, message="max_tokens 900000 is above 64000"), ModelRefused, None),
+        "wrong key": (Fault(status=401), ModelRefused, None),
+        "forbidden": (Fault(status=403), ModelRefused, None),
+        "no such model": (Fault(status=404), ModelRefused, None),
+        "too large": (Fault(status=413), ModelRefused, None),
+        "no sense": (Fault(status=422), ModelRefused, None),
+    }
 
 
 async def test_status_becomes_the_error_of_who_can_act(
     stub: StubLlm, models: Models, wire: Case, streamed: bool
 ) -> None:
-    for status, (fault, kind, wait_s) in STATUSES.items():
+    for status, (fault, kind, wait_s) in statuses().items():
         stub.reset()
         stub.rule("Hello", fault=fault)
         problem = await problem_of(models, at(stub, wire), streamed)
