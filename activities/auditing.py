@@ -107,13 +107,14 @@ def _names(request: JudgeCall, arguments: Json) -> dict[str, Json]:
 def _judged(request: JudgeCall, arguments: Json, names: dict[str, Json]) -> Judged:
     rule, why = _first(request.rules, names)
     above: dict[str, int] = {}
+    doubts: dict[str, str] = {}
     for agent, rules in request.above.items():
         place, doubt = _first(rules, names)
         if place is not None and rules[place].policy == "always":
-            above[agent], why = place, why or doubt
+            above[agent], doubts[agent] = place, doubt
     grants = (number for number, when in enumerate(request.grants) if not when or _is_true(when, names))
     shown = _shown(arguments) if request.arguments.ref else ""
-    return Judged(rule=rule, above=above, grant=next(grants, None), shown=shown, why=why)
+    return Judged(rule=rule, above=above, doubts=doubts, grant=next(grants, None), shown=shown, why=why)
 
 
 def _first(rules: list[ApprovalRule], names: dict[str, Json]) -> tuple[int | None, str]:

@@ -23,7 +23,7 @@ from holdfast.temporal.begin import begin
 from store.admission import Checked
 from store.records import TaskRow
 
-_SOON = "starts when the server answers again"
+_SOON = "starts if the server answers again within nine minutes"
 
 log = get_logger(__name__)
 

@@ -11,11 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client
 from temporalio.exceptions import TemporalError
+from temporalio.service import RPCError, RPCStatusCode
 
 from api.house import House
-from api.intake import started
+from api.intake import not_started, started
+from api.progress import handle_of
+from api.temporal import answering
 from holdfast.contracts.begin import Begin
-from holdfast.errors import HoldfastError
+from holdfast.errors import Conflict, HoldfastError
 from holdfast.log import get_logger
 from store.records import TaskRow
 
@@ -46,7 +49,11 @@ async def watching(house: House) -> AsyncIterator[None]:
 async def _watch(house: House) -> None:
     note = ""
     while True:
-        before, note = note, await _round(house)
+        before = note
+        try:
+            note = await _round(house)
+        except Exception as exc:  # noqa: BLE001 - without this loop nothing begins any more, and nobody would hear of it
+            note = repr(exc)
         if note and note != before:
             log.warning("tasks.not_begun", reason=note)
         await asyncio.sleep(_LOOK_SECONDS)
@@ -62,8 +69,7 @@ async def _round(house: House) -> str:
         client = await house.temporal.client()
     except HoldfastError as exc:
         return str(exc)
-    ours = _by_session(row for row in rows if row.id not in house.starting)
-    notes = await asyncio.gather(*(_in_order(house, client, turns) for turns in ours))
+    notes = await asyncio.gather(*(_in_order(house, client, turns) for turns in _by_session(rows)))
     return next(filter(None, notes), "")
 
 
@@ -76,8 +82,10 @@ def _by_session(rows: Iterable[TaskRow]) -> Collection[list[TaskRow]]:
 
 
 async def _in_order(house: House, client: Client, rows: list[TaskRow]) -> str:
-    """Until one cannot begin."""
+    """Until one cannot begin, or a request is starting it."""
     for row in rows:
+        if row.id in house.starting:
+            break
         if note := await _tried(house, client, row):
             return note
     return ""
@@ -87,6 +95,8 @@ async def _tried(house: House, client: Client, row: TaskRow) -> str:
     try:
         async with house.capacity.turn():
             await _begun(house, client, row)
+    except (RPCError, Conflict) as exc:
+        await not_started(house, row, str(exc))
     # ValueError: a newer holdfast recorded it.
     except (HoldfastError, TemporalError, ValueError) as exc:
         return f"task {row.id}: {exc}"
@@ -96,8 +106,21 @@ async def _tried(house: House, client: Client, row: TaskRow) -> str:
 async def _begun(house: House, client: Client, found: TaskRow) -> None:
     """Begin one, unless it began, or was cancelled, since it was found."""
     row = await house.records.get(found.tenant, found.id)
-    if row.state != "PENDING" or row.begins is None:
+    if row.state != "PENDING" or row.begins is None or datetime.now(UTC) - row.created_at > _OLDEST:
         return
     await started(house, client, Begin.model_validate(row.begins), row)
     await house.records.begun(row.tenant, row.id)
     log.info("task.begun_later", task_id=row.id, trace_id=row.trace_id)
+    if (await house.records.get(row.tenant, row.id)).state == "CANCELLED":
+        await _stop(house, row)
+
+
+async def _stop(house: House, row: TaskRow) -> None:
+    """Somebody cancelled it while it began, and found no workflow. A session was told of that."""
+    handle = await handle_of(house, row)
+    async with answering():
+        try:
+            await handle.cancel()
+        except RPCError as exc:
+            if exc.status != RPCStatusCode.NOT_FOUND:
+                raise

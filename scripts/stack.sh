@@ -19,7 +19,7 @@ holdfast() { (cd "$work" && PYTHONPATH=$root exec "$python" -P -m cli.main "$@")
 stop() {
     if [ -n "$up" ]; then
         # Until it writes it is a copy of this shell, which may lose the signal when it forgets our traps.
-        until [ -e "$work/up.log" ]; do sleep 0.1; done
+        until [ -e "$work/up.log" ] || ! kill -0 "$up" 2> /dev/null; do sleep 0.1; done
         kill "$up" && wait "$up" || true
     fi
     up=

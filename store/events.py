@@ -90,9 +90,9 @@ class Events:
 
     async def _prune(self) -> None:
         """Now and then; the first time at once, as a process may not live to take a hundred."""
-        if self._keep is not None and self._taken % _PRUNE_EVERY == 0:
+        turn, self._taken = self._taken, self._taken + 1
+        if self._keep is not None and turn % _PRUNE_EVERY == 0:
             await self.db.run(oldest(datetime.now(UTC) - self._keep))
-        self._taken += 1
 
     async def _one(self, tenant: str, fits: ColumnElement[bool], event_id: str) -> EventRow:
         latest = select(EventRow).where(EventRow.tenant == tenant, fits).order_by(EventRow.at.desc()).limit(1)

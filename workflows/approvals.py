@@ -125,7 +125,8 @@ class Approvals:
         self, call: SkillCall, facts: SkillFacts, rule: ApprovalRule, by: str, judged: Judged, asked_at: float
     ) -> Question:
         who = f"agent {self._agent!r}" if self._agent else "a program"
-        why = judged.why or (f"calls with {rule.when} need a word" if rule.when else "every call of it needs a word")
+        doubt = judged.doubts.get(by, "") if by else judged.why
+        why = doubt or (f"calls with {rule.when} need a word" if rule.when else "every call of it needs a word")
         why += f", says agent {by!r}" if by else ""
         arguments: dict[str, Json] = {"arguments": call.arguments.inline}
         if call.arguments.ref:

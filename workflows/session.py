@@ -285,10 +285,11 @@ class SessionWorkflow(TurnReports):
         self._take(message)
 
     @workflow.signal(name=SIGNAL_DROP)
-    def drop(self, dropped: Dropped) -> None:
-        """A turn that waits is not to begin."""
-        if any(one.begin.task.task_id == dropped.task_id for one in self.queue):
-            self.queue = [one for one in self.queue if one.begin.task.task_id != dropped.task_id]
+    async def drop(self, dropped: Dropped) -> None:
+        """A turn that waits, or is still on its way here, is not to begin."""
+        await workflow.wait_condition(lambda: self.is_loaded)
+        self.queue = [one for one in self.queue if one.begin.task.task_id != dropped.task_id]
+        if self._place(dropped.task_id) is None:
             self._know(dropped.task_id)
 
     @workflow.signal(name=SIGNAL_HIBERNATE)

@@ -84,10 +84,12 @@ class JudgeCall(Contract):
 class Judged(Contract):
     """The places of the first rule and the first grant that hold. `above`: the agents above whose rules ask, and the
     place of the rule that does. `shown` is the beginning of arguments that travel by
-    reference: who allows a call must see it. `why` tells of an expression that could not be evaluated."""
+    reference: who allows a call must see it. `why` tells of an expression that could not be evaluated;
+    `doubts` of those of the agents above."""
 
     rule: int | None = None
     above: dict[str, int] = {}
+    doubts: dict[str, str] = {}
     grant: int | None = None
     shown: str = ""
     why: str = ""

@@ -35,7 +35,8 @@ class Begin(Contract):
     @property
     def spec(self) -> TaskSpec | ProgramSpec | FlowTask:
         found = self.agent or self.program or self.flow
-        assert found is not None
+        if found is None:
+            raise ValueError("a task of a kind that this version does not know")
         return found
 
 

@@ -276,7 +276,7 @@ def test_one_order_at_a_time_and_it_can_be_told_to_stop(api: Api, stub: StubLlm,
 async def test_work_that_is_terminated_in_temporal_has_ended(
     api: Api, stub: StubLlm, stack: Stack, session: str
 ) -> None:
-    stub.rule(lambda request: True, "Done.", delay_s=2)
+    stub.rule(lambda request: True, "Done.", delay_s=20)
     add(api, session, "a")
     post(api, f"/sessions/{session}/work", status=202)
     until(lambda: api.get(f"/sessions/{session}/work")["items"])

@@ -515,7 +515,10 @@ def test_what_was_recorded_begins_once_though_its_api_was_killed_before_it_was_s
             tasks = asyncio.run(until(lambda number=number: pending(killed, number)))
         assert killed.process is not None
         killed.process.kill()
-        assert all(isinstance(each.exception(30), httpx2.TransportError) for each in lost)
+        # A slow machine kills it after the first ones were told that they wait.
+        assert all(
+            isinstance(each.exception(30), httpx2.TransportError) or each.result().is_server_error for each in lost
+        )
         doomed.server.kill()
         doomed.start_server()
         apis = [api_of(stack, doomed, address) for _ in range(2)]
