@@ -104,9 +104,14 @@ class Model:
             raise runner.ModelError(runner.OVER, "SkillRefused", retryable=False)
         asked = self._told({"prompt": prompt, "system": system, "variables": variables})
         future = self._context.copy().run(asyncio.run_coroutine_threadsafe, asked, self._loop)
-        self._waiting.add(future)
-        future.add_done_callback(self._waiting.discard)
+        self._keep(future)
         return asyncio.wrap_future(future) if runner.in_event_loop() else future.result()
+
+    def _keep(self, asked: Future[str]) -> None:
+        self._waiting.add(asked)
+        asked.add_done_callback(self._waiting.discard)
+        if self._is_over:  # The call ended after the question was asked, and before it was among those that wait.
+            asked.cancel()
 
     async def _told(self, question: Json) -> str:
         try:
