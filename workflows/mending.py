@@ -1,5 +1,6 @@
 """Mending a program by the model that wrote it."""
 
+import asyncio
 from typing import Any
 
 from temporalio import workflow
@@ -12,6 +13,7 @@ from holdfast.contracts.program import Author, Carried, Version
 from workflows import policies
 from workflows.budget import Purse, Refused
 from workflows.effects import TASK_TIMEOUT, failure, is_overdue
+from workflows.endings import is_cancelled
 from workflows.spending import paid
 
 
@@ -54,6 +56,8 @@ class Mender:
             raise NotMended(cause.model_copy(update={"type": TASK_TIMEOUT}) if is_overdue(exc) else cause) from exc
         self.head = draft.head
         self.llm.append(noted("program", f"version {number}", began, draft))
+        if is_cancelled():
+            raise asyncio.CancelledError
         return {"source": draft.source, "first_line": draft.first_line, "problems": draft.problems}
 
 

@@ -49,6 +49,8 @@ class Talk:
         self.llm.append(noted(step, summary, began, reply))
         for usage in reply.usage:
             self.spent = self.spent.plus(usage)
+        if is_cancelled():  # The model was faster than the word to stop: nothing more is begun.
+            raise asyncio.CancelledError
         return reply
 
     def say_of_last(self, detail: str) -> None:

@@ -1,11 +1,13 @@
 """Tasks in plain words, over real HTTP to a stub model: plans, programs, repairs, answers, questions."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, CancelledError
 
 from holdfast.contracts.program import ProgramEnd, ProgramResult
 from holdfast.contracts.question import AnswerMessage
@@ -14,7 +16,7 @@ from store.deltas import Deltas
 from tests.support.agents import Handle, begin, models, task_spec
 from tests.support.authors import FUSED, PHRASE, PLAN, PROGRAM, REPAIR, fenced, plans, says
 from tests.support.stack import Stack, progress, until
-from tests.support.stub_llm import Fault, StubLlm
+from tests.support.stub_llm import Fault, Request, StubLlm
 from tests.support.stub_wires import Wire
 
 TEN = "total = 0\nfor k in range(10):\n    total += skills.echo(i=k)['i']\nresult = total"
@@ -291,6 +293,31 @@ async def test_cancelling_a_task_ends_its_program(stack: Stack, client: Client, 
         await handle.result()
     assert (await child.describe()).status == (await handle.describe()).status
     await until(lambda: not stack.boxes())
+
+
+@pytest.mark.slow
+async def test_a_reply_that_is_faster_than_the_word_to_stop_begins_nothing_more(
+    stack: Stack, client: Client, stub: StubLlm
+) -> None:
+    """The activity hears of it with its next heartbeat, some seconds later; the reply comes before."""
+    go = threading.Event()
+
+    def reply(_: Request) -> str:
+        go.wait(60)
+        return '{"selected_skills": ["echo"], "reasoning": "it fits"}'
+
+    stub.rule(lambda request: PLAN in request.last, reply)
+    says(stub, PROGRAM, fenced("result = 1"))
+    handle = await begin(client, task_spec(stack, "wait", models(stub)))
+    await until(lambda: stub.requests)
+    await asyncio.sleep(1)
+    await handle.cancel()
+    await asyncio.sleep(0.2)
+    go.set()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    assert len(stub.requests) == 1
 
 
 async def test_a_task_that_is_overdue_is_timed_out_with_its_program(
