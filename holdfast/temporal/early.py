@@ -7,6 +7,7 @@ A replay knows of no queries: it gives all of it to the workflow together, and f
 Such a history does not replay, and the next worker that needs it is stuck with it for good.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,10 @@ from temporalio.converter import SerializationContext, StorageDriverStoreContext
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import Worker, WorkerConfig, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 from temporalio.workflow import Info
+
+_BY_ITSELF = "legacy_query"
+"""What the core calls a query that comes without a workflow task."""
+_AT_ONCE_SECONDS = 0.05
 
 Forget = Callable[[str], None]
 """Takes the run of a workflow from the cache: what comes for it next comes with its whole history."""
@@ -60,10 +65,16 @@ class Punctual(WorkflowInstance):
     def __init__(self, inner: WorkflowInstance, forget: Forget) -> None:
         self._inner, self._forget = inner, forget
         self._task, self._events = (0, 0), 0
+        self._live, self._queried, self._ended_at = 0, False, 0.0
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         if not self._is_early(act):
-            return self._inner.activate(act)
+            if self._is_of_another(act):
+                self._forget(act.run_id)
+            try:
+                return self._inner.activate(act)
+            finally:
+                self._ended_at = time.monotonic()
         # Before this activation ends, so that no workflow task finds a run to which these events were never given.
         self._forget(act.run_id)
         return WorkflowActivationCompletion(run_id=act.run_id, successful=Success())
@@ -74,6 +85,17 @@ class Punctual(WorkflowInstance):
         self._task, self._events = (act.timestamp.ToNanoseconds(), act.history_size_bytes), act.history_length
         is_query = any(job.HasField("query_workflow") for job in act.jobs)
         return self._task == task and self._events > events and not is_query
+
+    def _is_of_another(self, act: WorkflowActivation) -> bool:
+        """Whether a query may have brought a workflow task that another worker has in hand: at once, and as the first.
+
+        Nothing tells it from a task of our own that was over some milliseconds ago; then the run is read once more.
+        """
+        if not (act.jobs and all(job.query_workflow.query_id == _BY_ITSELF for job in act.jobs)):
+            self._live += not act.is_replaying
+            return False
+        is_first, self._queried = not self._queried, True
+        return is_first and self._live <= 1 and time.monotonic() - self._ended_at < _AT_ONCE_SECONDS
 
     def get_serialization_context(self, command_info: Any) -> SerializationContext | None:
         return self._inner.get_serialization_context(command_info)
