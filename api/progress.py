@@ -33,6 +33,18 @@ async def handle_of(house: House, row: TaskRow) -> Handle:
     return await _handle(house, workflow_id(row.tenant, row.id))
 
 
+async def stopped(handle: Handle) -> bool:
+    """Whether there was a workflow that runs, to be told to stop."""
+    try:
+        async with answering():
+            await handle.cancel()
+    except RPCError as exc:
+        if exc.status != RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+    return True
+
+
 async def program_of(house: House, row: TaskRow) -> Handle:
     """The workflow that runs the task's program and keeps its journal: of an agent's task, a child of the task's.
 

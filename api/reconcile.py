@@ -5,11 +5,12 @@ Each API does it, when it starts and when its files change. All of it may be rep
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from api.meanwhile import meanwhile
 from api.temporal import Temporal, answering
 from holdfast import schedules
 from holdfast.catalogue import Library, Problem
@@ -48,16 +49,9 @@ class Reconciling:
         self._sha: str | None = None
         self.problems: list[Problem] = []
 
-    @contextlib.asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
+    def watching(self) -> contextlib.AbstractAsyncContextManager[None]:
         """As long as it lasts, changes of the files are followed."""
-        task = asyncio.create_task(self._watch())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        return meanwhile(self._watch())
 
     async def reconcile(self) -> Reconciled:
         """Now, whatever was done before. A server that is away is told in `note`, and asked again later."""

@@ -5,18 +5,18 @@ once: a workflow starts once, and a session takes a task once.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import Collection, Iterable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client
 from temporalio.exceptions import TemporalError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from api.house import House
 from api.intake import not_started, started
-from api.progress import handle_of
-from api.temporal import answering
+from api.meanwhile import meanwhile
+from api.progress import handle_of, stopped
 from holdfast.contracts.begin import Begin
 from holdfast.errors import Conflict, HoldfastError
 from holdfast.log import get_logger
@@ -34,16 +34,9 @@ _MOST = 100
 log = get_logger(__name__)
 
 
-@contextlib.asynccontextmanager
-async def watching(house: House) -> AsyncIterator[None]:
+def watching(house: House) -> AbstractAsyncContextManager[None]:
     """As long as it lasts, they begin."""
-    task = asyncio.create_task(_watch(house))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    return meanwhile(_watch(house))
 
 
 async def _watch(house: House) -> None:
@@ -112,15 +105,5 @@ async def _begun(house: House, client: Client, found: TaskRow) -> None:
     await house.records.begun(row.tenant, row.id)
     log.info("task.begun_later", task_id=row.id, trace_id=row.trace_id)
     if (await house.records.get(row.tenant, row.id)).state == "CANCELLED":
-        await _stop(house, row)
-
-
-async def _stop(house: House, row: TaskRow) -> None:
-    """Somebody cancelled it while it began, and found no workflow. A session was told of that."""
-    handle = await handle_of(house, row)
-    async with answering():
-        try:
-            await handle.cancel()
-        except RPCError as exc:
-            if exc.status != RPCStatusCode.NOT_FOUND:
-                raise
+        # While it began, and no workflow was found to be told. A session was told of it.
+        await stopped(await handle_of(house, row))

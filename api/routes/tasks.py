@@ -6,15 +6,13 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Header, HTTPException, Query, Request, Response
 from fastapi.openapi.models import Example
 from pydantic import BeforeValidator, StringConstraints
-from temporalio.service import RPCError, RPCStatusCode
 
 from api import intake, sessions
 from api.endings import published
 from api.house import House, OurHouse, OurTaskId, OurTenant
 from api.older import OlderRequest, OlderTask, either
-from api.progress import Handle, handle_of
+from api.progress import handle_of, stopped
 from api.subtasks import whole_task
-from api.temporal import answering
 from api.view import Seen, as_task, current, ended
 from holdfast import log
 from holdfast.contracts.base import Contract, Failure, Json, Sha256
@@ -211,29 +209,17 @@ async def cancel(task_id: UUID, house: OurHouse, tenant: OurTenant) -> Task:
     if seen.row.state in FINAL:
         raise Conflict(f"task {seen.row.id} is over ({seen.row.state}); only one that is not can be cancelled")
     handle = await handle_of(house, seen.row)
-    if await _stopped(handle):
+    if await stopped(handle):
         return await as_task(house, seen)
     if seen.row.state != "PENDING":
         raise Conflict(f"task {seen.row.id} has no workflow that runs; look at it again in a moment")
     # A turn that waits for others: its session may begin it at this moment.
     await sessions.dropped(house, seen.row)
-    if not await _stopped(handle):
+    if not await stopped(handle):
         change = await house.records.change(tenant, seen.row.id, "CANCELLED")
         await published(house, change.row)
         seen = Seen(change.row)
     return await as_task(house, seen)
-
-
-async def _stopped(handle: Handle) -> bool:
-    """Whether there was a workflow that runs, to be told to stop."""
-    try:
-        async with answering():
-            await handle.cancel()
-    except RPCError as exc:
-        if exc.status != RPCStatusCode.NOT_FOUND:
-            raise
-        return False
-    return True
 
 
 async def _accepted(

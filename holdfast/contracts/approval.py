@@ -83,9 +83,8 @@ class JudgeCall(Contract):
 
 class Judged(Contract):
     """The places of the first rule and the first grant that hold. `above`: the agents above whose rules ask, and the
-    place of the rule that does. `shown` is the beginning of arguments that travel by
-    reference: who allows a call must see it. `why` tells of an expression that could not be evaluated;
-    `doubts` of those of the agents above."""
+    place of the rule that does. `shown` is the beginning of arguments that travel by reference: who allows a call must
+    see it. `why` tells of an expression that could not be evaluated; `doubts` of those of the agents above."""
 
     rule: int | None = None
     above: dict[str, int] = {}
